@@ -1,0 +1,1 @@
+"""The engine of IP-Adapter Core: checkpoints, projectors, image prompts, and the patches that apply them."""

@@ -1,0 +1,38 @@
+"""The adapter itself: a projector and a key and a value projection for each cross-attention layer."""
+
+from torch import Tensor, nn
+
+from .checkpoint.spec import AdapterSpec
+from .projectors.build import build_projector
+
+
+class Adapter(nn.Module):
+    """The network in a file; its `state_dict` has exactly the file's flat keys.
+
+    `operations` is a namespace of layer classes (`comfy.ops.manual_cast`, or `torch.nn` for training).
+    Source: Ye et al. 2023, "IP-Adapter", equation 5; tencent-ailab/IP-Adapter (62e4af9), attention_processor.py.
+    """
+
+    def __init__(self, spec: AdapterSpec, operations, dtype=None, device=None):
+        super().__init__()
+        self.spec = spec
+        self.image_proj = build_projector(spec.projector, operations, dtype=dtype, device=device)
+
+        def project(width: int) -> nn.Module:
+            return operations.Linear(spec.projector.context_width, width, bias=False, dtype=dtype, device=device)
+
+        self.ip_adapter = nn.ModuleDict(
+            {
+                str(layer.number): nn.ModuleDict({"to_k_ip": project(layer.width), "to_v_ip": project(layer.width)})
+                for layer in spec.layers
+            }
+        )
+
+    def image_tokens(self, features: Tensor) -> Tensor:
+        """Projects features, (B, E) or (B, L, E), to image tokens (B, N, C)."""
+        return self.image_proj(features)
+
+    def key_value(self, number: int, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """The key and the value (B, N, D) of the layer that has `number` in the file, for image tokens (B, N, C)."""
+        layer = self.ip_adapter[str(number)]
+        return layer["to_k_ip"](tokens), layer["to_v_ip"](tokens)  # type: ignore[index]

@@ -1,0 +1,53 @@
+"""A row for each published projector layout: the keys that give it away and how its sizes are read off the shapes.
+
+Keys are those below `image_proj.`. Layouts: tencent-ailab/IP-Adapter (62e4af9), ip_adapter/ip_adapter.py and resampler.py.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from .spec import Feature, ProjectorKind, ProjectorSpec, Shapes
+
+HEAD_WIDTH = 64  # of every published resampler
+
+
+@dataclass(frozen=True)
+class Format:
+    """One layout: `signature` keys must all be there, then `measure(shapes, context_width)` gives the sizes."""
+
+    name: str
+    signature: frozenset[str]
+    measure: Callable[[Shapes, int], ProjectorSpec]
+
+
+def _linear(shapes: Shapes, context_width: int) -> ProjectorSpec:
+    outputs, feature_width = shapes["proj.weight"]
+    return ProjectorSpec(
+        ProjectorKind.LINEAR, Feature.POOLED, feature_width, context_width, tokens=outputs // shapes["norm.weight"][0]
+    )
+
+
+def _mlp(shapes: Shapes, context_width: int) -> ProjectorSpec:
+    width, feature_width = shapes["proj.0.weight"]
+    return ProjectorSpec(ProjectorKind.MLP, Feature.HIDDEN, feature_width, context_width, width=width)
+
+
+def _resampler(shapes: Shapes, context_width: int) -> ProjectorSpec:
+    _, tokens, width = shapes["latents"]
+    return ProjectorSpec(
+        ProjectorKind.RESAMPLER,
+        Feature.HIDDEN,
+        feature_width=shapes["proj_in.weight"][1],
+        context_width=context_width,
+        tokens=tokens,
+        width=width,
+        heads=shapes["layers.0.0.to_q.weight"][0] // HEAD_WIDTH,
+        depth=1 + max(int(key.split(".")[1]) for key in shapes if key.startswith("layers.")),
+    )
+
+
+FORMATS = (
+    Format("base", frozenset({"proj.weight", "proj.bias", "norm.weight", "norm.bias"}), _linear),
+    Format("full face", frozenset({"proj.0.weight", "proj.2.weight", "proj.3.weight"}), _mlp),
+    Format("plus", frozenset({"latents", "proj_in.weight", "proj_out.weight", "layers.0.0.to_q.weight"}), _resampler),
+)

@@ -1,0 +1,25 @@
+"""What a user can get wrong. Every message says what was found, what was expected, and which node or file to change."""
+
+
+class IPAdapterError(Exception):
+    """Anything that a user of the nodes can put right."""
+
+
+class CheckpointError(IPAdapterError):
+    """The file is not an IP-Adapter that we know, or it is damaged."""
+
+
+class EncoderMismatchError(IPAdapterError):
+    """The image encoder does not make the features that the adapter was trained on."""
+
+
+class ModelMismatchError(IPAdapterError):
+    """The adapter was made for another diffusion model."""
+
+
+class ImagePromptError(IPAdapterError):
+    """The image prompt cannot be used in the way that was asked for."""
+
+
+class WeightError(IPAdapterError):
+    """A weight, a schedule or a layer name cannot be read."""

@@ -1,0 +1,19 @@
+"""From a projector's description to the network."""
+
+from torch import nn
+
+from ..checkpoint.spec import ProjectorKind, ProjectorSpec
+from .linear import LinearProjector
+from .mlp import MLPProjector
+from .resampler import Resampler
+
+PROJECTORS = {
+    ProjectorKind.LINEAR: LinearProjector,
+    ProjectorKind.MLP: MLPProjector,
+    ProjectorKind.RESAMPLER: Resampler,
+}
+
+
+def build_projector(spec: ProjectorSpec, operations, dtype=None, device=None) -> nn.Module:
+    """The uninitialised network for a description; its `state_dict` has the keys below `image_proj.` of a file."""
+    return PROJECTORS[spec.kind](spec, operations, dtype=dtype, device=device)

@@ -1,0 +1,11 @@
+"""Makes `pack` (this repository) and `comfy` importable; see tools/loading.py for why not through sys.path."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tools"))
+
+from loading import load_pack, use_comfyui
+
+use_comfyui()
+load_pack()
