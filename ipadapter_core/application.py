@@ -124,7 +124,9 @@ class Application:
         )
         if layer.negative_sees_reference:
             key, value = (part[..., 1:, :, :].expand_as(part) for part in (key, value))
-        weight = torch.tensor((layer.negative, layer.positive)).view(2, 1, 1) * self.strength.weight
+        weight = (
+            torch.tensor((layer.negative, layer.positive), dtype=torch.float64).view(2, 1, 1) * self.strength.weight
+        )
         if self.strength.constant or self.strength.scaling is Scaling.V_ONLY:
             key, value = scale(self.strength.scaling, key, value, weight)
             return PlacedLayer(key.to(device, dtype), value.to(device, dtype), None)

@@ -14,7 +14,7 @@ NEGATIVE, POSITIVE = 0, 1  # rows of a bank; also the order in which ComfyUI run
 class KeyValueBank:
     """Keys and values of one reference, a pair of tensors (2, N, D) for each layer: negative, then positive.
 
-    Kept in float32 on the host: nothing is lost before the model's own dtype is known.
+    Kept on the host in float32 or better: nothing is lost before the model's own dtype is known.
     """
 
     keys: tuple[Tensor, ...]
@@ -32,7 +32,8 @@ def project(adapter: Adapter, features: Tensor, negative: Tensor, device: torch.
     features and negative: (1, E) or (1, L, E), as the adapter's spec asks. The adapter's layers cast their own weights
     to the input's device, so none of them has to live there.
     """
-    both = torch.cat((negative, features)).to(device, torch.float32)
+    dtype = torch.promote_types(features.dtype, torch.float32)
+    both = torch.cat((negative, features)).to(device, dtype)
     with torch.inference_mode():
         tokens = adapter.image_tokens(both)
         pairs = [tuple(part.cpu() for part in adapter.key_value(layer.number, tokens)) for layer in adapter.spec.layers]

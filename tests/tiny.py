@@ -1,25 +1,25 @@
 """Models and adapters of true structure in miniature, with seeded random weights; nothing here is trained."""
 
 import torch
-
-import comfy.model_patcher
-import comfy.ops
-import comfy.supported_models
 from pack.ipadapter_core.adapter import Adapter
 from pack.ipadapter_core.checkpoint.detect import detect
 from pack.ipadapter_core.host import ManagedAdapter
 
+import comfy.model_patcher
+import comfy.ops
+import comfy.supported_models
+
 SD15_UNET = {
     "image_size": 32, "in_channels": 4, "out_channels": 4, "model_channels": 32, "channel_mult": [1, 2, 2, 2],
     "num_res_blocks": [2, 2, 2, 2], "transformer_depth": [1] * 6 + [0] * 2, "transformer_depth_output": [1] * 9 + [0] * 3,
-    "transformer_depth_middle": 1, "context_dim": 768, "num_heads": 4, "num_head_channels": -1,
+    "transformer_depth_middle": 1, "context_dim": 96, "num_heads": 4, "num_head_channels": -1,
     "use_linear_in_transformer": False, "use_spatial_transformer": True, "legacy": False, "use_temporal_attention": False,
     "adm_in_channels": None,
 }  # fmt: skip
 SDXL_UNET = {
     "image_size": 32, "in_channels": 4, "out_channels": 4, "model_channels": 32, "channel_mult": [1, 2, 4],
     "num_res_blocks": [2, 2, 2], "transformer_depth": [0, 0, 2, 2, 10, 10], "transformer_depth_middle": 10,
-    "transformer_depth_output": [0, 0, 0, 2, 2, 2, 10, 10, 10], "context_dim": 2048, "num_heads": -1,
+    "transformer_depth_output": [0, 0, 0, 2, 2, 2, 10, 10, 10], "context_dim": 96, "num_heads": -1,
     "num_head_channels": 16, "use_linear_in_transformer": True, "use_spatial_transformer": True, "legacy": False,
     "use_temporal_attention": False, "adm_in_channels": 2816, "num_classes": "sequential",
 }  # fmt: skip
@@ -31,21 +31,25 @@ def randomise(module: torch.nn.Module, seed: int) -> torch.nn.Module:
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, parameter in sorted(module.named_parameters()):
-            noise = torch.randn(parameter.shape, generator=generator, dtype=torch.float32)
-            fan_in = parameter[0].numel() if parameter.ndim > 1 else 1
-            scale = fan_in**-0.5 if parameter.ndim > 1 else 0.05
-            parameter.copy_(noise * scale + (1.0 if parameter.ndim == 1 and name.endswith("weight") else 0.0))
+            matrix = parameter.ndim > 1
+            parameter.normal_(generator=generator).mul_(parameter[0].numel() ** -0.5 if matrix else 0.05)
+            if not matrix and name.endswith("weight"):
+                parameter += 1.0
     return module.eval().requires_grad_(False)
 
 
-def tiny_model(base: str = "SD1.5", dtype=torch.float32, seed: int = 0, **changes) -> comfy.model_patcher.ModelPatcher:
-    """A model patcher over a miniature UNet of ComfyUI's own class."""
+def tiny_model(
+    base: str = "SD1.5", dtype=torch.float32, seed: int | None = 0, **changes
+) -> comfy.model_patcher.ModelPatcher:
+    """A model patcher over a miniature UNet of ComfyUI's own class; without a seed its weights are to be loaded."""
     family, sizes = UNETS[base]
     config = family(sizes | changes)
+    config.unet_config |= sizes | changes  # the class has put the full model's head sizes in
     config.set_inference_dtype(dtype, None)
     cpu = torch.device("cpu")
     model = config.get_model({}, "", device=cpu)
-    randomise(model.diffusion_model, seed)
+    if seed is not None:
+        randomise(model.diffusion_model, seed)
     return comfy.model_patcher.CoreModelPatcher(model.eval(), load_device=cpu, offload_device=cpu)
 
 
@@ -81,9 +85,8 @@ def adapter_weights(kind: str, widths: list[int], context: int, seed: int = 1, *
     generator = torch.Generator().manual_seed(seed)
     weights = {}
     for key, shape in shapes.items():
-        noise = torch.randn(shape, generator=generator)
-        scale = shape[-1] ** -0.5 if len(shape) > 1 else 0.05
-        weights[key] = noise * scale + (1.0 if len(shape) == 1 and key.endswith("weight") else 0.0)
+        noise = torch.randn(shape, generator=generator).mul_(shape[-1] ** -0.5 if len(shape) > 1 else 0.05)
+        weights[key] = noise + 1.0 if len(shape) == 1 and key.endswith("weight") else noise
     return weights
 
 

@@ -59,7 +59,7 @@ def prepare(version: str | None = None) -> Environment:
     `version` names one of `SOURCES`; without it `COMFYUI_PATH` is used when set, else the default version.
     Raises `SystemExit` with one sentence when Python is too old, the version unknown, or a download broken.
     """
-    if sys.version_info < (3, 10):
+    if sys.version_info < (3, 10):  # noqa: UP036 - said in words, not as a syntax error
         raise SystemExit(
             f"Python 3.10 or newer is needed, this is {sys.version.split()[0]}: run dev.py with a newer one"
         )
