@@ -9,3 +9,7 @@ from loading import load_pack, use_comfyui
 
 use_comfyui()
 load_pack()
+
+import torch
+
+torch.set_num_threads(1)  # miniature models only wait for a second thread
