@@ -34,6 +34,11 @@ def train_demo(environment: Environment, arguments: argparse.Namespace) -> int:
     return _run(environment, ROOT / "tools" / "run.py", "demo.train", *arguments.rest)
 
 
+def workflows(environment: Environment, arguments: argparse.Namespace) -> int:
+    """Writes the graphs of workflows/ anew from tools/workflows.py."""
+    return _run(environment, ROOT / "tools" / "run.py", "tools.write_workflows", *arguments.rest)
+
+
 def serve(environment: Environment, arguments: argparse.Namespace) -> int:
     """Starts ComfyUI with the pack and the demo nodes, until Ctrl-C."""
     folder = ROOT / "output" / "serve"
@@ -59,7 +64,14 @@ def serve(environment: Environment, arguments: argparse.Namespace) -> int:
         return 1
 
 
-COMMANDS = {"demo": demo, "test": test, "serve": serve, "train-demo": train_demo, "paths": paths}
+COMMANDS = {
+    "demo": demo,
+    "test": test,
+    "serve": serve,
+    "train-demo": train_demo,
+    "workflows": workflows,
+    "paths": paths,
+}
 
 
 def main() -> int:

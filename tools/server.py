@@ -24,7 +24,8 @@ class ServerError(RuntimeError):
 class ComfyServer:
     """Starts `main.py` of a ComfyUI tree over a folder of its own, and stops it.
 
-    The pack, the demo nodes and `node_folders` stand in its custom_nodes; the demo's adapter in its model folders. Use it
+    The pack, the demo nodes and `node_folders` stand in its custom_nodes; the demo's adapter in its model folders, as are
+    `model_folders` by kind. Use it
     in a `with`; `url` answers once it is entered.
     """
 
@@ -36,9 +37,11 @@ class ComfyServer:
         folder: Path | None = None,
         node_folders: Iterable[Path] = (),
         options: Iterable[str] = (),
+        model_folders: dict[str, Path] | None = None,
         environment: dict[str, str] | None = None,
     ):
         self.python, self.comfyui, self.options = python, comfyui, list(options)
+        self.model_folders = model_folders or {}
         self.port = port or _free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._temporary = None if folder else tempfile.TemporaryDirectory(prefix="ipadapter-core-")
@@ -107,7 +110,10 @@ class ComfyServer:
 
     def _model_paths(self) -> Path:
         file = self.folder / "model_paths.yaml"
-        file.write_text(f"demo_world:\n  ipadapter: {json.dumps(str(ROOT / 'demo' / 'weights' / 'ipadapter'))}\n")
+        sections = {"demo_world": {"ipadapter": ROOT / "demo" / "weights" / "ipadapter"}, "given": self.model_folders}
+        file.write_text(
+            json.dumps({name: _strings(paths) for name, paths in sections.items() if paths})
+        )  # JSON is YAML
         return file
 
     def _wait_until_ready(self, seconds: float = 180) -> None:
@@ -125,6 +131,10 @@ class ComfyServer:
 
     def _tail(self, lines: int = 30) -> str:
         return "\n".join(self.log_text().splitlines()[-lines:])
+
+
+def _strings(paths: dict[str, Path]) -> dict[str, str]:
+    return {kind: str(path) for kind, path in paths.items()}
 
 
 def _free_port() -> int:
