@@ -3,17 +3,18 @@
 
 import argparse
 import json
-import os
-import subprocess
 import sys
-from pathlib import Path
 
-from tools.environment import ROOT, SOURCES, Environment, prepare
+from tools.environment import Environment, prepare
 
 
 def paths(environment: Environment, _: argparse.Namespace, __: list[str]) -> int:
     """Prints where the interpreter and ComfyUI are, as JSON."""
-    print(json.dumps({"python": str(environment.python), "comfyui": str(environment.comfyui), "version": environment.version}))
+    print(
+        json.dumps(
+            {"python": str(environment.python), "comfyui": str(environment.comfyui), "version": environment.version}
+        )
+    )
     return 0
 
 

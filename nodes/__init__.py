@@ -1,0 +1,22 @@
+"""The nodes that ComfyUI shows: schemas, and calls into `ipadapter_core`."""
+
+from comfy_api.latest import ComfyExtension, io
+
+from .apply import ApplyIPAdapter
+from .encode import EncodeReferenceImage
+from .folders import register_folders
+from .load import LoadIPAdapter
+
+NODES: list[type[io.ComfyNode]] = [LoadIPAdapter, EncodeReferenceImage, ApplyIPAdapter]
+
+
+class IPAdapterCoreExtension(ComfyExtension):
+    """What ComfyUI asks for our nodes."""
+
+    async def on_load(self) -> None:
+        """Makes the model folder known."""
+        register_folders()
+
+    async def get_node_list(self) -> list[type[io.ComfyNode]]:
+        """All native nodes."""
+        return NODES

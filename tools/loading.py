@@ -29,6 +29,7 @@ def use_comfyui() -> None:
     """Puts the ComfyUI that `dev.py` chose on `sys.path` and, without a GPU, tells it to use the CPU."""
     sys.path.insert(0, os.environ["COMFYUI_PATH"])
     import torch
+
     from comfy.cli_args import args
 
     args.cpu = not torch.cuda.is_available()

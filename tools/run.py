@@ -1,4 +1,4 @@
-"""Runs one of our modules beside ComfyUI: `python tools/run.py demo.train [arguments]` calls `pack.demo.train.main(arguments)`."""
+"""Runs one of our modules beside ComfyUI: `python tools/run.py demo.train ...` calls `pack.demo.train.main([...])`."""
 
 import importlib
 import sys

@@ -9,7 +9,9 @@ from .spec import AdapterSpec, BaseModel, LayerSpec, Shapes
 PROJECTOR = "image_proj."
 LAYERS = "ip_adapter."
 LAYER_KEY = re.compile(r"(\d+)\.to_([kv])_ip\.weight")
-EXPECTED = "an IP-Adapter holds an image projector (image_proj) and key/value projections (ip_adapter or adapter_modules)"
+EXPECTED = (
+    "an IP-Adapter holds an image projector (image_proj) and key/value projections (ip_adapter or adapter_modules)"
+)
 LOAD_NODE = "choose another file in Load IP-Adapter"
 
 BASE_MODELS = {(768, 16): BaseModel.SD15, (2048, 70): BaseModel.SDXL}
@@ -70,7 +72,9 @@ def _layers(shapes: Shapes, file: str) -> tuple[tuple[LayerSpec, ...], int]:
     context_width = shapes["1.to_k_ip.weight"][1]
     for key, shape in shapes.items():
         if len(shape) != 2 or shape[1] != context_width:
-            raise CheckpointError(f"{file}: {LAYERS}{key} has shape {shape}, expected [width, {context_width}]: {LOAD_NODE}")
+            raise CheckpointError(
+                f"{file}: {LAYERS}{key} has shape {shape}, expected [width, {context_width}]: {LOAD_NODE}"
+            )
     return tuple(LayerSpec(number, shapes[f"{number}.to_k_ip.weight"][0]) for number in numbers), context_width
 
 

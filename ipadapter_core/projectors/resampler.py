@@ -60,7 +60,9 @@ class Resampler(nn.Module):
         self.proj_out = operations.Linear(spec.width, spec.context_width, dtype=dtype, device=device)
         self.norm_out = operations.LayerNorm(spec.context_width, dtype=dtype, device=device)
         self.layers = nn.ModuleList(
-            nn.ModuleList((PerceiverAttention(spec.width, spec.heads, inner, **options), feed_forward(spec.width, **options)))
+            nn.ModuleList(
+                (PerceiverAttention(spec.width, spec.heads, inner, **options), feed_forward(spec.width, **options))
+            )
             for _ in range(spec.depth)
         )
 

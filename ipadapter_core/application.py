@@ -1,0 +1,139 @@
+"""One application of an image prompt to a model: frozen, so that branches of a graph can share it."""
+
+from dataclasses import dataclass, field
+from itertools import count
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from .key_value_bank import KeyValueBank
+from .masks import CANVAS, Area, token_weights
+from .weights.layers import LayerWeight
+from .weights.scaling import Scaling, scale
+from .weights.schedule import WeightSchedule
+
+Block = tuple[str, int, int]  # ("input" | "middle" | "output", its number, the depth inside it)
+_numbers = count()
+
+
+class WeightedBank(NamedTuple):
+    """The bank of one reference and the reference's own weight."""
+
+    bank: KeyValueBank
+    weight: float = 1.0
+
+
+class PlacedLayer(NamedTuple):
+    """A layer's keys and values on the compute device, (2, N, D), or (F, 2, N, D) with a reference for each frame.
+
+    `weight` (2, 1, 1) is there only where it could not be folded into the value.
+    """
+
+    key: Tensor
+    value: Tensor
+    weight: Tensor | None
+
+
+@dataclass(frozen=True)
+class Strength:
+    """How strongly an application acts, when, and in which way.
+
+    `frames` are multipliers for the pictures of a batch in turn; the last one holds for all that follow.
+    """
+
+    weight: float = 1.0
+    start_percent: float = 0.0
+    end_percent: float = 1.0
+    schedule: WeightSchedule | None = None
+    frames: tuple[float, ...] | None = None
+    scaling: Scaling = Scaling.V_ONLY
+
+    @property
+    def whole_run(self) -> bool:
+        """Whether no noise level has to be known to say how strong it is."""
+        return self.start_percent <= 0 and self.end_percent >= 1 and self.schedule is None
+
+    @property
+    def constant(self) -> bool:
+        """Whether the weight can be folded into the values."""
+        return self.schedule is None and self.frames is None
+
+
+@dataclass(frozen=True, eq=False)
+class Application:
+    """Everything that the layers of one model need of one image prompt.
+
+    `blocks`, `layers` and the layers of each bank run in the order of the adapter's file. `banks` are attended to together,
+    or, with `per_frame`, one for each picture of the batch (the last one for all that follow). `mask` is (M, H, W) over
+    the canvas, M being 1 or a mask for each picture.
+
+    What is placed on a device is remembered by device and dtype until `cleanup`, which ComfyUI calls when a run ends.
+    """
+
+    blocks: tuple[Block, ...]
+    banks: tuple[WeightedBank, ...]
+    layers: tuple[LayerWeight, ...]
+    strength: Strength = Strength()
+    mask: Tensor | None = None
+    per_frame: bool = False
+    number: int = field(default_factory=lambda: next(_numbers), init=False)
+    _placed: dict = field(default_factory=dict, init=False, repr=False)
+
+    def __deepcopy__(self, memo: dict) -> "Application":
+        return self
+
+    def to(self, _device_or_dtype) -> "Application":
+        """ComfyUI moves patches with the model; ours move when they are used."""
+        return self
+
+    def cleanup(self) -> None:
+        """Lets go of everything on compute devices."""
+        self._placed.clear()
+
+    def placed(self, device: torch.device, dtype: torch.dtype) -> tuple[PlacedLayer | None, ...]:
+        """The layers on a device, None where a layer is silent; moved at the first call."""
+        key = (device, dtype)
+        if key not in self._placed:
+            self._placed[key] = tuple(self._place(index, device, dtype) for index in range(len(self.layers)))
+        return self._placed[key]
+
+    def bytes_on(self, device: torch.device) -> int:
+        """How many bytes are held on a device now."""
+        held = [part for (place, *_), value in self._placed.items() if place == device for part in _tensors(value)]
+        return sum(tensor.numel() * tensor.element_size() for tensor in held)
+
+    def mask_weights(self, like: Tensor, grid: tuple[int, int], area: Area = CANVAS) -> Tensor:
+        """The mask as weights (M, L, 1) of a token grid, on the device and in the dtype of `like`."""
+        assert self.mask is not None
+        key = (like.device, like.dtype, grid, area)
+        if torch.compiler.is_compiling():  # a compiled layer computes it in its graph and keeps no state
+            return token_weights(self.mask.to(like), grid, area)
+        if key not in self._placed:
+            self._placed[key] = token_weights(self.mask.float(), grid, area).to(like)
+        return self._placed[key]
+
+    def _place(self, index: int, device: torch.device, dtype: torch.dtype) -> PlacedLayer | None:
+        layer = self.layers[index]
+        if layer.silent or self.strength.weight == 0:
+            return None
+        join = torch.stack if self.per_frame else lambda parts: torch.cat(parts, dim=1)
+        key = join([bank.keys[index] for bank, _ in self.banks])
+        value = join(
+            [bank.values[index] * weight if weight != 1 else bank.values[index] for bank, weight in self.banks]
+        )
+        if layer.negative_sees_reference:
+            key, value = (part[..., 1:, :, :].expand_as(part) for part in (key, value))
+        weight = (
+            torch.tensor((layer.negative, layer.positive), dtype=torch.float64).view(2, 1, 1) * self.strength.weight
+        )
+        if self.strength.constant or self.strength.scaling is Scaling.V_ONLY:
+            key, value = scale(self.strength.scaling, key, value, weight)
+            return PlacedLayer(key.to(device, dtype), value.to(device, dtype), None)
+        return PlacedLayer(key.to(device, dtype), value.to(device, dtype), weight.to(device, dtype))
+
+
+def _tensors(value: Tensor | tuple[PlacedLayer | None, ...]) -> list[Tensor]:
+    if isinstance(value, Tensor):
+        return [value]
+    return [part for layer in value if layer is not None for part in layer if part is not None]

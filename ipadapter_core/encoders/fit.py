@@ -1,0 +1,50 @@
+"""How a picture becomes the square that an image encoder looks at."""
+
+from enum import Enum
+
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+
+class Fit(str, Enum):
+    """Which part of a picture that is not square is kept."""
+
+    CENTER = "center"
+    TOP = "top"
+    BOTTOM = "bottom"
+    LEFT = "left"
+    RIGHT = "right"
+    PAD = "pad"
+    STRETCH = "stretch"
+
+
+def fit_square(picture: Tensor, size: int, fit: Fit, background: Tensor) -> Tensor:
+    """A picture (B, C, H, W) as (B, C, size, size), bicubic with antialiasing, clipped to 0..1.
+
+    Cropping keeps the shorter side whole; `pad` keeps everything on `background` (C); `stretch` ignores the aspect.
+    """
+    height, width = picture.shape[-2:]
+    if fit is Fit.STRETCH or height == width:
+        return _resize(picture, (size, size))
+    side = max(height, width) if fit is Fit.PAD else min(height, width)
+    resized = _resize(picture, (round(height * size / side), round(width * size / side)))
+    if fit is not Fit.PAD:
+        top, left = _corner(fit, resized.shape[-2] - size, resized.shape[-1] - size)
+        return resized[..., top : top + size, left : left + size]
+    canvas = background.to(picture).view(1, -1, 1, 1).expand(picture.shape[0], -1, size, size).clone()
+    rows, columns = resized.shape[-2:]
+    top, left = (size - rows) // 2, (size - columns) // 2
+    canvas[..., top : top + rows, left : left + columns] = resized
+    return canvas
+
+
+def _resize(picture: Tensor, size: tuple[int, int]) -> Tensor:
+    if tuple(picture.shape[-2:]) == size:
+        return picture
+    return interpolate(picture, size=(max(size[0], 1), max(size[1], 1)), mode="bicubic", antialias=True).clamp(0, 1)
+
+
+def _corner(fit: Fit, spare_rows: int, spare_columns: int) -> tuple[int, int]:
+    rows = {Fit.TOP: 0, Fit.BOTTOM: spare_rows}.get(fit, spare_rows // 2)
+    columns = {Fit.LEFT: 0, Fit.RIGHT: spare_columns}.get(fit, spare_columns // 2)
+    return rows, columns

@@ -1,0 +1,105 @@
+"""Every call of ComfyUI that is not a hook: files, devices, memory, attention."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+import comfy.ldm.modules.attention
+import comfy.model_management
+import comfy.model_patcher
+import comfy.ops
+import comfy.utils
+
+from .adapter import Adapter
+from .checkpoint.detect import detect
+from .checkpoint.spec import AdapterSpec
+from .errors import CheckpointError
+from .image_prompt import EncodedImage
+from .key_value_bank import KeyValueBank, project
+
+
+@dataclass(frozen=True, eq=False)
+class ManagedAdapter:
+    """An adapter whose memory ComfyUI manages: what the IP_ADAPTER socket carries."""
+
+    spec: AdapterSpec
+    patcher: comfy.model_patcher.ModelPatcher
+
+    @property
+    def network(self) -> Adapter:
+        """The adapter's layers; they cast their weights to whatever device and dtype their input has."""
+        return self.patcher.model
+
+    def bank(self, image: EncodedImage) -> KeyValueBank:
+        """The keys and values of a reference, projected at the first call and remembered with it."""
+        if self.network not in image.banks:
+            device = self.patcher.load_device
+            comfy.model_management.free_memory(self._working_memory(), device)
+            image.banks[self.network] = project(self.network, image.features, image.negative, device)
+        return image.banks[self.network]
+
+    def _working_memory(self) -> int:
+        """Bytes that a projection needs: weights pass through one layer at a time, in float32."""
+        largest = max(parameter.numel() for parameter in self.network.parameters())
+        return 3 * 4 * largest
+
+
+def load_adapter(path: str) -> ManagedAdapter:
+    """Reads, recognises and loads an adapter file.
+
+    Raises `CheckpointError` when the file cannot be read or is no adapter that we know.
+    """
+    file = Path(path).name
+    weights = _flat(_read(path, file))
+    spec = detect({key: tuple(tensor.shape) for key, tensor in weights.items()}, file)
+    network = Adapter(spec, comfy.ops.manual_cast, device="meta")
+    try:
+        network.load_state_dict(weights, assign=True)  # each tensor stays as the file has it: mapped, in its own dtype
+    except RuntimeError as error:
+        reason = str(error).split("\n\t")[1:3]
+        raise CheckpointError(
+            f"{file}: its tensors do not fit together ({' '.join(reason)}), the file looks damaged: download it again"
+        ) from error
+    load_device, offload = comfy.model_management.get_torch_device(), comfy.model_management.unet_offload_device()
+    patcher = comfy.model_patcher.CoreModelPatcher(network.eval(), load_device=load_device, offload_device=offload)
+    return ManagedAdapter(spec, patcher)
+
+
+def _read(path: str, file: str) -> dict:
+    try:
+        return comfy.utils.load_torch_file(path, safe_load=True)
+    except Exception as error:  # noqa: BLE001 - whatever a broken file raises becomes one clear sentence
+        size = Path(path).stat().st_size if Path(path).exists() else 0
+        raise CheckpointError(
+            f"{file}: cannot be read as safetensors or as a PyTorch file ({size} bytes, {type(error).__name__}); it is "
+            "probably a download that broke off or a web page saved under this name: download it again"
+        ) from error
+
+
+def _flat(weights: dict) -> dict[str, Tensor]:
+    """One level of keys that start with `image_proj.` or `ip_adapter.`, whichever way the file nests and names them."""
+    flat = {}
+    for key, value in weights.items():
+        inner = value.items() if isinstance(value, dict) else ((None, value),)
+        flat |= {key if name is None else f"{key}.{name}": tensor for name, tensor in inner}
+    renamed = {key.replace("adapter_modules.", "ip_adapter.", 1): tensor for key, tensor in flat.items()}
+    return {key: tensor for key, tensor in renamed.items() if isinstance(tensor, Tensor)}
+
+
+def base_attention(query: Tensor, key: Tensor, value: Tensor, options: dict) -> Tensor:
+    """The text half of a layer as ComfyUI itself computes it, overrides by other packs included."""
+    return comfy.ldm.modules.attention.optimized_attention(
+        query,
+        key,
+        value,
+        heads=options["n_heads"],
+        attn_precision=options.get("attn_precision"),
+        transformer_options=options,
+    )
+
+
+def intermediate(tensor: Tensor) -> Tensor:
+    """A tensor where ComfyUI keeps what goes from node to node."""
+    return tensor.to(comfy.model_management.intermediate_device(), torch.float32)

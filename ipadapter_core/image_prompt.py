@@ -1,0 +1,45 @@
+"""The image prompt: references as the image encoder saw them, each with its weight and its place in the picture."""
+
+from dataclasses import dataclass, field, replace
+from weakref import WeakKeyDictionary
+
+from torch import Tensor
+
+from .adapter import Adapter
+from .checkpoint.spec import Feature
+from .key_value_bank import KeyValueBank
+
+
+@dataclass(frozen=True, eq=False)
+class EncodedImage:
+    """One encoded picture and its negative, (1, E) or (1, L, E) each.
+
+    The banks that adapters made of it are remembered here, and go when the picture goes: another weight, window or mask
+    needs no second projection.
+    """
+
+    features: Tensor
+    negative: Tensor
+    banks: WeakKeyDictionary[Adapter, KeyValueBank] = field(default_factory=WeakKeyDictionary, init=False, repr=False)
+
+
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """An encoded picture with a weight of its own and, where it shall act in a part of the result only, a mask (M, H, W)."""
+
+    image: EncodedImage
+    weight: float = 1.0
+    mask: Tensor | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class ImagePrompt:
+    """References that go into one application, and what made them: the encoder's output and its name."""
+
+    references: tuple[Reference, ...]
+    feature: Feature
+    encoder: str
+
+    def with_references(self, references: tuple[Reference, ...]) -> "ImagePrompt":
+        """The same kind of prompt over other references."""
+        return replace(self, references=references)

@@ -1,0 +1,1 @@
+"""Where the image prompt meets ComfyUI's models: hooks only, no copied forward, nothing changed for good."""

@@ -1,0 +1,85 @@
+"""From a model, an adapter and an image prompt to a patched clone of the model."""
+
+from dataclasses import replace
+
+from torch import Tensor, nn
+
+from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
+from comfy.model_patcher import ModelPatcher
+
+from ..application import Application, Strength, WeightedBank
+from ..errors import ImagePromptError, ModelMismatchError
+from ..host import ManagedAdapter
+from ..image_prompt import ImagePrompt, Reference
+from ..weights.layers import LayerWeight
+from .sampling import add_application
+from .unet import check_fit, compose, layer_map
+
+
+def apply_image_prompt(
+    model: ModelPatcher,
+    adapter: ManagedAdapter,
+    prompt: ImagePrompt,
+    strength: Strength,
+    mask: Tensor | None = None,
+    per_frame: bool = False,
+) -> ModelPatcher:
+    """A clone of `model` that attends to the prompt's references; the model that went in stays as it was.
+
+    `mask` (M, H, W) confines the effect to a part of the canvas. References with a mask of their own act one by one, the
+    others together. Raises `ModelMismatchError` or `ImagePromptError` when the three do not belong together.
+    """
+    blocks, layers = _fitting_layers(model, adapter, prompt)
+    patched = model.clone()
+    for references, region in _groups(prompt.references, mask):
+        active = tuple(reference for reference in references if reference.weight != 0)
+        if not active or strength.weight == 0 or (region is not None and not region.any()):
+            continue
+        banks = tuple(WeightedBank(adapter.bank(reference.image), reference.weight) for reference in active)
+        region = None if region is None or bool((region == 1).all()) else region
+        application = Application(blocks, banks, layers, strength, region, per_frame)
+        patched = add_application(patched, application, compose)
+    return patched
+
+
+def _fitting_layers(model: ModelPatcher, adapter: ManagedAdapter, prompt: ImagePrompt):
+    unet = _unet(model, adapter)
+    layers = layer_map(unet)
+    check_fit(adapter.spec, layers)
+    wanted = adapter.spec.projector
+    width = prompt.references[0].image.features.shape[-1]
+    if (prompt.feature, width) != (wanted.feature, wanted.feature_width):
+        raise ImagePromptError(
+            f"the image prompt was encoded by {prompt.encoder} as {prompt.feature.value} of width {width}, but "
+            f"{adapter.spec.file} needs {wanted.feature.value} of width {wanted.feature_width} ({adapter.spec.encoder}): "
+            "give Encode Reference Image the same IP-Adapter as Apply IP-Adapter"
+        )
+    return tuple(layer.block for layer in layers), tuple(LayerWeight() for _ in layers)
+
+
+def _unet(model: ModelPatcher, adapter: ManagedAdapter) -> nn.Module:
+    network = model.get_model_object("diffusion_model")
+    if not isinstance(network, UNetModel):
+        raise ModelMismatchError(
+            f"{adapter.spec.file} is for {adapter.spec.base.value}, a UNet, but the model is "
+            f"{type(model.model).__name__}: load a checkpoint that fits, or another file in Load IP-Adapter"
+        )
+    return network
+
+
+def _groups(
+    references: tuple[Reference, ...], mask: Tensor | None
+) -> list[tuple[tuple[Reference, ...], Tensor | None]]:
+    """References that are attended to together, each group with the mask that it acts under."""
+    free = tuple(reference for reference in references if reference.mask is None)
+    confined = [reference for reference in references if reference.mask is not None]
+    groups: list[tuple[tuple[Reference, ...], Tensor | None]] = [(free, mask)] if free else []
+    return groups + [((replace(one, mask=None),), _both(one.mask, mask)) for one in confined]
+
+
+def _both(own: Tensor | None, common: Tensor | None) -> Tensor | None:
+    if own is None or common is None:
+        return own if common is None else common
+    size = own.shape[-2:]
+    fitted = nn.functional.interpolate(common[:, None], size, mode="bilinear", antialias=True)[:, 0]
+    return own * fitted

@@ -1,0 +1,58 @@
+"""Which side of guidance a pass belongs to: does it see the reference, or its negative?
+
+ComfyUI labels the passes of a model call with indices into whatever list the guider handed over; the index is no polarity.
+What tells is which of the guider's own named lists an entry came from.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from .key_value_bank import NEGATIVE, POSITIVE
+
+Conds = Sequence[Mapping[str, Any]]
+
+
+class GuiderRoles:
+    """The guider's conditionings by name, ready to say for any list of them which side it is on.
+
+    `conds` maps a role ("positive", "negative", "middle", "empty_negative_prompt") to its list of entries with "uuid".
+    """
+
+    def __init__(self, conds: Mapping[str, Conds]):
+        self._lists = [(entries, polarity_of_role(role)) for role, entries in conds.items() if entries]
+        self._polarities: dict[Any, set[int]] = {}
+        for entries, polarity in self._lists:
+            for entry in entries:
+                self._polarities.setdefault(entry.get("uuid"), set()).add(polarity)
+
+    def polarity(self, entries: Conds | None) -> int | None:
+        """The side of a list of entries; None where nothing tells.
+
+        The very list wins, then equal entries, then an entry that stands on one side only: entries that ComfyUI copies
+        from the positive to the negative list, so that both cover the same area, keep their uuid.
+        """
+        if not entries:
+            return None
+        for known, polarity in self._lists:
+            if known is entries:
+                return polarity
+        uuids = [entry.get("uuid") for entry in entries]
+        for known, polarity in self._lists:
+            if uuids == [entry.get("uuid") for entry in known]:
+                return polarity
+        certain = {side for uuid in uuids for side in self._sides(uuid)}
+        return certain.pop() if len(certain) == 1 else None
+
+    def _sides(self, uuid: Any) -> set[int]:
+        sides = self._polarities.get(uuid, set())
+        return sides if len(sides) == 1 else set()
+
+
+def polarity_of_role(role: str) -> int:
+    """Negative and empty prompts see the negative; every other prompt of a guider sees the reference."""
+    return NEGATIVE if "negative" in role or "empty" in role or "uncond" in role else POSITIVE
+
+
+def polarity_of_index(index: int) -> int:
+    """The documented rule where the guider cannot be seen: the first list is the positive one."""
+    return POSITIVE if index == 0 else NEGATIVE

@@ -1,0 +1,1 @@
+"""How strongly an image prompt acts: per layer, over the run, per frame."""

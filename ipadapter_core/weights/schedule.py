@@ -1,0 +1,68 @@
+"""A weight that changes over the run."""
+
+from bisect import bisect_right
+from dataclasses import dataclass
+from enum import Enum
+
+from ..errors import WeightError
+
+
+@dataclass(frozen=True)
+class WeightSchedule:
+    """A curve through points (percent of the run 0..1, multiplier), straight between them and flat outside.
+
+    Raises `WeightError` when there are no points or they do not rise in percent.
+    """
+
+    points: tuple[tuple[float, float], ...]
+
+    def __post_init__(self):
+        percents = [percent for percent, _ in self.points]
+        if not percents or percents != sorted(percents):
+            raise WeightError(
+                f"weight schedule: found points {list(self.points)}, expected one or more with rising percent: "
+                "change them in Weight Schedule"
+            )
+
+    def at(self, percent: float) -> float:
+        """The multiplier at a place in the run."""
+        right = bisect_right(self.points, percent, key=lambda point: point[0])
+        if right in (0, len(self.points)):
+            return self.points[min(right, len(self.points) - 1)][1]
+        (start, before), (end, after) = self.points[right - 1], self.points[right]
+        return before + (after - before) * (percent - start) / (end - start)
+
+
+class SchedulePreset(str, Enum):
+    """Ready-made curves."""
+
+    CONSTANT = "constant"
+    EASE_IN = "ease in"
+    EASE_OUT = "ease out"
+    EASE_IN_OUT = "ease in-out"
+    LATE = "late"
+    EARLY = "early"
+
+
+def preset_schedule(preset: SchedulePreset) -> WeightSchedule:
+    """The curve behind a name; eased ones are a smooth step sampled at 33 points."""
+    return WeightSchedule(PRESETS[preset])
+
+
+def _sampled(curve, count: int = 33) -> tuple[tuple[float, float], ...]:
+    places = [index / (count - 1) for index in range(count)]
+    return tuple((place, curve(place)) for place in places)
+
+
+def _smooth(x: float) -> float:
+    return x * x * (3 - 2 * x)
+
+
+PRESETS = {
+    SchedulePreset.CONSTANT: ((0.0, 1.0),),
+    SchedulePreset.EASE_IN: _sampled(_smooth),
+    SchedulePreset.EASE_OUT: _sampled(lambda x: 1 - _smooth(x)),
+    SchedulePreset.EASE_IN_OUT: _sampled(lambda x: _smooth(1 - abs(2 * x - 1))),
+    SchedulePreset.LATE: ((0.0, 0.0), (0.4, 0.0), (0.6, 1.0), (1.0, 1.0)),
+    SchedulePreset.EARLY: ((0.0, 1.0), (0.4, 1.0), (0.6, 0.0), (1.0, 0.0)),
+}

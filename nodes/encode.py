@@ -1,0 +1,56 @@
+"""*Encode Reference Image*."""
+
+from comfy_api.latest import io, ui
+
+from ..ipadapter_core.encoders.clip_vision import Look, encode_references
+from ..ipadapter_core.encoders.fit import Fit
+from .sockets import CATEGORY, ImagePromptSocket, IPAdapterSocket
+
+
+class EncodeReferenceImage(io.ComfyNode):
+    """Turns pictures into an image prompt."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """Inputs and outputs."""
+        return io.Schema(
+            node_id="IPAdapterCoreEncode",
+            display_name="Encode Reference Image",
+            category=CATEGORY,
+            description="Turns reference images into an image prompt, and shows exactly the pixels that the encoder saw.",
+            search_aliases=["ip adapter encode", "image prompt", "reference image", "style reference"],
+            inputs=[
+                IPAdapterSocket.Input("ip_adapter", tooltip="Says which features of the picture are needed."),
+                io.Image.Input("image", tooltip="The reference. Each picture of a batch is a reference of its own."),
+                io.ClipVision.Input(
+                    "clip_vision",
+                    optional=True,
+                    tooltip="The image encoder that the adapter was trained with; Load IP-Adapter names it.",
+                ),
+                io.Mask.Input(
+                    "mask",
+                    optional=True,
+                    tooltip="What to look at in the reference: white is seen, black becomes a neutral grey.",
+                ),
+                io.Combo.Input(
+                    "fit",
+                    options=Fit,
+                    default=Fit.CENTER,
+                    tooltip="Encoders see a square. Keep the centre or one side of a longer picture, pad it to keep "
+                    "everything, or stretch it.",
+                ),
+                io.Image.Input(
+                    "negative_image",
+                    optional=True,
+                    tooltip="What the result should move away from; without it the neutral picture of the training is used.",
+                ),
+            ],
+            outputs=[ImagePromptSocket.Output("image_prompt", tooltip="For Apply IP-Adapter.")],
+        )
+
+    @classmethod
+    def execute(cls, ip_adapter, image, fit, clip_vision=None, mask=None, negative_image=None) -> io.NodeOutput:
+        """Encodes every picture of the batch."""
+        look = Look(Fit(fit), mask)
+        prompt, seen = encode_references(ip_adapter.spec, clip_vision, image, look, negative_image)
+        return io.NodeOutput(prompt, ui=ui.PreviewImage(seen, cls=cls))

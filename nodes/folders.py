@@ -1,0 +1,24 @@
+"""The `ipadapter` model folder, shared with whatever other pack knows it."""
+
+import os
+
+import folder_paths
+
+FOLDER = "ipadapter"
+
+
+def register_folders() -> None:
+    """Adds models/ipadapter; keeps folders that extra_model_paths.yaml or another pack named, and gives them a filter."""
+    folder_paths.add_model_folder_path(FOLDER, os.path.join(folder_paths.models_dir, FOLDER))
+    paths, extensions = folder_paths.folder_names_and_paths[FOLDER]
+    folder_paths.folder_names_and_paths[FOLDER] = (paths, extensions or folder_paths.supported_pt_extensions)
+
+
+def adapter_files() -> list[str]:
+    """The names to choose from."""
+    return folder_paths.get_filename_list(FOLDER)
+
+
+def adapter_path(name: str) -> str:
+    """The full path of a chosen name; ComfyUI checks that it lies inside the folder."""
+    return folder_paths.get_full_path_or_raise(FOLDER, name)

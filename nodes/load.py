@@ -1,0 +1,36 @@
+"""*Load IP-Adapter*."""
+
+from comfy_api.latest import io, ui
+
+from ..ipadapter_core.host import load_adapter
+from .folders import adapter_files, adapter_path
+from .sockets import CATEGORY, IPAdapterSocket
+
+
+class LoadIPAdapter(io.ComfyNode):
+    """Reads an adapter file and says what it found."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """Inputs and outputs."""
+        return io.Schema(
+            node_id="IPAdapterCoreLoad",
+            display_name="Load IP-Adapter",
+            category=CATEGORY,
+            description="Loads an IP-Adapter. What the file is for is read from the file itself, whatever its name.",
+            search_aliases=["ip adapter", "ipadapter", "image prompt", "reference image", "style transfer"],
+            inputs=[
+                io.Combo.Input(
+                    "ip_adapter_name",
+                    options=adapter_files(),
+                    tooltip="A file in models/ipadapter. The node shows which model and which image encoder it is for.",
+                )
+            ],
+            outputs=[IPAdapterSocket.Output("ip_adapter", tooltip="For Encode Reference Image and Apply IP-Adapter.")],
+        )
+
+    @classmethod
+    def execute(cls, ip_adapter_name: str) -> io.NodeOutput:
+        """Loads the file."""
+        adapter = load_adapter(adapter_path(ip_adapter_name))
+        return io.NodeOutput(adapter, ui=ui.PreviewText(adapter.spec.describe()))
