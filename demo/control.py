@@ -2,13 +2,14 @@
 
 from typing import Any
 
+import torch
+from torch import Tensor, nn
+
 import comfy.cldm.cldm
 import comfy.controlnet
 import comfy.model_management
 import comfy.ops
-import torch
 from comfy.ldm.modules.diffusionmodules.openaimodel import TimestepEmbedSequential
-from torch import Tensor, nn
 
 from .base import UNET
 

@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from comfy.clip_vision import ClipVisionModel
 from torch import Tensor
+
+from comfy.clip_vision import ClipVisionModel
 
 CONFIG: dict[str, Any] = {
     "model_type": "clip_vision_model",

@@ -3,14 +3,15 @@
 from pathlib import Path
 from typing import NamedTuple
 
+import torch
+from torch import Tensor
+
 import comfy.controlnet
 import comfy.model_management
 import comfy.model_patcher
 import comfy.sd
 import comfy.utils
-import torch
 from comfy.clip_vision import ClipVisionModel
-from torch import Tensor
 
 from .base import new_base_model
 from .control import control_net

@@ -53,4 +53,5 @@ def draw(request: Request, seed: int, count: int = 1, size: int = 64) -> Drawing
     """Draws scenes as asked."""
     scene = scene_of(request, seed, count)
     edge = outline(scene, size).expand(-1, 3, -1, -1)
-    return Drawing(render(scene, size).movedim(1, -1).contiguous(), edge.movedim(1, -1).contiguous(), coverage(scene, size)[:, 0])
+    picture, mask = render(scene, size), coverage(scene, size)[:, 0]
+    return Drawing(picture.movedim(1, -1).contiguous(), edge.movedim(1, -1).contiguous(), mask)

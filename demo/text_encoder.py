@@ -2,11 +2,12 @@
 
 from typing import Any
 
+import torch
+from torch import Tensor, nn
+
 import comfy.ops
 import comfy.sd
-import torch
 from comfy.supported_models_base import ClipTarget
-from torch import Tensor, nn
 
 from .words import WordEncoder, describe, read
 
@@ -56,6 +57,13 @@ class DemoWorldText(nn.Module):
     def load_sd(self, weights: dict[str, Tensor]) -> Any:
         """Fills the word encoder."""
         return self.words.load_state_dict(weights, strict=False)
+
+
+def new_word_encoder(weights: dict[str, Tensor]) -> WordEncoder:
+    """The bare word encoder, for training what comes after it."""
+    words = WordEncoder(comfy.ops.manual_cast, torch.float32)
+    words.load_state_dict(weights)
+    return words.requires_grad_(False)
 
 
 def clip(weights: dict[str, Tensor]) -> comfy.sd.CLIP:

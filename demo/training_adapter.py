@@ -3,17 +3,18 @@
 from pathlib import Path
 
 import torch
-from comfy.clip_vision import ClipVisionModel
 from torch import Tensor, nn
 
-from ..ipadapter_core.training.decoupled import Drops, cross_attention_layers, drop_images, new_adapter, with_image
+from comfy.clip_vision import ClipVisionModel
+
+from ..ipadapter_core.training.decoupled import Drops, drop_images, new_adapter, trained_layers, with_image
 from ..ipadapter_core.training.flow import add_noise
 from ..ipadapter_core.training.loop import Schedule, Training
+from .base import initialise
 from .control import new_control_model
 from .references import wild
 from .training_base import said
 from .training_encoder import normalise
-from .base import initialise
 from .words import SLOTS, Description, WordEncoder
 from .world import outline, random_scene, render, same_style
 
@@ -37,7 +38,7 @@ def train_adapter(
     """Trains the adapter: another picture in the reference's style, the text mostly naming the shape alone."""
     torch.manual_seed(seed)
     unet.requires_grad_(False)
-    layers = cross_attention_layers(unet)
+    layers = trained_layers(unet)
     adapter = new_adapter(layers, encoder.config["projection_dim"], TOKENS, NAME)
     training = Training("adapter", dict(adapter.named_parameters()), schedule, folder)
     drops = Drops()

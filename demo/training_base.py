@@ -2,14 +2,15 @@
 
 from pathlib import Path
 
-import comfy.ops
 import torch
 from torch import Tensor
+
+import comfy.ops
 
 from ..ipadapter_core.training.flow import add_noise
 from ..ipadapter_core.training.loop import Schedule, Training
 from .base import initialise, initialise_unet, new_base_model
-from .words import Description, SLOTS, WordEncoder
+from .words import SLOTS, Description, WordEncoder
 from .world import random_scene, render
 
 SMALL = (32, 64)  # picture size and batch of the first part

@@ -5,18 +5,19 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from comfy.ldm.modules.attention import optimized_attention
 from torch import Tensor, nn
 
+from comfy.ldm.modules.attention import SpatialTransformer, optimized_attention
+
 from ..adapter import Adapter
+from ..application import Block
 from ..attention import image_attention
 from ..checkpoint.spec import AdapterSpec, BaseModel, Feature, LayerSpec, ProjectorKind, ProjectorSpec
-
-Block = tuple[str, int, int]
+from ..patchers.unet import layer_map
 
 
 @dataclass(frozen=True)
-class CrossAttentionLayer:
+class TrainedLayer:
     """A cross-attention of the UNet: its number in adapter files, its address for patches, and the module."""
 
     number: int
@@ -24,18 +25,20 @@ class CrossAttentionLayer:
     attention: nn.Module
 
 
-def cross_attention_layers(unet: nn.Module) -> tuple[CrossAttentionLayer, ...]:
-    """The UNet's cross-attentions in the order of adapter files: down, up, middle; numbers are odd."""
-    groups = [("input", list(unet.input_blocks)), ("output", list(unet.output_blocks)), ("middle", [unet.middle_block])]
-    found: list[tuple[Block, nn.Module]] = []
-    for name, blocks in groups:
-        for position, block in enumerate(blocks):
-            transformers = [inner for module in block for inner in getattr(module, "transformer_blocks", [])]
-            found += [((name, position, index), inner.attn2) for index, inner in enumerate(transformers)]
-    return tuple(CrossAttentionLayer(2 * index + 1, *pair) for index, pair in enumerate(found))
+def trained_layers(unet: nn.Module) -> tuple[TrainedLayer, ...]:
+    """The UNet's cross-attentions in the order of adapter files, as `layer_map` gives it."""
+    blocks = [layer.block for layer in layer_map(unet)]
+    return tuple(TrainedLayer(2 * index + 1, block, _attention(unet, block)) for index, block in enumerate(blocks))
 
 
-def new_adapter(layers: tuple[CrossAttentionLayer, ...], feature_width: int, tokens: int, name: str) -> Adapter:
+def _attention(unet: nn.Module, block: Block) -> nn.Module:
+    part, number, depth = block
+    sequence = unet.middle_block if part == "middle" else getattr(unet, f"{part}_blocks")[number]
+    transformer = next(module for module in sequence if isinstance(module, SpatialTransformer))
+    return transformer.transformer_blocks[depth].attn2
+
+
+def new_adapter(layers: tuple[TrainedLayer, ...], feature_width: int, tokens: int, name: str) -> Adapter:
     """An adapter with the linear projector, its keys and values started from the text's.
 
     Ye et al. 2023 start from the text's projections too: image tokens then only have to learn to look like text.
@@ -70,7 +73,7 @@ class DecoupledAttention:
         return text + image_attention(query, self.key.to(query), self.value.to(query), heads)
 
 
-def with_image(adapter: Adapter, layers: tuple[CrossAttentionLayer, ...], features: Tensor) -> dict[str, Any]:
+def with_image(adapter: Adapter, layers: tuple[TrainedLayer, ...], features: Tensor) -> dict[str, Any]:
     """The `transformer_options` under which the UNet sees image features (B, E)."""
     tokens = adapter.image_tokens(features)
     patches = {layer.block: DecoupledAttention(*adapter.key_value(layer.number, tokens)) for layer in layers}
