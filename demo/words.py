@@ -3,6 +3,7 @@
 import logging
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -89,6 +90,11 @@ _SILENT = {"a", "an", "the", "and", "with", "of", "in", "shape", "picture"}
 COLOUR_NAMES: tuple[str, ...] = tuple(COLOURS)
 
 
+@lru_cache(maxsize=256)
+def _say_unknown(word: str) -> None:
+    logger.warning("The demo world has no word for '%s': it is ignored.", word)
+
+
 def read(text: str) -> tuple[int, ...]:
     """Reads a prompt into its five slots; words before "on" are about the object, words after it about the background.
 
@@ -110,8 +116,8 @@ def read(text: str) -> tuple[int, ...]:
             textures[place].append(TEXTURE_NAMES.index(word))
         elif word not in _SILENT:
             unknown.append(word)
-    if unknown:
-        logger.info("The demo world has no word for %s: ignored.", ", ".join(sorted(set(unknown))))
+    for word in unknown:
+        _say_unknown(word)
     if not colours[1]:
         colours[1].extend(colours[0][1:2])
     first = [(indices or [OPEN])[0] for indices in (*colours, *textures)]
