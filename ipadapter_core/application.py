@@ -94,9 +94,10 @@ class Application:
     def placed(self, device: torch.device, dtype: torch.dtype) -> tuple[PlacedLayer | None, ...]:
         """The layers on a device, None where a layer is silent; moved at the first call."""
         key = (device, dtype)
-        if key not in self._placed:
-            self._placed[key] = tuple(self._place(index, device, dtype) for index in range(len(self.layers)))
-        return self._placed[key]
+        layers = self._placed.get(key)
+        if layers is None:  # threads of several devices come here; another run's cleanup may come between the two lines
+            layers = self._placed[key] = tuple(self._place(index, device, dtype) for index in range(len(self.layers)))
+        return layers
 
     def bytes_on(self, device: torch.device) -> int:
         """How many bytes are held on a device now."""
@@ -105,13 +106,16 @@ class Application:
 
     def mask_weights(self, like: Tensor, grid: tuple[int, int], area: Area = CANVAS) -> Tensor:
         """The mask as weights (M, L, 1) of a token grid, on the device and in the dtype of `like`."""
+        key = (like.device, like.dtype, grid, area)
+        weights = self._placed.get(key)
+        return self._place_mask(like, grid, area) if weights is None else weights
+
+    @torch.compiler.disable  # what is computed here stays for the run; a compiled layer finds it ready
+    def _place_mask(self, like: Tensor, grid: tuple[int, int], area: Area) -> Tensor:
         assert self.mask is not None
         key = (like.device, like.dtype, grid, area)
-        if torch.compiler.is_compiling():  # a compiled layer computes it in its graph and keeps no state
-            return token_weights(self.mask.to(like), grid, area)
-        if key not in self._placed:
-            self._placed[key] = token_weights(self.mask.float(), grid, area).to(like)
-        return self._placed[key]
+        weights = self._placed[key] = token_weights(self.mask.float(), grid, area).to(like)
+        return weights
 
     def _place(self, index: int, device: torch.device, dtype: torch.dtype) -> PlacedLayer | None:
         layer = self.layers[index]

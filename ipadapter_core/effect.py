@@ -34,7 +34,10 @@ class LayerCall(NamedTuple):
 
 
 def add_image_output(base: Tensor, application: Application, index: int, call: LayerCall, factor: Factor) -> Tensor:
-    """Adds to `base` (B, L, D), in place, what an application contributes at its layer `index`; returns `base`."""
+    """`base` (B, L, D) and what an application contributes at its layer `index`.
+
+    Not in place: another pack, or a backward pass, may still need what it gave.
+    """
     placed = application.placed(call.query.device, call.query.dtype)[index]
     if placed is None:
         return base
@@ -51,7 +54,7 @@ def add_image_output(base: Tensor, application: Application, index: int, call: L
     if application.mask is not None:
         weights = _mask(application, call)
         multiplier = weights if factors is None else weights * factors
-    return base.add_(out) if multiplier is None else base.addcmul_(out, multiplier)
+    return base + out if multiplier is None else torch.addcmul(base, out, multiplier)
 
 
 def _per_pass(part: Tensor, rows: Rows) -> Tensor:

@@ -2,7 +2,7 @@
 
 from bisect import bisect_left
 from collections.abc import Callable
-from functools import cached_property
+from functools import cache, cached_property
 
 STEPS = 1000
 
@@ -14,7 +14,7 @@ class Timeline:
     """
 
     def __init__(self, percent_to_sigma: Callable[[float], float]):
-        self.sigma = percent_to_sigma
+        self.sigma = cache(percent_to_sigma)  # it may read from the device
 
     def covers(self, start_percent: float, end_percent: float, sigma: float) -> bool:
         """Whether a window of the run holds a noise level, both ends included."""

@@ -1,6 +1,5 @@
 """UNets (SD1.5, SDXL and what is built like them): the map of cross-attention layers, and the hook at each."""
 
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -11,16 +10,17 @@ from comfy.ldm.modules.attention import SpatialTransformer
 
 from ..application import Application, Block
 from ..checkpoint.spec import AdapterSpec
-from ..effect import LayerCall, Rows, add_image_output
+from ..effect import LayerCall, add_image_output
 from ..errors import ModelMismatchError
 from ..host import base_attention
-from ..key_value_bank import POSITIVE
-from ..masks import CANVAS, token_grid
-from ..polarity import polarity_of_index
+from ..masks import token_grid
 from ..step import Run, Step
-from .sampling import STEP, Options
+from .rows import rows_of_layer
+from .sampling import ROWS, STEP, Options
 
-logger = logging.getLogger(__name__)
+REMEMBERED = (
+    8  # sets of hooks in a run: guidance by other packs sets patches for single calls, some of them new ones each time
+)
 
 AttentionPatch = Callable[[Tensor, Tensor, Tensor, Options], Tensor]
 
@@ -67,6 +67,14 @@ def _sizes(widths: list[int]) -> str:
     return f"{len(widths)} cross-attention layers of width {min(widths)} to {max(widths)}"
 
 
+class Part(NamedTuple):
+    """An application at a layer: its place among the model's applications, and the layer's place in its banks."""
+
+    application: Application
+    slot: int
+    index: int
+
+
 @dataclass(frozen=True, eq=False)
 class ImageCrossAttention:
     """One layer's hook: text attention by whoever had it, then each application's part.
@@ -74,7 +82,7 @@ class ImageCrossAttention:
     Called by ComfyUI's `BasicTransformerBlock` with query, key and value (B, L, D) before `to_out`.
     """
 
-    parts: tuple[tuple[Application, int], ...]
+    parts: tuple[Part, ...]
     previous: AttentionPatch | None
 
     def __deepcopy__(self, memo: dict) -> "ImageCrossAttention":
@@ -82,63 +90,19 @@ class ImageCrossAttention:
 
     def __call__(self, query: Tensor, key: Tensor, value: Tensor, options: Options) -> Tensor:
         """(B, L, D) for each -> (B, L, D)."""
+        out = (self.previous or base_attention)(query, key, value, options)
         step: Step = options[STEP]
-        acting = [
-            (application, index) for application, index in self.parts if step.scales[application.number] is not None
-        ]
-        if self.previous is None:
-            out = base_attention(query, key, value, options)
-        else:
-            out = self.previous(query, key, value, options)
-            out = out.clone() if acting else out  # another pack may still hold what it returned
-        rows = batch_rows(query.shape[0], options, step) if acting else None
+        acting = [part for part in self.parts if step.scales[part.slot] is not None]
+        rows = rows_of_layer(query.shape[0], options[ROWS], step.pictures) if acting else None
         if rows is None:
             return out
         shapes = tuple(tuple(options[name][-2:]) for name in ("activations_shape", "original_shape") if name in options)
         call = LayerCall(query, options["n_heads"], token_grid(query.shape[1], shapes), rows)
-        for application, index in acting:
-            factor = step.scales[application.number]
+        for part in acting:
+            factor = step.scales[part.slot]
             assert factor is not None
-            out = add_image_output(out, application, index, call, factor)
+            out = add_image_output(out, part.application, part.index, call, factor)
         return out
-
-
-def batch_rows(batch: int, options: Options, step: Step) -> Rows | None:
-    """How a layer's batch is made up; None, said once in the log, where it cannot be known.
-
-    Packs that couple prompts to regions enlarge the batch of the positive passes; that is recognised by its size.
-    """
-    passes = options.get("cond_or_uncond") or [0] * (batch // step.pictures)
-    polarities = [
-        step.polarities[index] if index < len(step.polarities) else polarity_of_index(index) for index in passes
-    ]
-    areas = [step.areas.get(uuid, CANVAS) for uuid in options.get("uuids", ())] if step.areas else []
-    areas = areas if len(areas) == len(passes) else [CANVAS] * len(passes)
-    if batch != len(passes) * step.pictures:
-        positives = polarities.count(POSITIVE)
-        copies, rest = divmod(batch // step.pictures - (len(passes) - positives), max(positives, 1))
-        if rest or copies < 1 or batch % step.pictures:
-            logger.warning("IP-Adapter: a layer has a batch of %d, expected %d passes of %d: left as it is",
-                           batch, len(passes), step.pictures)  # fmt: skip
-            return None
-        repeats = [copies if side == POSITIVE else 1 for side in polarities]
-        polarities = [side for side, times in zip(polarities, repeats, strict=True) for _ in range(times)]
-        areas = [area for area, times in zip(areas, repeats, strict=True) for _ in range(times)]
-    return Rows(tuple(polarities), frames_of(options, step.pictures), tuple(areas))
-
-
-def frames_of(options: Options, pictures: int) -> tuple[int, ...]:
-    """The place in the whole batch of each picture of a pass: a context window or AnimateDiff may show a part of it."""
-    window = options.get("context_window")
-    shown = None
-    if window is not None and window.dim == 0:
-        shown = list(window.index_list)
-        anchor = getattr(window, "causal_anchor_index", None)
-        if anchor is not None and anchor >= 0:
-            shown = [anchor, *shown]
-    elif options.get("ad_params"):
-        shown = options["ad_params"].get("sub_idxs")
-    return tuple(shown) if shown is not None and len(shown) == pictures else tuple(range(pictures))
 
 
 def compose(applications: list[Application], options: Options, run: Run) -> Options:
@@ -148,15 +112,16 @@ def compose(applications: list[Application], options: Options, run: Run) -> Opti
     if hooks is None:
         hooks = _hooks(applications, foreign)
         run.composed.append(((list(applications), dict(foreign)), hooks))
+        del run.composed[:-REMEMBERED]
     return options | {"patches_replace": options.get("patches_replace", {}) | {"attn2": foreign | hooks}}
 
 
 def _hooks(applications: list[Application], foreign: dict) -> dict[Block, ImageCrossAttention]:
-    parts: dict[Block, list[tuple[Application, int]]] = {}
-    for application in applications:
+    parts: dict[Block, list[Part]] = {}
+    for slot, application in enumerate(applications):
         for index, block in enumerate(application.blocks):
             if not application.layers[index].silent:
-                parts.setdefault(block, []).append((application, index))
+                parts.setdefault(block, []).append(Part(application, slot, index))
     return {
         block: ImageCrossAttention(tuple(here), foreign.get(block, foreign.get(block[:2])))
         for block, here in parts.items()
