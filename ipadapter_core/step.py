@@ -12,7 +12,6 @@ from .masks import Area
 from .polarity import GuiderRoles, polarities
 from .timeline import Timeline
 
-
 Scale = Tensor | tuple[()] | None
 
 

@@ -7,8 +7,8 @@ from pack.ipadapter_core.checkpoint.spec import Feature
 from pack.ipadapter_core.image_prompt import EncodedImage, ImagePrompt, Reference
 from pack.ipadapter_core.patchers import unet
 from pack.ipadapter_core.patchers.apply import apply_image_prompt
-from pack.ipadapter_core.patchers.sampling import ROWS, STEP, applications_of
 from pack.ipadapter_core.patchers.rows import rows_of_call
+from pack.ipadapter_core.patchers.sampling import ROWS, STEP, applications_of
 from pack.ipadapter_core.patchers.unet import compose
 from pack.ipadapter_core.step import Run
 from pack.tests.oracle import fresh, relative, run_ours, run_theirs, some_call, twins
