@@ -93,6 +93,7 @@ class Pass(NamedTuple):
     timestep: Tensor
     context: Tensor
     output: Tensor
+    control: dict[str, list] | None = None
 
 
 class Recorder:
@@ -105,24 +106,32 @@ class Recorder:
         self.model.add_wrapper_with_key(comfy.patcher_extension.WrappersMP.DIFFUSION_MODEL, "recorder", self._call)
 
     def _call(self, executor, x, timesteps, context, y, control, options, **kwargs):
-        output = executor(x, timesteps, context, y, control, options, **kwargs)
         count = len(options["cond_or_uncond"])
+        controls = [
+            control and {name: _parts(list_, count, i) for name, list_ in control.items()} for i in range(count)
+        ]
+        output = executor(x, timesteps, context, y, control, options, **kwargs)
         parts = [part.clone().chunk(count) for part in (x, timesteps, context, output)]
-        self.passes += [Pass(*each) for each in zip(*parts, strict=True)]
+        self.passes += [Pass(*each) for each in zip(*parts, controls, strict=True)]
         self.together.append(count)
         return output
 
 
-class NaiveAttention:
-    """One layer of the reference: text attention, and `weight` times attention to one side of the bank, spelled out."""
+def _parts(tensors: list, count: int, index: int) -> list:
+    return [one if one is None else one.chunk(count)[index] for one in tensors]
 
-    def __init__(self, key: Tensor, value: Tensor, weight: float):
+
+class NaiveAttention:
+    """One layer of the reference: what is there without us, and `weight` times attention to one side of the bank."""
+
+    def __init__(self, key: Tensor, value: Tensor, weight: float, base=None):
         self.key, self.value, self.weight = key, value, weight
+        self.base = base or (lambda query, key, value, options: attend(query, key, value, options["n_heads"]))
 
     def __call__(self, query, key, value, options):
-        heads = options["n_heads"]
-        image = attend(query, self.key.expand(len(query), -1, -1), self.value.expand(len(query), -1, -1), heads)
-        return attend(query, key, value, heads) + self.weight * image
+        key_image, value_image = (part.expand(len(query), -1, -1) for part in (self.key, self.value))
+        image = attend(query, key_image, value_image, options["n_heads"])
+        return self.base(query, key, value, options) + self.weight * image
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, heads: int) -> Tensor:
@@ -132,7 +141,7 @@ def attend(query: Tensor, key: Tensor, value: Tensor, heads: int) -> Tensor:
     return (scores @ value).transpose(1, 2).flatten(2).float()
 
 
-def naive_hooks(model, adapter, features: Tensor, weight: float = 1.0) -> dict:
+def naive_hooks(model, adapter, features: Tensor, weight: float = 1.0, base=None) -> dict:
     """Reference layers for one side: `features` (1, E) through the projector and each layer's own weights."""
     network = adapter.network
     with torch.no_grad():
@@ -140,15 +149,18 @@ def naive_hooks(model, adapter, features: Tensor, weight: float = 1.0) -> dict:
         hooks = {}
         for layer, place in zip(adapter.spec.layers, layer_map(model.model.diffusion_model), strict=True):
             part = network.ip_adapter[str(layer.number)]
-            hooks[place.block] = NaiveAttention(part["to_k_ip"](tokens), part["to_v_ip"](tokens), weight)
+            hooks[place.block] = NaiveAttention(part["to_k_ip"](tokens), part["to_v_ip"](tokens), weight, base)
     return hooks
 
 
-def alone(model, one: Pass, hooks: dict, self_attention: dict | None = None) -> Tensor:
-    """What the bare UNet predicts for one pass by itself, under reference layers."""
-    options = {"patches_replace": {"attn2": hooks, "attn1": self_attention or {}}}
+def alone(model, one: Pass, hooks: dict, self_attention: dict | None = None, **options) -> Tensor:
+    """What the bare UNet predicts for one pass by itself, under reference layers and other packs' options."""
+    options |= {"patches_replace": {"attn2": hooks, "attn1": self_attention or {}}}
+    control = one.control and {name: list(tensors) for name, tensors in one.control.items()}
     with torch.no_grad():
-        return model.model.diffusion_model(one.latent, one.timestep, context=one.context, transformer_options=options)
+        return model.model.diffusion_model(
+            one.latent, one.timestep, context=one.context, control=control, transformer_options=options
+        )
 
 
 def error(got: Tensor, expected: Tensor) -> float:

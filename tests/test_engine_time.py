@@ -56,8 +56,8 @@ def rescaled(model):
 @pytest.mark.parametrize("after", [lambda model: model, zero_terminal, flow, rescaled])
 def test_window_follows_the_model_sampling_in_force(after):
     """A node after ours moves it. Seen to fail when Apply resolves the percents itself."""
-    world = World(Strength(1.0, 0.3, 0.7), after)
-    weights = expected(world.model, 0.3, 0.7)
+    world = World(Strength(1.0, 0.3, 0.9), after)
+    weights = expected(world.model, 0.3, 0.9)
     assert 0 < sum(weights) < STEPS
     assert world.acted_as(weights)
 
