@@ -22,9 +22,9 @@ WIDTH, FEATURES = 96, 64
 EULER = "euler"
 
 
-def short_model(dtype=torch.float32, seed: int = 0):
+def short_model(dtype=torch.float32, seed: int | None = 0, **changes):
     """SD1.5's structure with seven cross-attention layers."""
-    return tiny_model("SD1.5", dtype=dtype, seed=seed, **SHORT)
+    return tiny_model("SD1.5", dtype=dtype, seed=seed, **SHORT | changes)
 
 
 def short_adapter(model, seed: int = 1, dtype=None):
@@ -136,9 +136,10 @@ class NaiveAttention:
 
 def attend(query: Tensor, key: Tensor, value: Tensor, heads: int) -> Tensor:
     """softmax(q k^T / sqrt(d)) v in float64."""
+    dtype = query.dtype
     query, key, value = (part.double().unflatten(-1, (heads, -1)).transpose(1, 2) for part in (query, key, value))
     scores = (query @ key.mT * query.shape[-1] ** -0.5).softmax(dim=-1)
-    return (scores @ value).transpose(1, 2).flatten(2).float()
+    return (scores @ value).transpose(1, 2).flatten(2).to(dtype)
 
 
 def naive_hooks(model, adapter, features: Tensor, weight: float = 1.0, base=None) -> dict:

@@ -70,7 +70,9 @@ def tome(model):
 def lora(model):
     weights = {}
     keys = comfy.lora.model_lora_keys_unet(model.model)
-    for seed, name in enumerate(sorted(key for key in keys if "attn2.to" in key and key.startswith("diffusion_model"))):
+    for seed, name in enumerate(
+        sorted(key for key in keys if key.endswith("attn2.to_q") and key.startswith("diffusion_model"))
+    ):
         target = model.model.get_parameter(f"{name}.weight")
         generator = torch.Generator().manual_seed(seed)
         weights[f"{name}.lora_up.weight"] = torch.randn(target.shape[0], 2, generator=generator) * 0.1
