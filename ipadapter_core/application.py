@@ -104,6 +104,14 @@ class Application:
         held = [part for (place, *_), value in self._placed.items() if place == device for part in _tensors(value)]
         return sum(tensor.numel() * tensor.element_size() for tensor in held)
 
+    def frame_weights(self, device: torch.device) -> Tensor:
+        """The multipliers of the pictures (F,) on a device, sent there at the first call."""
+        key = (device, "frames")
+        weights = self._placed.get(key)
+        if weights is None:
+            weights = self._placed[key] = torch.tensor(self.strength.frames, device=device)
+        return weights
+
     def mask_weights(self, like: Tensor, grid: tuple[int, int], area: Area = CANVAS) -> Tensor:
         """The mask as weights (M, L, 1) of a token grid, on the device and in the dtype of `like`."""
         key = (like.device, like.dtype, grid, area)

@@ -67,7 +67,8 @@ class Run:
         if factor == 0:
             return None
         if strength.frames is not None:
-            return torch.tensor([factor * weight for weight in strength.frames], device=like.device)
+            weights = application.frame_weights(like.device)
+            return weights if strength.schedule is None else weights * factor
         return () if strength.schedule is None else torch.full((1,), factor, device=like.device)
 
 
