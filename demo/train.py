@@ -44,7 +44,10 @@ def save(weights: dict[str, Tensor], file: Path) -> None:
 def renamed(weights: dict[str, Tensor], prefixes: dict[str, str]) -> dict[str, Tensor]:
     """The tensors under the first of the prefixes that fits, with it exchanged for the other; the rest is left out."""
     return {
-        new + key[len(old) :]: value for key, value in weights.items() for old, new in prefixes.items() if key.startswith(old)
+        new + key[len(old) :]: value
+        for key, value in weights.items()
+        for old, new in prefixes.items()
+        if key.startswith(old)
     }
 
 
@@ -63,7 +66,9 @@ def write_report(stages: dict[str, Training], folder: Path) -> None:
         for name, stage in stages.items()
     }
     machine = {"torch": torch.__version__, "machine": platform.machine(), "threads": torch.get_num_threads()}
-    (folder / "training.json").write_text(json.dumps({"trained_on": machine, "stages": report}) + "\n", encoding="utf-8")
+    (folder / "training.json").write_text(
+        json.dumps({"trained_on": machine, "stages": report}) + "\n", encoding="utf-8"
+    )
     draw_curves({name: stage.losses for name, stage in progress.items()}, folder / "losses.png")
 
 
@@ -97,7 +102,9 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="dev.py train-demo", description=__doc__)
     parser.add_argument("--checkpoints", type=Path, default=CHECKPOINTS, help="where unfinished training is kept")
     parser.add_argument("--weights", type=Path, default=WEIGHTS, help="where the finished files go")
-    parser.add_argument("--scale", type=float, default=1.0, help="share of the steps to take; a small one tries the way")
+    parser.add_argument(
+        "--scale", type=float, default=1.0, help="share of the steps to take; a small one tries the way"
+    )
     parser.add_argument("--threads", type=int, default=0, help="processor threads; 0 leaves it to torch")
     arguments = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")

@@ -60,6 +60,7 @@ class ComfyServer:
             "--disable-api-nodes",
             "--disable-auto-launch",
         ]
+        command += ["--database-url", f"sqlite:///{self.folder / 'user' / 'comfyui.db'}"]
         command += [] if _has_gpu() else ["--cpu"]
         with self.log.open("w") as log:
             self._process = subprocess.Popen(
