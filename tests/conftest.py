@@ -13,3 +13,5 @@ load_pack()
 import torch
 
 torch.set_num_threads(1)  # miniature models only wait for a second thread
+
+from pack.tests.watch import seen  # noqa: F401 - a fixture for every test
