@@ -43,8 +43,8 @@ AREAS = {
 def test_an_area_sees_the_mask_cut_there(area, crop, seen):
     """Both the positive pass and its copied negative, beside passes that see the whole canvas, to 1e-9.
 
-    Fails when _areas gives nothing (`found = {}` still passes, since the tile is found by its values: then also PROBES = 0), when it
-    forgets to cut at the edge, and when top and left are swapped.
+    Fails when the fractions swap top and left. Without _areas the crop is still found by its values; without both it fails
+    (`return {}` and PROBES = 0).
     """
     model, adapter, given, mask = setting()
     patched = apply(model, adapter, given, mask)
@@ -84,7 +84,7 @@ def test_two_areas_of_one_size_in_one_batch(seen):
 def test_deep_shrink(seen):
     """Layers behind the shrink have fewer tokens; each count is the layer's own, each mask the integral over its grid.
 
-    Fails when token_grid looks at the latent first (`shapes[::-1]`).
+    Fails when token_edges makes equal boxes (`stride = None`).
     """
     model, adapter, given, mask = setting()
     patched = apply(model, adapter, given, mask)
@@ -157,7 +157,7 @@ def test_tiles_take_their_part_of_the_mask(roll, pictures, seen):
 def test_tiles_of_unknown_place(seen, caplog):
     """A pack that changes the tile's values leaves nothing to go by: the mask lies over each tile, and the log says so once.
 
-    Fails when the area of an unknown tile stays what it was (no error, but no word) or when say_once forgets what it said.
+    Fails when an unknown tile is taken for the top left one (`place or (0, 0)`), and when say_once forgets what it said.
     """
     model, adapter, given, mask = setting()
     patched = apply(model, adapter, given, mask)

@@ -74,8 +74,8 @@ def everything(model, adapter, count, mask_count, seed=0):
 def test_each_picture_has_its_own(pictures, count, seen):
     """References, weights and masks one per picture, a weight of 0 keeping its turn; the last repeats, what is too many is cut.
 
-    Fails when references of weight 0 are left out, when the last does not repeat (`frame % count`), and when both passes take the
-    same side.
+    Fails when references of weight 0 are left out, when the last does not repeat (`i % (last + 1)`), when both passes take
+    the same side, and when the index of a row is taken over all passes.
     """
     model = exact_model()
     adapter = exact_adapter(model)
@@ -89,7 +89,7 @@ def test_each_picture_has_its_own(pictures, count, seen):
 def test_passes_one_by_one(seen, monkeypatch):
     """The same when memory is so short that every pass is a call of its own.
 
-    Fails when the index of a row is taken over all passes instead of within one.
+    Fails when both sides see the reference (`2 * min(i, last) + 1`).
     """
     model = exact_model()
     adapter = exact_adapter(model)
@@ -157,7 +157,7 @@ def test_context_windows_of_comfyui(schedule, anchor, seen):
 def test_conds_split_over_windows(seen):
     """Several prompts shared out over the windows: every window's prompt is still the positive one.
 
-    Fails when polarity looks at the whole list only.
+    Fails when polarity looks at whole lists only (`certain = set()`).
     """
     model = exact_model()
     adapter = exact_adapter(model)
@@ -206,8 +206,7 @@ class SlidingWindows:
 def test_animatediff_evolved(windows, first, seen):
     """Its windows are cut inside or outside of our own wrapper, as the order of the nodes has it.
 
-    Fails when the number of pictures is taken from what the sampler has (`pictures` before `sub_idxs`), and when `sub_idxs`
-    None is not told from a window.
+    Fails when a window is believed only if it is as long as the sampler's batch.
     """
     model = exact_model()
     adapter = exact_adapter(model)
@@ -226,7 +225,7 @@ def test_animatediff_evolved(windows, first, seen):
 def test_a_batch_is_a_loop(scaling):
     """Four pictures with a reference, weight and mask each, against four runs of one picture, in every scaling mode.
 
-    Fails when keys are chosen for the first pass only, and when weights per frame skip the key.
+    Fails when the weight of a frame does not reach the key (`weight` for `weight * factor` in scale).
     """
     model = exact_model()
     adapter = exact_adapter(model)
