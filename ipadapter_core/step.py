@@ -20,19 +20,14 @@ class Step(NamedTuple):
 
     `polarities` by index into the guider's list; `pictures` in a pass; `scales` in the order of the applications: None when
     one rests, else what multiplies its output: nothing ("as it is", an empty tuple) or a tensor of one or one-per-frame
-    values; `areas` by the uuid of the entries that cover a part of the canvas.
+    values; `areas` by the uuid of the entries that cover a part of the canvas, which is the latent (B, C, H, W) of the step.
     """
 
     polarities: tuple[int, ...]
     pictures: int
     scales: tuple[Scale, ...]
     areas: dict[Any, Area]
-
-    def placed(self, device: torch.device, dtype: torch.dtype) -> "Step":
-        """The same with its tensors where a model call needs them."""
-        return self._replace(
-            scales=tuple(scale.to(device, dtype) if isinstance(scale, Tensor) else scale for scale in self.scales)
-        )
+    canvas: Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +49,7 @@ class Run:
             pictures=x.shape[0],
             scales=tuple(self._scale(application, now, x) for application in applications),
             areas=_areas(conds, x),
+            canvas=x,
         )
 
     def _scale(self, application: Application, now: float | None, like: Tensor) -> Scale:

@@ -18,7 +18,8 @@ ROOMS = {
     "adapter": {"checkpoint", "projectors"},
     "key_value_bank": {"adapter"},
     "image_prompt": {"adapter", "checkpoint", "errors", "key_value_bank"},
-    "polarity": {"key_value_bank"},
+    "notice": set(),
+    "polarity": {"key_value_bank", "notice"},
     "timeline": set(),
     "application": {"key_value_bank", "masks", "weights"},
     "step": {"application", "masks", "polarity", "timeline"},
@@ -26,7 +27,7 @@ ROOMS = {
     "host": {"adapter", "checkpoint", "errors", "image_prompt", "key_value_bank"},
     "encoders": {"checkpoint", "errors", "host", "image_prompt"},
     "patchers": {"application", "checkpoint", "effect", "errors", "host", "image_prompt", "key_value_bank", "masks",
-                 "polarity", "step", "timeline", "weights"},
+                 "notice", "polarity", "step", "timeline", "weights"},
     "training": {"adapter", "application", "attention", "checkpoint", "errors", "host", "patchers"},
     "nodes": {"ipadapter_core"},
 }  # fmt: skip

@@ -7,8 +7,7 @@ from pack.ipadapter_core.checkpoint.spec import Feature
 from pack.ipadapter_core.image_prompt import EncodedImage, ImagePrompt, Reference
 from pack.ipadapter_core.patchers import unet
 from pack.ipadapter_core.patchers.apply import apply_image_prompt
-from pack.ipadapter_core.patchers.rows import rows_of_call
-from pack.ipadapter_core.patchers.sampling import ROWS, STEP, applications_of
+from pack.ipadapter_core.patchers.sampling import STEP, applications_of
 from pack.ipadapter_core.patchers.unet import compose
 from pack.ipadapter_core.step import Run
 from pack.tests.oracle import fresh, relative, run_ours, run_theirs, some_call, twins
@@ -40,8 +39,7 @@ def step_options(model, call, passes=(1, 0)):
     }
     applications = applications_of(options)
     step = Run().step([[], []], call.latent[:1], call.timestep, applications)
-    rows = rows_of_call(call.latent.shape[0], options, step)
-    return compose(applications, options | {STEP: step, ROWS: rows}, Run())
+    return compose(applications, options | {STEP: step}, Run())
 
 
 def compare(base, kind, dtype, weight=0.8):

@@ -6,9 +6,8 @@ import pytest
 import torch
 from pack.ipadapter_core.application import Application, Strength, WeightedBank
 from pack.ipadapter_core.key_value_bank import KeyValueBank
-from pack.ipadapter_core.patchers.compiled import Call
-from pack.ipadapter_core.patchers.rows import rows_of_call
-from pack.ipadapter_core.patchers.sampling import ROWS, STEP
+from pack.ipadapter_core.masks import canvas_mask
+from pack.ipadapter_core.patchers.sampling import LIKE, STEP
 from pack.ipadapter_core.patchers.unet import compose
 from pack.ipadapter_core.step import Run
 from pack.ipadapter_core.timeline import Timeline
@@ -54,18 +53,20 @@ def true_size(strength, mask):
     banks = [tuple(torch.zeros(2, 16, width) for width, *_ in SDXL) for _ in range(2)]
     blocks = tuple(("input", index, 0) for index in range(len(SDXL)))
     layers = tuple(LayerWeight() for _ in SDXL)
-    return Application(blocks, (WeightedBank(KeyValueBank(*banks)),), layers, strength, mask)
+    return Application(
+        blocks, (WeightedBank(KeyValueBank(*banks)),), layers, strength, mask if mask is None else canvas_mask(mask)
+    )
 
 
-def layer_calls(application, run, latent, sigma, call):
+def layer_calls(application, run, latent, sigma, like):
     """One step as the layers see it: decided once, then 70 calls of the hook on a device whose values cannot be read."""
     foreign = {block: lambda query, key, value, options: torch.empty_like(query) for block in application.blocks}
     options = {"cond_or_uncond": [1, 0], "n_heads": 10, "original_shape": [4, *latent.shape[1:]]}
-    step = run.step([[], []], latent, sigma, [application]).placed(call.device, call.dtype)
-    options |= {STEP: step, ROWS: rows_of_call(4, options, step), "patches_replace": {"attn2": foreign}}
+    step = run.step([[], []], latent, sigma, [application])
+    options |= {STEP: step, LIKE: like, "patches_replace": {"attn2": foreign}}
     options = compose([application], options, run)
     for hook, (width, height, columns) in zip(options["patches_replace"]["attn2"].values(), SDXL, strict=True):
-        query = torch.empty(4, height * columns, width, device=call.device, dtype=call.dtype)
+        query = torch.empty(4, height * columns, width, device=like.device, dtype=like.dtype)
         hook(query, None, None, options | {"activations_shape": [4, width, height, columns]})
 
 
@@ -79,14 +80,14 @@ def test_copies_of_a_layer_on_a_device_that_cannot_be_read(case, capsys):
     strength, mask = CASES[case]
     application = true_size(strength, mask)
     sampling = short_model().get_model_object("model_sampling")
-    run, call = Run(timeline=Timeline(sampling.percent_to_sigma)), Call(torch.device("meta"), torch.float16, (128, 128))
+    run, like = Run(timeline=Timeline(sampling.percent_to_sigma)), torch.empty(0, device="meta", dtype=torch.float16)
     seen = []
     for percent in (0.2, 0.5, 0.8):
         sigma = torch.full((2,), sampling.percent_to_sigma(percent))
         with Copies() as copies:
-            layer_calls(application, run, torch.empty(2, 4, 128, 128, device="meta"), sigma, call)
+            layer_calls(application, run, torch.empty(2, 4, 128, 128, device="meta"), sigma, like)
         seen.append(copies.counts)
-    held = application.bytes_on(call.device)
+    held = application.bytes_on(like.device)
     with capsys.disabled():
         steps = ", ".join(f"{count['copy']} copies {count['read']} reads {count['cast']} casts" for count in seen)
         print(f"\n  {case:18} steps 1 to 3: {steps}; held {held:,} bytes")

@@ -4,7 +4,6 @@ import logging
 
 import pytest
 import torch
-from pack.ipadapter_core import notice
 from pack.tests.runs import (
     Recorder,
     alone,
@@ -225,7 +224,6 @@ class DirectGuider(comfy.samplers.CFGGuider):
 )
 def test_polarity_unknown_is_said_once(world, caplog, kind, said, sides, passes):
     """The documented rule holds and is said once, however many steps. Seen to fail without the cache of `say_once`."""
-    notice.say_once.cache_clear()
     guider = kind(world.model)
     guider.set_conds(POSITIVE, NEGATIVE)
     guider.set_cfg(4.0)
@@ -237,7 +235,6 @@ def test_polarity_unknown_is_said_once(world, caplog, kind, said, sides, passes)
 
 def test_polarity_known_is_not_talked_about(world, caplog):
     """Usual runs log nothing. Seen to fail when `say_once` stands outside its conditions."""
-    notice.say_once.cache_clear()
     with caplog.at_level(logging.WARNING):
         run_dual_regular(world.model)
         run_sag(world.model)

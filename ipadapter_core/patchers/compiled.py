@@ -6,24 +6,16 @@ they lie, but everything else is as it was at the first call. Hence what changes
 what makes another program has to show outside `transformer_options`: in the name of an argument that nobody reads.
 """
 
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
-import torch
+from torch import Tensor
 
 from ..application import Application
-from ..effect import Rows
+from ..effect import Part
 from ..step import Step
 
 COMPILE_KEY = "torch.compile"  # comfy_api.torch_helpers.torch_compile: the key of its wrapper around the model call
-HALVINGS = 6  # as many as any UNet has, and the latent itself
-
-
-class Call(NamedTuple):
-    """Where and in what a model call computes, and the height and width of its latent."""
-
-    device: torch.device
-    dtype: torch.dtype
-    latent: tuple[int, int]
 
 
 def is_compiled(options: dict[str, Any]) -> bool:
@@ -31,38 +23,34 @@ def is_compiled(options: dict[str, Any]) -> bool:
     return COMPILE_KEY in options.get("wrappers", {}).get("apply_model", {})
 
 
-def with_constant_structure(step: Step, applications: list[Application], call: Call) -> Step:
+def with_constant_structure(step: Step, applications: Sequence[Application], like: Tensor) -> Step:
     """The step with a tensor for whatever rests now or acts as it is, but may not at another step: 0 or 1."""
     scales = []
     for application, scale in zip(applications, step.scales, strict=True):
         strength = application.strength
-        if strength.whole_run or isinstance(scale, torch.Tensor):
-            scales.append(scale)
-        else:
-            count = len(strength.frames or (1,))
-            scales.append(torch.full((count,), 0.0 if scale is None else 1.0, device=call.device, dtype=call.dtype))
+        if not strength.whole_run and not isinstance(scale, Tensor):
+            scale = like.new_full((len(strength.frames or (1,)),), 0.0 if scale is None else 1.0)
+        scales.append(scale)
     return step._replace(scales=tuple(scales))
 
 
-def prepare(applications: list[Application], step: Step, rows: Rows | None, call: Call) -> str:
-    """Has masks ready that a compiled layer only reads; returns the name of the program that the layers now make up."""
-    like = torch.empty(0, device=call.device, dtype=call.dtype)
-    for application in applications:
-        if application.mask is not None and rows is not None:
-            for halvings in range(HALVINGS):
-                grid = tuple(-(-side // 2**halvings) for side in call.latent)
-                for area in set(rows.areas):
-                    application.mask_weights(like, grid, area)
-    parts = [_structure(application, call) for application in applications]
-    scales = [scale.shape if isinstance(scale, torch.Tensor) else scale for scale in step.scales]
-    return f"ipadapter_core_{hash((tuple(parts), tuple(scales), rows, step.pictures)) & 0xFFFFFFFFFFFF:x}"
+def program_name(applications: Sequence[Application], call, like: Tensor) -> str:
+    """A name for the program that the layers now make up: everything that a compiled one takes as given.
+
+    `call` has `rows` and, in the order of the applications, `parts`, as a UNet's layers read them.
+    """
+    rows = None if call is None else call.rows
+    given: tuple = (rows and (rows.polarities, len(rows.frames), rows.latent),)
+    for slot, application in enumerate(applications):
+        layers = tuple(layer and _shapes(layer) for layer in application.placed(like.device, like.dtype))
+        part = call and call.parts[slot]
+        given += (application.blocks, application.per_frame, application.strength.scaling, layers, part and _part(part))
+    return f"ipadapter_core_{hash(given) & 0xFFFFFFFFFFFF:x}"
 
 
-def _structure(application: Application, call: Call) -> tuple:
-    """Everything about an application that a compiled program takes as given."""
-    shapes = tuple(
-        layer and tuple(None if part is None else tuple(part.shape) for part in layer)
-        for layer in application.placed(call.device, call.dtype)
-    )
-    mask = None if application.mask is None else tuple(application.mask.shape)
-    return application.blocks, application.per_frame, application.strength.scaling, mask, shapes
+def _part(part: Part) -> tuple:
+    return _shapes((part.factor, part.choice)) + tuple((grid, tuple(mask.shape)) for grid, mask in part.masks)
+
+
+def _shapes(tensors: Sequence[Tensor | None]) -> tuple:
+    return tuple(None if tensor is None else tuple(tensor.shape) for tensor in tensors)

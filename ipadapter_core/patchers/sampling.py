@@ -17,13 +17,14 @@ from ..notice import say_once
 from ..polarity import GuiderRoles
 from ..step import Run
 from ..timeline import Timeline
-from .compiled import Call, is_compiled, prepare, with_constant_structure
-from .rows import rows_of_call
+from .compiled import is_compiled, program_name, with_constant_structure
+from .rows import ROWS, rows_of
 
 NAME = "ipadapter_core"
 RUN = "ipadapter_core_run"
 STEP = "ipadapter_core_step"
-ROWS = "ipadapter_core_rows"
+LIKE = "ipadapter_core_like"
+CALL = "ipadapter_core_call"
 COMPOSED = "ipadapter_core_composed"
 
 Options = dict[str, Any]
@@ -87,18 +88,18 @@ class ModelCall:
         if applications and COMPOSED not in options:  # a wrapper that ComfyUI lists twice must not act twice
             model = executor.class_obj
             options, run = _decided(options, applications, x, t, model)
-            call = Call(x.device, model.get_dtype_inference(), tuple(x.shape[-2:]))
-            step = options[STEP].placed(call.device, call.dtype)
+            masked = any(application.mask is not None for application in applications)
+            rows = rows_of(options, options[STEP], x, masked)
+            like = x.new_empty(0, dtype=model.get_dtype_inference())
+            options = options | {ROWS: rows, LIKE: like, COMPOSED: True}
             compiled = is_compiled(options)
             if compiled:
-                step = with_constant_structure(step, applications, call)
-            rows = rows_of_call(x.shape[0], options, step)
-            options = options | {STEP: step, ROWS: rows, COMPOSED: True}
+                options[STEP] = with_constant_structure(options[STEP], applications, like)
             for application in applications:
-                application.placed(call.device, call.dtype)
-            if compiled:
-                kwargs = kwargs | {prepare(applications, step, rows, call): None}
+                application.placed(like.device, like.dtype)
             options = self.compose(applications, options, run)
+            if compiled:
+                kwargs = kwargs | {program_name(applications, options.get(CALL), like): None}
         return executor(x, t, c_concat, c_crossattn, control, options, **kwargs)
 
 

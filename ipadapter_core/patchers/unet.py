@@ -10,17 +10,17 @@ from comfy.ldm.modules.attention import SpatialTransformer
 
 from ..application import Application, Block
 from ..checkpoint.spec import AdapterSpec
-from ..effect import LayerCall, add_image_output
+from ..effect import LayerCall, Part, Rows, add_image_output, ready
 from ..errors import ModelMismatchError
 from ..host import base_attention
-from ..masks import token_grid
-from ..step import Run, Step
-from .rows import rows_of_layer
-from .sampling import ROWS, STEP, Options
+from ..masks import halved, token_grid
+from ..notice import say_once
+from ..step import Run, Scale, Step
+from .rows import ROWS, enlarged, rows_of
+from .sampling import CALL, LIKE, STEP, Options
 
-REMEMBERED = (
-    8  # sets of hooks in a run: guidance by other packs sets patches for single calls, some of them new ones each time
-)
+LEVELS = 4  # the token grids of a UNet whose masks are made ready before a call; any other is made in its layer
+REMEMBERED = 8  # sets of hooks in a run: other packs' guidance patches single calls, some of them anew at each step
 
 AttentionPatch = Callable[[Tensor, Tensor, Tensor, Options], Tensor]
 
@@ -67,7 +67,7 @@ def _sizes(widths: list[int]) -> str:
     return f"{len(widths)} cross-attention layers of width {min(widths)} to {max(widths)}"
 
 
-class Part(NamedTuple):
+class Place(NamedTuple):
     """An application at a layer: its place among the model's applications, and the layer's place in its banks."""
 
     application: Application
@@ -82,7 +82,7 @@ class ImageCrossAttention:
     Called by ComfyUI's `BasicTransformerBlock` with query, key and value (B, L, D) before `to_out`.
     """
 
-    parts: tuple[Part, ...]
+    parts: tuple[Place, ...]
     previous: AttentionPatch | None
 
     def __deepcopy__(self, memo: dict) -> "ImageCrossAttention":
@@ -91,18 +91,35 @@ class ImageCrossAttention:
     def __call__(self, query: Tensor, key: Tensor, value: Tensor, options: Options) -> Tensor:
         """(B, L, D) for each -> (B, L, D)."""
         out = (self.previous or base_attention)(query, key, value, options)
-        step: Step = options[STEP]
-        acting = [part for part in self.parts if step.scales[part.slot] is not None]
-        rows = rows_of_layer(query.shape[0], options[ROWS], step.pictures) if acting else None
-        if rows is None:
+        call: UNetCall = options[CALL]
+        acting = [part for part in self.parts if call.factors[part.slot] is not None]
+        same = call.rows is not None and query.shape[0] == call.rows.batch
+        rows = call.rows if same or call.rows is None else _enlarged(call.rows, query.shape[0])
+        if not acting or rows is None:
             return out
         shapes = tuple(tuple(options[name][-2:]) for name in ("activations_shape", "original_shape") if name in options)
-        call = LayerCall(query, options["n_heads"], token_grid(query.shape[1], shapes), rows)
-        for part in acting:
-            factor = step.scales[part.slot]
-            assert factor is not None
-            out = add_image_output(out, part.application, part.index, call, factor)
+        layer = LayerCall(query, options["n_heads"], token_grid(query.shape[1], shapes), rows)
+        for application, slot, index in acting:
+            part = call.parts[slot] if same else ready(application, rows, call.factors[slot], query)
+            out = add_image_output(out, application, index, layer, part)
         return out
+
+
+class UNetCall(NamedTuple):
+    """What a model call decides for all its layers: the batch's make-up, and what each application needs, None if it rests."""
+
+    rows: Rows | None
+    factors: tuple[Scale, ...]
+    parts: tuple[Part | None, ...]
+
+
+def _enlarged(rows: Rows, batch: int) -> Rows | None:
+    larger = enlarged(rows, batch)
+    if larger is None:
+        say_once(
+            f"a layer has a batch of {batch}, expected {len(rows.polarities)} passes of {len(rows.frames)}: left as it is"
+        )
+    return larger
 
 
 def compose(applications: list[Application], options: Options, run: Run) -> Options:
@@ -113,15 +130,29 @@ def compose(applications: list[Application], options: Options, run: Run) -> Opti
         hooks = _hooks(applications, foreign)
         run.composed.append(((list(applications), dict(foreign)), hooks))
         del run.composed[:-REMEMBERED]
-    return options | {"patches_replace": options.get("patches_replace", {}) | {"attn2": foreign | hooks}}
+    replace = options.get("patches_replace", {}) | {"attn2": foreign | hooks}
+    return options | {"patches_replace": replace, CALL: _call(applications, options)}
+
+
+def _call(applications: list[Application], options: Options) -> UNetCall:
+    step: Step = options[STEP]
+    rows = options[ROWS] if ROWS in options else rows_of(options, step)
+    if rows is None:
+        return UNetCall(None, step.scales, (None,) * len(applications))
+    grids, like = halved(rows.latent, LEVELS), options.get(LIKE, step.canvas)
+    parts = tuple(
+        None if factor is None else ready(application, rows, factor, like, grids)
+        for application, factor in zip(applications, step.scales, strict=True)
+    )
+    return UNetCall(rows, step.scales, parts)
 
 
 def _hooks(applications: list[Application], foreign: dict) -> dict[Block, ImageCrossAttention]:
-    parts: dict[Block, list[Part]] = {}
+    parts: dict[Block, list[Place]] = {}
     for slot, application in enumerate(applications):
         for index, block in enumerate(application.blocks):
             if not application.layers[index].silent:
-                parts.setdefault(block, []).append(Part(application, slot, index))
+                parts.setdefault(block, []).append(Place(application, slot, index))
     return {
         block: ImageCrossAttention(tuple(here), foreign.get(block, foreign.get(block[:2])))
         for block, here in parts.items()
