@@ -40,11 +40,11 @@ def add_image_output(base: Tensor, application: Application, index: int, call: L
         return base
     factors = None if isinstance(factor, tuple) else _per_row(factor.view(-1, 1, 1).to(call.query.dtype), call.rows)
     key, value = _per_pass(placed.key, call.rows), _per_pass(placed.value, call.rows)
-    if placed.weight is not None and factors is not None:
-        weight = _per_pass(placed.weight, call.rows)
+    if placed.weight is not None and placed.mean is not None and factors is not None:
+        weight, mean = _per_pass(placed.weight, call.rows), _per_pass(placed.mean, call.rows)
         if factors.shape[0] > 1:
-            key, value, weight = (_per_picture(part, factors.shape[0]) for part in (key, value, weight))
-        key, value = scale(application.strength.scaling, key, value, weight * factors)
+            key, value, weight, mean = (_per_picture(part, factors.shape[0]) for part in (key, value, weight, mean))
+        key, value = scale(application.strength.scaling, key, value, weight * factors, mean)
         factors = None
     out = image_attention(call.query, key, value, call.heads)
     multiplier = factors

@@ -29,6 +29,21 @@ def token_weights(mask: Tensor, grid: tuple[int, int], area: Area = CANVAS) -> T
     return (rows @ mask @ columns.T).flatten(1).unsqueeze(-1)
 
 
+def resized(mask: Tensor, size: tuple[int, int]) -> Tensor:
+    """A mask (M, H, W) at another size, each value the mean of the mask over its box."""
+    if tuple(mask.shape[-2:]) == size:
+        return mask
+    return token_weights(mask, size).reshape(-1, *size)
+
+
+def intersection(one: Tensor, other: Tensor) -> Tensor:
+    """The product of two masks (M, H, W) at the finer of their sizes; of a shorter batch the last holds for all that follow."""
+    size = (max(one.shape[-2], other.shape[-2]), max(one.shape[-1], other.shape[-1]))
+    order = torch.arange(max(len(one), len(other)))
+    first, second = (resized(mask.float(), size)[order.clamp(max=len(mask) - 1)] for mask in (one, other))
+    return first * second
+
+
 def box_matrix(count: int, size: int, start: float = 0.0, extent: float = 1.0) -> Tensor:
     """The (count, size) matrix that averages `size` samples over `count` equal boxes of [start, start + extent]."""
     edges = (start + extent * torch.arange(count + 1, dtype=torch.float64) / count) * size
