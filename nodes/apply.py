@@ -86,7 +86,7 @@ class ApplyIPAdapter(io.ComfyNode):
                     default="",
                     optional=True,
                     advanced=True,
-                    tooltip="Multipliers for the pictures of the batch in turn: '1, 0.8, 0.5'. The last one holds for the rest.",
+                    tooltip="Multipliers for the pictures of a batch in turn: '1, 0.8, 0.5'. The last one holds for the rest.",
                 ),
             ],
             outputs=[
