@@ -18,6 +18,8 @@ ROOMS = {
     "adapter": {"checkpoint", "projectors"},
     "key_value_bank": {"adapter"},
     "image_prompt": {"adapter", "checkpoint", "errors", "key_value_bank"},
+    "references": {"errors", "image_prompt", "masks"},
+    "plots": {"errors", "weights"},
     "polarity": {"key_value_bank"},
     "timeline": set(),
     "application": {"key_value_bank", "masks", "weights"},

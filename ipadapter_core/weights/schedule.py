@@ -46,7 +46,7 @@ class SchedulePreset(str, Enum):
 
 
 def preset_schedule(preset: SchedulePreset) -> WeightSchedule:
-    """The curve behind a name; eased ones are a smooth step sampled at 33 points."""
+    """The curve behind a name; eased ones are a smooth step sampled at 65 points."""
     return WeightSchedule(PRESETS[preset])
 
 
@@ -56,7 +56,7 @@ def schedule_of_curve(curve: Callable[[float], float], corners: Iterable[float])
     return WeightSchedule(tuple((place, float(curve(place))) for place in sorted(places)))
 
 
-def _sampled(curve: Callable[[float], float], count: int = 33) -> tuple[tuple[float, float], ...]:
+def _sampled(curve: Callable[[float], float], count: int = 65) -> tuple[tuple[float, float], ...]:
     places = [index / (count - 1) for index in range(count)]
     return tuple((place, curve(place)) for place in places)
 
