@@ -84,8 +84,9 @@ def test_engine_schedule_at_every_step_of_a_run(stand):
         plain = predict(model, x, sigma)
         whole = predict(apply_image_prompt(model, adapter, prompt(picture(2)), Strength(0.8)), x, sigma)
         constant = apply_image_prompt(model, adapter, prompt(picture(2)), Strength(0.8 * weight))
-        assert (whole - plain).norm() > 1e-3 * plain.norm()
-        assert (denoised - predict(constant, x, sigma)).norm() < 2e-4 * (whole - plain).norm()
+        effect = (whole - plain).norm()
+        assert effect > 1e-4 * plain.norm()  # a thousand roundings of float32, so that a thousandth of it is to be seen
+        assert (denoised - predict(constant, x, sigma)).norm() < 1e-3 * effect
         if weight == 0:
             nothing = predict(patched, x, sigma)
             assert torch.equal(nothing, plain)
