@@ -15,7 +15,7 @@ import comfy.samplers
 from comfy_api.latest._input.curve_types import LinearCurve, MonotoneCubicCurve
 
 POINTS = ((0.0, 0.0), (0.3, 1.5), (0.3, 0.5), (0.7, 0.5), (0.9, 0.0))
-STEPS = 8
+STEPS = 6
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +75,7 @@ def test_engine_schedule_at_every_step_of_a_run(stand):
     schedule = WeightSchedule(POINTS)
     patched = apply_image_prompt(model, adapter, prompt(picture(2)), Strength(0.8, schedule=schedule))
     sigmas = comfy.samplers.calculate_sigmas(model.get_model_object("model_sampling"), "karras", STEPS)
-    seen = sample(patched, torch.randn(1, 4, 16, 16, generator=torch.Generator().manual_seed(3)), sigmas)
+    seen = sample(patched, torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(3)), sigmas)
     assert len(seen) == STEPS
     weights = []
     for sigma, (x, denoised) in zip(sigmas, seen, strict=False):
