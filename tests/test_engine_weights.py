@@ -106,8 +106,9 @@ def test_engine_blocks_are_numbered_as_comfyui_runs_them(stand):
 def test_engine_preset_at_every_layer(stand, preset):
     """The hook's output in both passes, every layer of SD1.5 and SDXL, with the middle block really in the middle.
 
-    Fails for "weak middle" and "strong middle" when the middle block is taken for an output block; for the precise ones
-    when `negative_sees_reference` is ignored in application.py; for each table when a number in presets.py is changed.
+    Fails for the ease presets when the middle block is taken for the last, as in adapter files; for "weak middle" when its
+    rule names another part; for the precise ones when `negative_sees_reference` is ignored in application.py, and when an
+    injected block acts in the positive pass too; for tables when a share or a block in presets.py is changed.
     """
     base, (model, adapter, weights) = stand
     reference = picture(2)
@@ -202,10 +203,10 @@ def test_engine_text_sets_blocks_by_name():
 
 def test_engine_text_sets_blocks_by_index():
     """What has no index is 0, and precise presets keep their sides. Fails when missing ones keep the preset's weight."""
-    weights = LayerWeights(LayerPreset.PRECISE_STYLE, W, WC, read_overrides("3:1.0, 6:0.5"))
+    weights = LayerWeights(LayerPreset.PRECISE_COMPOSITION, W, WC, read_overrides("3:1.0, 6:0.5"))
     found = [tuple(weight) for _, weight in weights.by_place(known_places("SDXL"))]
-    expected = [(0.0, 0.0, False)] * 11
-    expected[3], expected[6] = (0.0, 1.0, True), (0.5, 0.5, False)
+    expected = [(0.0, 0.0, True)] * 11
+    expected[3], expected[6] = (1.0, 1.0, False), (0.0, 0.5, True)
     assert found == expected
 
 
