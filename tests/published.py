@@ -47,7 +47,8 @@ def resampler(feature: int, tokens: int, width: int, heads: int, context: int) -
     inner = 64 * heads
     shapes: Shapes = {
         "latents": (1, tokens, width), "proj_in.weight": (width, feature), "proj_in.bias": (width,),
-        "proj_out.weight": (context, width), "proj_out.bias": (context,), "norm_out.weight": (context,), "norm_out.bias": (context,),
+        "proj_out.weight": (context, width), "proj_out.bias": (context,), "norm_out.weight": (context,),
+        "norm_out.bias": (context,),
     }  # fmt: skip
     for layer in range(4):
         attention, transition = f"layers.{layer}.0", f"layers.{layer}.1"
