@@ -93,6 +93,6 @@ def _frames(references: tuple[Reference, ...]) -> list[Group]:
     rows = []
     for index in range(max(len(references), *map(len, given))):
         mask = references[min(index, len(references) - 1)].mask
-        own = torch.ones(1, *size) if mask is None else mask[min(index, len(mask) - 1)].unsqueeze(0).float()
+        own = given[0].new_ones(1, *size) if mask is None else mask[min(index, len(mask) - 1)].unsqueeze(0).float()
         rows.append(resized(own, size))
     return [(references, torch.cat(rows))]
