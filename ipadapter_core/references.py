@@ -9,7 +9,7 @@ from torch import Tensor
 
 from .errors import ImagePromptError
 from .image_prompt import EncodedImage, ImagePrompt, Reference
-from .masks import intersection
+from .masks import CanvasMask, canvas_mask, product
 
 
 class Combination(str, Enum):
@@ -76,29 +76,29 @@ def weigh(
     references = tuple(replace(reference, weight=reference.weight * weight) for reference in prompt.references)
     if masks is None:
         return prompt.with_references(references)
+    canvas = canvas_mask(masks)
+    count = len(canvas.values)
     if batch is MaskBatch.PER_FRAME:
-        own = [masks] * len(references)
-    elif len(masks) > len(references):
+        own = [canvas] * len(references)
+    elif count > len(references):
         raise ImagePromptError(
-            f"found {len(masks)} masks for {len(references)} references, expected at most one each: set mask_batch of "
+            f"found {count} masks for {len(references)} references, expected at most one each: set mask_batch of "
             f"Weigh Reference to '{MaskBatch.PER_FRAME.value}', or give it fewer masks"
         )
     else:
-        each = list(masks.split(1))
-        own = [each[min(index, len(each) - 1)] for index in range(len(references))]
-    common: dict[
-        tuple[int, int], Tensor
-    ] = {}  # references under the very same mask stay together: they share one tensor
+        each = [canvas.picture(number) for number in range(count)]
+        own = [each[min(index, count - 1)] for index in range(len(references))]
+    common: dict[tuple[int, int], CanvasMask] = {}  # references that shared one mask share one again
     return prompt.with_references(
         tuple(replace(one, mask=_confined(one.mask, mask, common)) for one, mask in zip(references, own, strict=True))
     )
 
 
-def _confined(before: Tensor | None, mask: Tensor, common: dict[tuple[int, int], Tensor]) -> Tensor:
+def _confined(before: CanvasMask | None, mask: CanvasMask, common: dict[tuple[int, int], CanvasMask]) -> CanvasMask:
     if before is None:
         return mask
     if (id(before), id(mask)) not in common:
-        common[id(before), id(mask)] = intersection(before, mask)
+        common[id(before), id(mask)] = product(before, mask)
     return common[id(before), id(mask)]
 
 

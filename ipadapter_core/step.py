@@ -18,22 +18,24 @@ class Step(NamedTuple):
 
     `polarities` by index into the guider's list; `pictures` in a pass; `scales` by the application's number: None when it
     rests, else what multiplies its output: nothing ("as it is", an empty tuple) or a tensor of one or one-per-frame
-    values; `areas` by the uuid of the entries that cover a part of the canvas.
+    values; `areas` by the uuid of the entries that cover a part of the canvas, which is the latent (B, C, H, W) of the step.
     """
 
     polarities: tuple[int, ...]
     pictures: int
     scales: dict[int, Tensor | tuple[()] | None]
     areas: dict[Any, Area]
+    canvas: Tensor
 
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """One sampling run: who is positive, what time it is, and the patches that were composed for it."""
+    """One sampling run: who is positive, what time it is, the patches that were composed for it, what was said of it."""
 
     roles: GuiderRoles | None = None
     timeline: Timeline | None = None
     composed: list = field(default_factory=list)
+    said: set[str] = field(default_factory=set)
 
     def step(
         self, conds: Sequence[Sequence[Mapping] | None], x: Tensor, sigma: Tensor, applications: Sequence[Application]
@@ -47,6 +49,7 @@ class Run:
             pictures=x.shape[0],
             scales={application.number: self._scale(application, now, x) for application in applications},
             areas=_areas(conds, x),
+            canvas=x,
         )
 
     def _scale(self, application: Application, now: float | None, like: Tensor) -> Tensor | tuple[()] | None:

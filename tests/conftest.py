@@ -17,6 +17,8 @@ import torch
 
 torch.set_num_threads(1)  # miniature models only wait for a second thread
 
+from pack.tests.watch import seen  # noqa: F401 - a fixture for every test
+
 
 @pytest.fixture(scope="session")
 def adapters(tmp_path_factory):

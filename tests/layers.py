@@ -1,19 +1,22 @@
 """One cross-attention layer at a time: our hook on given queries, and the same thing stated naively in float64."""
 
 import math
+from collections.abc import Callable
+from types import SimpleNamespace
 from typing import NamedTuple
 
 import torch
 from pack.ipadapter_core.checkpoint.spec import Feature
 from pack.ipadapter_core.host import ManagedAdapter
 from pack.ipadapter_core.image_prompt import EncodedImage, ImagePrompt, Reference
-from pack.ipadapter_core.patchers.sampling import STEP, applications_of
-from pack.ipadapter_core.patchers.unet import compose, layer_map
-from pack.ipadapter_core.step import Run
+from pack.ipadapter_core.masks import canvas_mask
+from pack.ipadapter_core.patchers.sampling import NAME, applications_of
+from pack.ipadapter_core.patchers.unet import layer_map
 from pack.tests.tiny import adapter_weights, managed, tiny_model, widths_of
 from torch import Tensor
 
 from comfy.model_patcher import ModelPatcher
+from comfy.patcher_extension import WrappersMP
 
 GRID = (3, 4)  # latent tokens of a layer under test
 CONTEXT, FEATURES, HEADS = 96, 64, 4
@@ -39,7 +42,7 @@ def picture(seed: int, weight: float = 1.0, mask: Tensor | None = None) -> Refer
     """A reference with seeded features and a seeded negative."""
     generator = torch.Generator().manual_seed(seed)
     features, negative = (torch.randn(1, FEATURES, generator=generator, dtype=torch.float64) for _ in range(2))
-    return Reference(EncodedImage(features, negative), weight, mask)
+    return Reference(EncodedImage(features, negative), weight, None if mask is None else canvas_mask(mask))
 
 
 def prompt(*references: Reference, feature: Feature = Feature.POOLED, encoder: str = "a test") -> ImagePrompt:
@@ -53,19 +56,44 @@ def query(width: int, batch: int = 2, seed: int = 4) -> Tensor:
     return torch.randn(batch, math.prod(GRID), width, generator=generator, dtype=torch.float64)
 
 
-def effect(model: ModelPatcher, index: int, given: Tensor, passes=(1, 0), run: Run | None = None, sigma=1.0) -> Tensor:
-    """What the hook at layer `index` (in file order) adds to the text's half; exactly zero where there is no hook."""
+class Executor(NamedTuple):
+    """What ComfyUI hands to a wrapper: the next thing to call, and the model that it belongs to."""
+
+    call: Callable
+    class_obj: SimpleNamespace
+
+    def __call__(self, *args, **kwargs):
+        """Calls it."""
+        return self.call(*args, **kwargs)
+
+
+def effect(model: ModelPatcher, index: int, given: Tensor, passes=(1, 0)) -> Tensor:
+    """What the hook at layer `index` (in file order) adds to the text's half; exactly zero where there is no hook.
+
+    Goes through our wrappers as ComfyUI calls them: a step of a positive and a negative list, then a model call of `passes`.
+    """
     block, width, _ = layer_map(model.model.diffusion_model)[index]
-    latent = torch.zeros(given.shape[0] // len(passes), 4, *GRID)
-    options = dict(model.model_options["transformer_options"]) | {"cond_or_uncond": list(passes)}
-    applications = applications_of(options)
-    step = (run or Run()).step([[], []], latent, torch.tensor([sigma], dtype=torch.float64), applications)
-    hooks = compose(applications, options | {STEP: step}, Run())["patches_replace"]["attn2"]
-    if block not in hooks:
+    if not applications_of(model.model_options["transformer_options"]):
         return torch.zeros_like(given)
-    call = options | {STEP: step, "n_heads": HEADS, "activations_shape": (1, width, *GRID)}
-    silent = torch.zeros(given.shape[0], 5, width, dtype=given.dtype)  # text whose values are zero adds nothing
-    return hooks[block](given, silent, silent, call)
+    (begin,), (around,) = (
+        model.get_wrappers(kind, NAME) for kind in (WrappersMP.CALC_COND_BATCH, WrappersMP.APPLY_MODEL)
+    )
+    double = SimpleNamespace(get_dtype_inference=lambda: torch.float64, model_sampling=model.model.model_sampling)
+    latent = torch.zeros(given.shape[0] // len(passes), 4, *GRID, dtype=torch.float64)
+    sigma = torch.ones(1, dtype=torch.float64)
+    silent = torch.zeros(given.shape[0], 5, width, dtype=torch.float64)  # text whose values are zero adds nothing
+
+    def layer(x, t, c_concat, c_crossattn, control, options, **kwargs):
+        hooks = options.get("patches_replace", {}).get("attn2", {})
+        call = options | {"n_heads": HEADS, "activations_shape": (1, width, *GRID)}
+        return hooks[block](given, silent, silent, call) if block in hooks else torch.zeros_like(given)
+
+    def batch(guided, conds, x, t, model_options):
+        options = model_options["transformer_options"] | {"cond_or_uncond": list(passes), "uuids": list(passes)}
+        return around(Executor(layer, double), x.repeat(len(passes), 1, 1, 1), t, transformer_options=options)
+
+    conds = [[{"uuid": 0}], [{"uuid": 1}]]
+    return begin(Executor(batch, double), model.model, conds, latent, sigma, model.model_options)
 
 
 def tokens_of(weights: dict[str, Tensor], features: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ ROOMS = {
     "projectors": {"checkpoint", "errors"},
     "adapter": {"checkpoint", "projectors"},
     "key_value_bank": {"adapter"},
-    "image_prompt": {"adapter", "checkpoint", "errors", "key_value_bank"},
+    "image_prompt": {"adapter", "checkpoint", "errors", "key_value_bank", "masks"},
     "references": {"errors", "image_prompt", "masks"},
     "plots": {"errors", "weights"},
     "polarity": {"key_value_bank"},

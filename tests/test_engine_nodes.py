@@ -131,11 +131,12 @@ def test_engine_nodes_weigh_reference():
     masks = torch.rand(2, 4, 4)
     each = value(execute("IPAdapterCoreWeighReference", image_prompt=pair, weight=0.5, mask=masks))
     assert [one.weight for one in each.references] == [0.5, 0.25]
-    assert all(torch.equal(one.mask, masks[index : index + 1]) for index, one in enumerate(each.references))
+    assert all(torch.equal(one.mask.values, masks[index : index + 1]) for index, one in enumerate(each.references))
     clip = value(
         execute("IPAdapterCoreWeighReference", image_prompt=pair, weight=1.0, mask=masks, mask_batch="one per frame")
     )
-    assert all(one.mask is masks for one in clip.references)
+    first, second = (one.mask for one in clip.references)
+    assert first is second and torch.equal(first.values, masks)
 
 
 def test_engine_plots_show_the_weights():

@@ -10,10 +10,12 @@ from ..application import Application, Block, Strength, WeightedBank
 from ..errors import ImagePromptError, ModelMismatchError
 from ..host import ManagedAdapter
 from ..image_prompt import ImagePrompt, Reference
-from ..masks import intersection, resized
+from ..masks import CanvasMask, canvas_mask, product, sequence
 from ..weights.layers import LayerWeights
 from .sampling import add_application
 from .unet import check_fit, compose, layer_map
+
+WHOLE = canvas_mask(torch.ones(1, 1))
 
 
 def apply_image_prompt(
@@ -28,21 +30,22 @@ def apply_image_prompt(
     """A clone of `model` that attends to the prompt's references; the model that went in stays as it was.
 
     `mask` (M, H, W) confines the effect to a part of the canvas. References under one mask, or under none, are attended to
-    together, and those under different masks are added up; a reference of weight 0 is not there. With `per_frame`,
-    reference i acts on picture i of the batch only, and the last one on all that follow.
+    together, and those under different masks are added up; a reference of weight 0 is not there. With `per_frame` the
+    references go to the pictures of the batch in turn, the last one to all that follow.
     Raises `ModelMismatchError`, `ImagePromptError` or `WeightError` when they do not belong together.
     """
     blocks = _fitting_blocks(model, adapter, prompt)
     layers = (layer_weights or LayerWeights()).resolve(blocks)
     patched = model.clone()
-    for references, own in _frames(prompt.references) if per_frame else _groups(prompt.references):
-        region = own if mask is None else mask if own is None else intersection(own, mask)
-        silent = strength.weight == 0 or all(reference.weight == 0 for reference in references)
-        if silent or (region is not None and not region.any()):
+    groups = _in_turn if per_frame and len(prompt.references) > 1 else _together
+    for references, region in groups(prompt.references, None if mask is None else canvas_mask(mask)):
+        if not any(reference.weight for reference in references) or strength.weight == 0:
+            continue
+        if region is not None and not region.values.any():
             continue
         banks = tuple(WeightedBank(adapter.bank(reference.image), reference.weight) for reference in references)
-        region = None if region is None or bool((region == 1).all()) else region
-        application = Application(blocks, banks, layers, strength, region, per_frame)
+        region = None if region is None or bool((region.values == 1).all()) else region
+        application = Application(blocks, banks, layers, strength, region, groups is _in_turn)
         patched = add_application(patched, application, compose)
     return patched
 
@@ -72,27 +75,30 @@ def _unet(model: ModelPatcher, adapter: ManagedAdapter) -> nn.Module:
     return network
 
 
-Group = tuple[tuple[Reference, ...], Tensor | None]
+Group = tuple[tuple[Reference, ...], CanvasMask | None]
 
 
-def _groups(references: tuple[Reference, ...]) -> list[Group]:
+def _together(references: tuple[Reference, ...], mask: CanvasMask | None) -> list[Group]:
     """References that are attended to together, each group with the mask that its references share."""
     groups: dict[int, list[Reference]] = {}
     for reference in references:
         if reference.weight != 0:
             groups.setdefault(id(reference.mask), []).append(reference)
-    return [(tuple(group), group[0].mask) for group in groups.values()]
+    return [(tuple(group), _both(group[0].mask, mask)) for group in groups.values()]
 
 
-def _frames(references: tuple[Reference, ...]) -> list[Group]:
-    """All references, one for each picture, with the mask of each picture's reference."""
-    given = [reference.mask for reference in references if reference.mask is not None]
+def _in_turn(references: tuple[Reference, ...], mask: CanvasMask | None) -> list[Group]:
+    """All references, one for each picture of the batch, each with the mask that it has for that picture."""
+    masks = [reference.mask for reference in references]
+    given = [len(own.values) for own in masks if own is not None]
     if not given:
-        return [(references, None)]
-    size = (max(mask.shape[-2] for mask in given), max(mask.shape[-1] for mask in given))
-    rows = []
-    for index in range(max(len(references), *map(len, given))):
-        mask = references[min(index, len(references) - 1)].mask
-        own = given[0].new_ones(1, *size) if mask is None else mask[min(index, len(mask) - 1)].unsqueeze(0).float()
-        rows.append(resized(own, size))
-    return [(references, torch.cat(rows))]
+        return [(references, mask)]
+    of_picture = [masks[min(number, len(masks) - 1)] for number in range(max(len(masks), *given))]
+    own = sequence([WHOLE if one is None else one.picture(number) for number, one in enumerate(of_picture)])
+    return [(references, _both(own, mask))]
+
+
+def _both(own: CanvasMask | None, common: CanvasMask | None) -> CanvasMask | None:
+    if own is None or common is None:
+        return common if own is None else own
+    return product(own, common)

@@ -17,10 +17,12 @@ from ..application import Application
 from ..polarity import GuiderRoles
 from ..step import Run
 from ..timeline import Timeline
+from .rows import ROWS, rows_of
 
 NAME = "ipadapter_core"
 RUN = "ipadapter_core_run"
 STEP = "ipadapter_core_step"
+LIKE = "ipadapter_core_like"
 
 logger = logging.getLogger(__name__)
 
@@ -87,7 +89,12 @@ class ModelCall:
                 )
                 run = Run()
                 options = options | {STEP: _step_of_call(run, x, t, options)}
-            options = self.compose(applications, options, run or Run())
+            run = run or Run()
+            masked = any(application.mask is not None for application in applications)
+            rows = rows_of(options, options[STEP], run, x, masked)
+            like = x.new_empty(0, dtype=executor.class_obj.get_dtype_inference())
+            options = options | {ROWS: rows, LIKE: like}
+            options = self.compose(applications, options, run)
         return executor(x, t, c_concat, c_crossattn, control, options, **kwargs)
 
 
