@@ -40,7 +40,9 @@ def read_weights(file: str, folder: Path = WEIGHTS) -> dict[str, Tensor]:
     """A weight file's tensors in float32; the files hold half precision to be small."""
     path = folder / file
     if not path.exists():
-        raise FileNotFoundError(f"{path} is missing: train the demo world (python3 dev.py train-demo) or restore the file.")
+        raise FileNotFoundError(
+            f"{path} is missing: train the demo world (python3 dev.py train-demo) or restore the file."
+        )
     return {key: value.float() for key, value in comfy.utils.load_torch_file(str(path), safe_load=True).items()}
 
 

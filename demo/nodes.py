@@ -54,14 +54,16 @@ class DemoWorldPicture(io.ComfyNode):
             node_id="DemoWorldPicture",
             display_name="Draw Demo World Picture",
             category=CATEGORY,
-            description="Draws a shape on a background. What is left at \"any\" follows from the seed.",
+            description='Draws a shape on a background. What is left at "any" follows from the seed.',
             inputs=[
                 _choice("shape", SHAPE_NAMES, "The shape to draw."),
                 _choice("object_colour", colours, "The colour of the shape."),
                 _choice("background_colour", colours, "The colour behind the shape."),
                 _choice("object_texture", TEXTURE_NAMES, "The texture on the shape."),
                 _choice("background_texture", TEXTURE_NAMES, "The texture behind the shape."),
-                io.Int.Input("seed", default=0, min=0, max=2**32 - 1, tooltip="Another seed, another place, size and turn."),
+                io.Int.Input(
+                    "seed", default=0, min=0, max=2**32 - 1, tooltip="Another seed, another place, size and turn."
+                ),
                 io.Int.Input("size", default=64, min=16, max=1024, step=8, tooltip="Width and height in pixels."),
                 io.Int.Input("batch_size", default=1, min=1, max=256, tooltip="How many pictures to draw."),
             ],

@@ -7,6 +7,7 @@ import argparse
 import json
 import logging
 import platform
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -19,7 +20,7 @@ from .curve import draw_curves
 from .encoder import clip_vision
 from .load import ADAPTER_FILE, BASE_FILE, CONTROL_FILE, ENCODER_FILE, UNET_PREFIX, WEIGHTS, WORDS_PREFIX, below
 from .text_encoder import new_word_encoder
-from .training_adapter import train_adapter, train_control
+from .training_adapter import Teachers, train_adapter, train_control
 from .training_base import train_base
 from .training_encoder import train_encoder
 
@@ -27,10 +28,10 @@ logger = logging.getLogger(__name__)
 
 SEED = 7
 SCHEDULES = {
-    "encoder": Schedule(600, 1.0e-3, decay=0.4),
-    "base": Schedule(1800, 1.0e-3, decay=0.3),
-    "adapter": Schedule(800, 1.0e-3, decay=0.4),
-    "control": Schedule(400, 5.0e-4, decay=0.4),
+    "encoder": Schedule(260, 1.2e-3, warm_up=40, decay=0.4, average=0.98),
+    "base": Schedule(1550, 1.0e-3, decay=0.25, average=0.99),
+    "adapter": Schedule(420, 1.5e-3, decay=0.4, average=0.98),
+    "control": Schedule(280, 8.0e-4, decay=0.4, average=0.98),
 }
 CHECKPOINTS = Path("output/training")
 
@@ -44,7 +45,10 @@ def save(weights: dict[str, Tensor], file: Path) -> None:
 def renamed(weights: dict[str, Tensor], prefixes: dict[str, str]) -> dict[str, Tensor]:
     """The tensors under the first of the prefixes that fits, with it exchanged for the other; the rest is left out."""
     return {
-        new + key[len(old) :]: value for key, value in weights.items() for old, new in prefixes.items() if key.startswith(old)
+        new + key[len(old) :]: value
+        for key, value in weights.items()
+        for old, new in prefixes.items()
+        if key.startswith(old)
     }
 
 
@@ -63,16 +67,15 @@ def write_report(stages: dict[str, Training], folder: Path) -> None:
         for name, stage in stages.items()
     }
     machine = {"torch": torch.__version__, "machine": platform.machine(), "threads": torch.get_num_threads()}
-    (folder / "training.json").write_text(json.dumps({"trained_on": machine, "stages": report}) + "\n", encoding="utf-8")
+    (folder / "training.json").write_text(
+        json.dumps({"trained_on": machine, "stages": report}) + "\n", encoding="utf-8"
+    )
     draw_curves({name: stage.losses for name, stage in progress.items()}, folder / "losses.png")
 
 
 def train(checkpoints: Path, weights: Path, scale: float = 1.0) -> None:
     """Runs every stage that is not finished and writes the files."""
-    schedules = {
-        name: Schedule(max(1, round(plan.steps * scale)), plan.learning_rate, decay=plan.decay)
-        for name, plan in SCHEDULES.items()
-    }
+    schedules = {name: replace(plan, steps=max(1, round(plan.steps * scale))) for name, plan in SCHEDULES.items()}
     stages = {"encoder": train_encoder(schedules["encoder"], checkpoints, SEED)}
     encoder_weights = below("encoder.", stages["encoder"].average)
     save(encoder_weights, weights / ENCODER_FILE)
@@ -85,7 +88,7 @@ def train(checkpoints: Path, weights: Path, scale: float = 1.0) -> None:
     words = new_word_encoder(below("words.", averaged))
 
     encoder = clip_vision({key: value.clone() for key, value in encoder_weights.items()})
-    stages["adapter"] = train_adapter(unet, words, encoder, schedules["adapter"], checkpoints, SEED)
+    stages["adapter"] = train_adapter(Teachers(unet, words, encoder), schedules["adapter"], checkpoints, SEED)
     save(stages["adapter"].average, weights / ADAPTER_FILE)
     stages["control"] = train_control(unet, words, schedules["control"], checkpoints, SEED)
     save(stages["control"].average, weights / CONTROL_FILE)
@@ -97,7 +100,9 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="dev.py train-demo", description=__doc__)
     parser.add_argument("--checkpoints", type=Path, default=CHECKPOINTS, help="where unfinished training is kept")
     parser.add_argument("--weights", type=Path, default=WEIGHTS, help="where the finished files go")
-    parser.add_argument("--scale", type=float, default=1.0, help="share of the steps to take; a small one tries the way")
+    parser.add_argument(
+        "--scale", type=float, default=1.0, help="share of the steps to take; a small one tries the way"
+    )
     parser.add_argument("--threads", type=int, default=0, help="processor threads; 0 leaves it to torch")
     arguments = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")

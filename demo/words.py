@@ -128,6 +128,4 @@ def describe(slots: Tensor) -> Description:
     """What the slots of `read` say: indices (B, 5), OPEN where nothing is said."""
     named = torch.tensor(list(COLOURS.values()), device=slots.device)
     shape, front, back, front_texture, back_texture = slots.unbind(1)
-    return Description(
-        shape, named[front], front != OPEN, named[back], back != OPEN, front_texture, back_texture
-    )
+    return Description(shape, named[front], front != OPEN, named[back], back != OPEN, front_texture, back_texture)

@@ -92,7 +92,9 @@ def random_scene(count: int, generator: torch.Generator) -> Scene:
 def same_style(scene: Scene, generator: torch.Generator) -> Scene:
     """Other scenes in the same style: shape, place and texture phase are new, colours and textures stay."""
     other = random_scene(len(scene), generator)
-    return replace(scene, shape=other.shape, centre=other.centre, radius=other.radius, turn=other.turn, phase=other.phase)
+    return replace(
+        scene, shape=other.shape, centre=other.centre, radius=other.radius, turn=other.turn, phase=other.phase
+    )
 
 
 def grid(size: int) -> tuple[Tensor, Tensor]:
