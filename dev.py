@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from tools.environment import ROOT, SOURCES, Environment, prepare
-from tools.server import ComfyServer, ServerError
+from tools.server import ComfyServer, Mounts, ServerError
 
 
 def paths(environment: Environment, _: argparse.Namespace) -> int:
@@ -48,7 +48,7 @@ def serve(environment: Environment, arguments: argparse.Namespace) -> int:
         environment.comfyui,
         port=arguments.port,
         folder=folder,
-        node_folders=arguments.nodes,
+        mounts=Mounts(tuple(arguments.nodes)),
         options=arguments.rest,
         environment=environment.variables(),
     )

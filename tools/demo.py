@@ -10,7 +10,7 @@ from ..demo.shapes import SHAPE_NAMES
 from .client import ComfyClient, Prompt
 from .demo_pictures import Pictures, fetch, grid, measured, reference_tensor
 from .prompts import graph_file, node, set_inputs, without_adapter
-from .server import ROOT, ComfyServer
+from .server import ROOT, ComfyServer, Mounts
 
 SEEDS = 64
 GRID_WEIGHTS = (0.5, 1.0)
@@ -24,7 +24,7 @@ def main(argv: list[str]) -> int:
     real = arguments.checkpoint is not None
     print(f"starting ComfyUI ({'your files' if real else 'the demo world'}) ...", file=sys.stderr, flush=True)
     with ComfyServer(
-        Path(sys.executable), Path(os.environ["COMFYUI_PATH"]), model_folders=_folders(arguments)
+        Path(sys.executable), Path(os.environ["COMFYUI_PATH"]), mounts=Mounts(model_folders=_folders(arguments))
     ) as server:
         client = ComfyClient(server.url)
         version = client.get("/system_stats")["system"]["comfyui_version"]

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 WIDGETS = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"}
-COLUMN, ROW, SLOT = 380, 60, 22
+COLUMN, ROW, SLOT = 400, 60, 24
 
 
 class Output(NamedTuple):
@@ -135,10 +135,14 @@ def _height(node: Node, info: dict[str, Any]) -> int:
 
 
 def _places(nodes: list[Node], object_info: dict[str, Any]) -> dict[int, tuple[int, int]]:
-    """A column for each depth, filled from above."""
+    """Each node in the column before the first that needs it, columns filled from above."""
     places, filled = {}, {}
+    columns = {node.number: node.depth() for node in nodes}
+    for node in reversed(nodes):
+        users = [user for user in nodes if any(isinstance(v, Output) and v.node is node for v in user.inputs.values())]
+        columns[node.number] = min((columns[user.number] - 1 for user in users), default=columns[node.number])
     for node in nodes:
-        column = node.depth()
+        column = columns[node.number]
         top = filled.get(column, 0)
         places[node.number] = (column * COLUMN, top)
         filled[column] = top + _height(node, object_info.get(node.kind, _NOTE)) + ROW

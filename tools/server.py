@@ -11,6 +11,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
 PACK, DEMO = "ipadapter-core", "ipadapter-core-demo"
@@ -21,12 +22,18 @@ class ServerError(RuntimeError):
     """ComfyUI did not start, or ended."""
 
 
+class Mounts(NamedTuple):
+    """What a server finds: further custom-node folders, model folders by kind, and the pack itself."""
+
+    node_folders: tuple[Path, ...] = ()
+    model_folders: dict[str, Path] = {}
+    pack: Path = ROOT
+
+
 class ComfyServer:
     """Starts `main.py` of a ComfyUI tree over a folder of its own, and stops it.
 
-    The pack, the demo nodes and `node_folders` stand in its custom_nodes; the demo's adapter in its model folders, as are
-    `model_folders` by kind. Use it
-    in a `with`; `url` answers once it is entered.
+    What `mounts` names stands in its custom_nodes and model folders. Use it in a `with`; `url` answers once it is entered.
     """
 
     def __init__(
@@ -35,18 +42,16 @@ class ComfyServer:
         comfyui: Path,
         port: int | None = None,
         folder: Path | None = None,
-        node_folders: Iterable[Path] = (),
+        mounts: "Mounts | None" = None,
         options: Iterable[str] = (),
-        model_folders: dict[str, Path] | None = None,
         environment: dict[str, str] | None = None,
     ):
         self.python, self.comfyui, self.options = python, comfyui, list(options)
-        self.model_folders = model_folders or {}
+        self.mounts = mounts or Mounts()
         self.port = port or _free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._temporary = None if folder else tempfile.TemporaryDirectory(prefix="ipadapter-core-")
         self.folder = folder or Path(self._temporary.name)  # type: ignore[union-attr]
-        self.node_folders = [Path(path).resolve() for path in node_folders]
         self.environment = environment or dict(os.environ)
         self.log = self.folder / "server.log"
         self._process: subprocess.Popen | None = None
@@ -60,6 +65,7 @@ class ComfyServer:
             "--disable-api-nodes",
             "--disable-auto-launch",
         ]
+        command += ["--database-url", f"sqlite:///{self.folder / 'user' / 'comfyui.db'}"]
         command += [] if _has_gpu() else ["--cpu"]
         with self.log.open("w") as log:
             self._process = subprocess.Popen(
@@ -97,7 +103,10 @@ class ComfyServer:
         nodes.mkdir(parents=True, exist_ok=True)
         for name in ("input", "output", "user"):
             (self.folder / name).mkdir(exist_ok=True)
-        mounts = {PACK: ROOT, DEMO: ROOT / "demo"} | {path.name: path for path in self.node_folders}
+        pack = self.mounts.pack
+        mounts = {PACK if pack == ROOT else pack.name: pack, DEMO: ROOT / "demo"}
+        mounts |= {path.resolve().name: path.resolve() for path in self.mounts.node_folders}
+        mounts = {name: target for name, target in mounts.items() if nodes / name != target}
         for name, target in mounts.items():
             place = nodes / name
             if place.is_symlink():
@@ -110,7 +119,10 @@ class ComfyServer:
 
     def _model_paths(self) -> Path:
         file = self.folder / "model_paths.yaml"
-        sections = {"demo_world": {"ipadapter": ROOT / "demo" / "weights" / "ipadapter"}, "given": self.model_folders}
+        sections = {
+            "demo_world": {"ipadapter": ROOT / "demo" / "weights" / "ipadapter"},
+            "given": self.mounts.model_folders,
+        }
         file.write_text(
             json.dumps({name: _strings(paths) for name, paths in sections.items() if paths})
         )  # JSON is YAML
