@@ -1,8 +1,8 @@
 """The demo's numbers: pure functions from pictures to distances and shares.
 
 Pictures are (B, 64, 64, 3) in 0..1, as ComfyUI's IMAGE. All three numbers rest on `fit_shape`, which tries every shape
-of the world at every place: on 256 freshly drawn
-scenes in random colours and textures it named the right shape every time and covered it with a mean overlap (IoU) of 0.97.
+of the world at every place: on 256 freshly drawn scenes in random colours and textures it named the right shape every
+time and covered it with a mean overlap (IoU) of 0.97.
 """
 
 import torch
