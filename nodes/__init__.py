@@ -5,9 +5,20 @@ from comfy_api.latest import ComfyExtension, io
 from .apply import ApplyIPAdapter
 from .encode import EncodeReferenceImage
 from .folders import register_folders
+from .layer_weights import LayerWeightsNode
 from .load import LoadIPAdapter
+from .references import CombineImagePrompts, WeighReference
+from .schedule import WeightScheduleNode
 
-NODES: list[type[io.ComfyNode]] = [LoadIPAdapter, EncodeReferenceImage, ApplyIPAdapter]
+NODES: list[type[io.ComfyNode]] = [
+    LoadIPAdapter,
+    EncodeReferenceImage,
+    ApplyIPAdapter,
+    LayerWeightsNode,
+    WeightScheduleNode,
+    CombineImagePrompts,
+    WeighReference,
+]
 
 
 class IPAdapterCoreExtension(ComfyExtension):
