@@ -161,7 +161,7 @@ SEVERAL = {
 @pytest.mark.parametrize("name", SEVERAL)
 @pytest.mark.parametrize("memory", ["together", "apart"])
 def test_polarity_of_several_conditionings(world, monkeypatch, name, memory):
-    """Entries that ComfyUI copies to the other side keep their uuid. Must fail when rows are put in the order of the lists."""
+    """Entries that ComfyUI copies to the other side keep their uuid. Seen to fail when rows are put in the order of the lists."""
     if memory == "apart":
         monkeypatch.setattr(comfy.model_patcher.ModelPatcher, "get_free_memory", lambda *_: 0)
     positive, negative, passes = SEVERAL[name]
@@ -234,7 +234,7 @@ def test_polarity_unknown_is_said_once(world, caplog, kind, said, sides, passes)
 
 
 def test_polarity_known_is_not_talked_about(world, caplog):
-    """Usual runs log nothing. Must fail when `say_once` stands outside its conditions."""
+    """Usual runs log nothing. Seen to fail when `say_once` stands outside its conditions."""
     with caplog.at_level(logging.WARNING):
         run_dual_regular(world.model)
         run_sag(world.model)
