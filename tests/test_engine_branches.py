@@ -48,7 +48,7 @@ def test_the_model_that_goes_in_stays_as_it_was(model):
 
 @pytest.mark.parametrize("order", list(permutations(range(4))), ids=str)
 def test_branches_are_the_same_in_any_order(model, order):
-    """Plain, two adapters, and both on one another. Must fail when an application is added to the list it finds."""
+    """Plain, two adapters, and both on one another."""
     one, two = short_adapter(model, 1), short_adapter(model, 4)
     first = patched(model, one)
     branches = [model, first, patched(model, two, picture(5)), patched(first, two, picture(5))]
@@ -66,7 +66,7 @@ def test_branches_are_the_same_in_any_order(model, order):
 
 
 def test_clones_of_clones_are_independent(model):
-    """What is added to a clone's clone reaches neither. Must fail when `set_model_patch` is replaced by an append."""
+    """What is added to a clone's clone reaches neither."""
     adapter = short_adapter(model)
     first = patched(model, adapter)
     clone = first.clone()

@@ -161,7 +161,7 @@ SEVERAL = {
 @pytest.mark.parametrize("name", SEVERAL)
 @pytest.mark.parametrize("memory", ["together", "apart"])
 def test_polarity_of_several_conditionings(world, monkeypatch, name, memory):
-    """Entries that ComfyUI copies to the other side keep their uuid. Seen to fail when rows are put in the order of the lists."""
+    """Entries that ComfyUI copies over keep their uuid. Seen to fail when rows are put in the order of the lists."""
     if memory == "apart":
         monkeypatch.setattr(comfy.model_patcher.ModelPatcher, "get_free_memory", lambda *_: 0)
     positive, negative, passes = SEVERAL[name]
