@@ -129,7 +129,7 @@ def test_foreign_stack_with_add(world, first):
 
 
 def test_foreign_replacement_for_a_single_call(world):
-    """Guidance by other packs patches the options of one extra call, anew at each step. Seen to fail when it is not compared."""
+    """Other guidance patches the options of one extra call, anew at each step. Seen to fail when it is not compared."""
     base, adapter = world
     recorder = Recorder(patched(base, adapter, PICTURE))
     strengths = iter([0.2, 0.6, 0.9])
