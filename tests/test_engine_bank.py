@@ -47,7 +47,7 @@ def applications(model):
 
 
 def test_bank_is_projected_once_for_a_picture(projections):
-    """Weight, window, mask and another branch project nothing again; another picture does. Fails when `bank` forgets."""
+    """Weight, window, mask and another branch project nothing again; another picture does. Seen to fail when `bank` forgets."""
     model = short_model()
     adapter, image = short_adapter(model), picture(2)
     patched(model, adapter, image)
@@ -61,7 +61,7 @@ def test_bank_is_projected_once_for_a_picture(projections):
 
 
 def test_bank_goes_with_its_picture():
-    """Nothing but the picture and the patched models hold a bank. Fails with a cache on the adapter."""
+    """Nothing but the picture and the patched models hold a bank. Seen to fail when `project` keeps what it makes."""
     model = short_model()
     adapter, image = short_adapter(model), picture(2)
     bank = weakref.ref(adapter.bank(image))
@@ -75,7 +75,7 @@ def test_bank_goes_with_its_picture():
 
 
 def test_bank_goes_with_its_adapter():
-    """A picture that outlives an adapter keeps nothing of it. Fails with an ordinary dict of banks."""
+    """A picture that outlives an adapter keeps nothing of it. Seen to fail with an ordinary dict of banks."""
     model, image = short_model(), picture(2)
     adapter = short_adapter(model)
     bank, network = weakref.ref(adapter.bank(image)), weakref.ref(adapter.network)
@@ -86,7 +86,7 @@ def test_bank_goes_with_its_adapter():
 
 @pytest.mark.parametrize("base", LAYERS)
 def test_bytes_held_at_true_size(base, capsys):
-    """16 tokens in fp16: at most 2 MB for SD1.5 and 11 MB for SDXL. Fails when a bank is placed in float32."""
+    """16 tokens in fp16: at most 2 MB for SD1.5 and 11 MB for SDXL. Seen to fail when a bank is placed in float32."""
     widths = [width for width, count in LAYERS[base] for _ in range(count)]
     pairs = [tuple(torch.zeros(2, 16, width) for width in widths) for _ in range(2)]
     blocks = tuple(("input", index, 0) for index in range(len(widths)))
@@ -101,7 +101,7 @@ def test_bytes_held_at_true_size(base, capsys):
 
 
 def test_bytes_are_let_go_after_a_run():
-    """Placed at the first step, dropped by ComfyUI's own cleanup. Fails when `cleanup` does nothing."""
+    """Placed at the first step, dropped by ComfyUI's own cleanup. Seen to fail when `cleanup` does nothing."""
     model = short_model()
     branch = patched(model, short_adapter(model))
     held = []
@@ -114,7 +114,7 @@ def test_bytes_are_let_go_after_a_run():
 
 
 def test_bytes_are_let_go_after_an_interrupted_run():
-    """A run that is stopped cleans up as well. Fails when `cleanup` does nothing."""
+    """A run that is stopped cleans up as well. Seen to fail when `cleanup` does nothing."""
     model = short_model()
     branch = patched(model, short_adapter(model))
 
@@ -127,7 +127,7 @@ def test_bytes_are_let_go_after_an_interrupted_run():
 
 
 def test_no_adapter_weight_is_loaded_for_sampling():
-    """The adapter is no loaded model, its weights stay where they are. Fails when the application offers `models()`."""
+    """The adapter is no loaded model, its weights stay where they are. Seen to fail when Apply loads the adapter."""
     model = short_model()
     adapter = short_adapter(model)
     places = [parameter.data_ptr() for parameter in adapter.network.parameters()]
@@ -154,7 +154,7 @@ def live_tensors() -> tuple[int, int]:
 
 
 def test_memory_after_200_runs_is_as_after_10(capsys):
-    """Each run applies anew, as a changed widget does. Fails when `project` also appends the bank to a list."""
+    """Each run applies anew, as a changed widget does. Not tried with a leak of its own."""
     model = short_model()
     adapter, image = short_adapter(model), picture(2)
     seen = {}

@@ -35,7 +35,7 @@ def model():
 
 
 def test_the_model_that_goes_in_stays_as_it_was(model):
-    """Options, wrappers and picture. Seen to fail without the clone in `apply_image_prompt` and in `add_application`."""
+    """Options, wrappers and picture. Seen to fail without the clones in `apply_image_prompt` and `add_application`."""
     adapter = short_adapter(model)
     first = patched(model, adapter)
     untouched, before = sample(model), [state(model), state(first)]
@@ -48,7 +48,7 @@ def test_the_model_that_goes_in_stays_as_it_was(model):
 
 @pytest.mark.parametrize("order", list(permutations(range(4))), ids=str)
 def test_branches_are_the_same_in_any_order(model, order):
-    """Plain, two adapters, and both on one another. Seen to fail when an application is added to the list it finds."""
+    """Plain, two adapters, and both on one another."""
     one, two = short_adapter(model, 1), short_adapter(model, 4)
     first = patched(model, one)
     branches = [model, first, patched(model, two, picture(5)), patched(first, two, picture(5))]
@@ -66,7 +66,7 @@ def test_branches_are_the_same_in_any_order(model, order):
 
 
 def test_clones_of_clones_are_independent(model):
-    """What is added to a clone's clone reaches neither. Seen to fail when `set_model_patch` is replaced by an append."""
+    """What is added to a clone's clone reaches neither."""
     adapter = short_adapter(model)
     first = patched(model, adapter)
     clone = first.clone()
@@ -79,7 +79,7 @@ def test_stacking_order_does_not_matter(capsys):
     """Two adapters one way and the other: in float64 the same latents, but for their own last float32 digit.
 
     In float32 the sums round in another order; what that makes of a picture is printed.
-    Seen to fail when a second application multiplies the layer's output.
+    Seen to fail when only a layer's first application acts.
     """
     differences = {}
     for dtype in (torch.float64, torch.float32):

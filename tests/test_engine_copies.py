@@ -103,7 +103,7 @@ def test_copies_of_a_layer_on_a_device_that_cannot_be_read(case, capsys):
 def test_copies_of_a_whole_run(case, capsys):
     """A run in bfloat16 through ComfyUI's KSampler, with and without us: what each step reads, copies and casts more.
 
-    The first step places banks and masks; the following read one value at most. Fails with `.item()` in a layer.
+    The first step places banks and masks; the following read one value at most. Seen to fail with `.item()` in a layer.
     """
     strength, mask = CASES[case]
     model = short_model(torch.bfloat16)

@@ -51,7 +51,7 @@ def model_of(dtype, cast):
 def test_dtypes_of_the_base_model(name, capsys):
     """The error against float64 attention is that of the base model itself, within a factor of two.
 
-    Seen to fail when keys are rounded to float8, and when the image part is computed in the weights' dtype.
+    Seen to fail when keys are rounded to float8.
     """
     model = model_of(*DTYPES[name])
     adapter = short_adapter(model)
@@ -71,7 +71,7 @@ def test_dtypes_of_the_base_model(name, capsys):
 def test_threads_of_two_devices_share_a_patch(monkeypatch):
     """ComfyUI's multi-GPU splitting, with two models on two names of the CPU: each pass is right, and runs in its thread.
 
-    Seen to fail when the placed step is kept on the run.
+    Seen to fail when our wrapper acts in the main thread only.
     """
     base, other = short_model(), short_model()
     adapter = short_adapter(base)
@@ -173,8 +173,8 @@ def cases(model, adapter):
 def test_compile_without_breaks_or_recompilation(small, filtered):
     """One program a structure, none from step to step, and the picture of the uncompiled run.
 
-    Seen to fail without the name in the arguments (a program without adapter is taken for one with it), without tensors
-    for resting scales, and when a compiled layer places its bank itself.
+    Seen to fail without the name in the arguments (a program without adapter is taken for one with it) and without tensors
+    for resting scales.
     """
     compiler = Compiler(filtered=filtered)
     for name, (model, new) in cases(*small).items():
@@ -194,7 +194,7 @@ def test_compile_when_passes_run_apart(small, monkeypatch):
 
 
 def test_compile_with_areas(small):
-    """A mask under two areas of one shape. Seen to fail when the name leaves rows out."""
+    """A mask under two areas of one shape."""
     places = [text(0, area=(8, 8, 0, 0)), text(2, area=(8, 8, 8, 8))]
     conds = (sum(places, []), text(1))
     model = patched(*small, PICTURE, mask=torch.ones(1, 16, 16).tril())

@@ -129,7 +129,7 @@ def test_foreign_stack_with_add(world, first):
 
 
 def test_foreign_replacement_for_a_single_call(world):
-    """Guidance by other packs patches the options of one extra call, anew at each step. Fails with hooks kept by count."""
+    """Other guidance patches the options of one extra call, anew at each step. Seen to fail when it is not compared."""
     base, adapter = world
     recorder = Recorder(patched(base, adapter, PICTURE))
     strengths = iter([0.2, 0.6, 0.9])
@@ -208,7 +208,7 @@ def test_foreign_patch_that_enlarges_the_batch(world, first):
 
 
 def test_attention_override_sees_the_base_attention_only(world):
-    """SageAttention and the like get each base call and none over image tokens. Fails when ours passes options on."""
+    """SageAttention and the like get each base call and none over image tokens. Seen to fail when ours passes options on."""
     base, adapter = world
     seen = []
 
@@ -241,7 +241,7 @@ def test_an_override_that_keeps_what_it_returned(world):
 
 
 def test_ours_rest_under_one_name(world):
-    """At rest the options hold our name in `patches` and nothing else of ours. Fails when hooks are set at Apply."""
+    """At rest the options hold our name in `patches` and nothing else of ours. Seen to fail when hooks are set at Apply."""
     base, adapter = world
     options = patched(base, adapter, PICTURE).model_options["transformer_options"]
     assert set(options) == {"patches"} and set(options["patches"]) == {NAME}

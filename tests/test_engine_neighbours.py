@@ -89,8 +89,7 @@ NEIGHBOURS = [free_u, free_u_2, hyper_tile, deep_shrink, tome, lora]
 def test_neighbour(world, neighbour, first):
     """Each pass equals the reference under their patches; weight 0 is their picture to the bit.
 
-    Seen to fail when `compose` replaces `patches_replace` altogether, and for Deep Shrink when the token count must be
-    that of the latent.
+    Seen to fail when `compose` leaves our hooks out.
     """
     if first == "theirs":
         model = patched(neighbour(world.model), world.adapter, PICTURE)
@@ -126,7 +125,7 @@ def control_net():
 def test_control_net(world):
     """Its residuals and our part act together, and it never sees our patches itself.
 
-    Seen to fail when the hooks are set in the options that ComfyUI also hands to a ControlNet and it used them.
+    Seen to fail when `compose` leaves our hooks out.
     """
     hint = torch.rand(1, 128, 128, 3, generator=torch.Generator().manual_seed(8))
     conds = ControlNetApplyAdvanced().apply_controlnet(text(0), text(1), control_net(), hint, 0.6, 0.0, 1.0)

@@ -161,7 +161,7 @@ SEVERAL = {
 @pytest.mark.parametrize("name", SEVERAL)
 @pytest.mark.parametrize("memory", ["together", "apart"])
 def test_polarity_of_several_conditionings(world, monkeypatch, name, memory):
-    """Entries that ComfyUI copies to the other side keep their uuid. Seen to fail when polarity goes by the uuid alone."""
+    """Entries that ComfyUI copies over keep their uuid. Seen to fail when rows are put in the order of the lists."""
     if memory == "apart":
         monkeypatch.setattr(comfy.model_patcher.ModelPatcher, "get_free_memory", lambda *_: 0)
     positive, negative, passes = SEVERAL[name]
@@ -170,7 +170,7 @@ def test_polarity_of_several_conditionings(world, monkeypatch, name, memory):
 
 
 def test_polarity_in_context_windows(world):
-    """Windows rebuild the lists of conditionings. Seen to fail without the comparison of uuids."""
+    """Windows rebuild the lists of conditionings. Seen to fail when only the very list is known, not its entries' uuids."""
     windows = ContextWindowsManualNode.execute(
         world.model, context_length=2, context_overlap=0, context_schedule=ContextSchedules.STATIC_STANDARD,
         context_stride=1, closed_loop=False, fuse_method=ContextFuseMethods.PYRAMID, dim=0, freenoise=False,

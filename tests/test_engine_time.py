@@ -55,7 +55,7 @@ def rescaled(model):
 
 @pytest.mark.parametrize("after", [lambda model: model, zero_terminal, flow, rescaled])
 def test_window_follows_the_model_sampling_in_force(after):
-    """A node after ours moves it. Seen to fail when Apply resolves the percents itself."""
+    """A node after ours moves it. Seen to fail with the percents of the model without that node."""
     world = World(Strength(1.0, 0.3, 0.9), after)
     weights = expected(world.model, 0.3, 0.9)
     assert 0 < sum(weights) < STEPS
@@ -70,7 +70,7 @@ def test_window_differs_between_model_samplings():
 
 @pytest.mark.parametrize(("start", "end"), [(0.0, 0.5), (0.5, 1.0), (0.0, 1.0)])
 def test_window_at_the_ends(start, end):
-    """The first and the last step belong to it. Seen to fail with a strict comparison at percent 0."""
+    """The first and the last step belong to it. Seen to fail when a window's end stops at 0.98."""
     world = World(Strength(1.0, start, end))
     assert world.acted_as(expected(world.model, start, end))
 
@@ -84,7 +84,7 @@ def test_window_in_a_part_of_a_run():
 
 
 def test_schedule_follows_the_run():
-    """A straight curve from 1 to 0. Seen to fail when the schedule reads the step number's share."""
+    """A straight curve from 1 to 0. Seen to fail when it is read at one place."""
     world = World(Strength(0.8, schedule=WeightSchedule(((0.0, 1.0), (1.0, 0.0)))))
     sampling = world.model.get_model_object("model_sampling")
     sigmas = comfy.samplers.calculate_sigmas(sampling, "karras", STEPS)[:-1]
@@ -107,7 +107,7 @@ def test_time_is_decided_once_a_step(monkeypatch, strength):
 
 
 def test_resting_is_as_if_it_were_not_there():
-    """Outside its window an application changes nothing, to the bit. Seen to fail when a resting scale is 1e-9."""
+    """Outside its window an application changes nothing, to the bit. Seen to fail when a resting scale is 1e-6."""
     model = short_model()
     adapter = short_adapter(model)
     late = patched(model, adapter, PICTURE, Strength(1.0, 0.1, 0.2))
