@@ -8,12 +8,14 @@ from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
 from comfy.model_patcher import ModelPatcher
 
 from ..application import Application, Strength, WeightedBank
+from ..checkpoint.spec import AdapterSpec
 from ..errors import ImagePromptError, ModelMismatchError
+from ..features import leading
 from ..host import ManagedAdapter
 from ..image_prompt import ImagePrompt, Reference
 from ..weights.layers import LayerWeight
 from .sampling import add_application
-from .unet import check_fit, compose, layer_map
+from .unet import check_fit, compose, layer_map, own_layers
 
 
 def apply_image_prompt(
@@ -30,12 +32,19 @@ def apply_image_prompt(
     others together. Raises `ModelMismatchError` or `ImagePromptError` when the three do not belong together.
     """
     blocks, layers = _fitting_layers(model, adapter, prompt)
+    text_projection = _text_projection(model, adapter.spec)
     patched = model.clone()
     for references, region in _groups(prompt.references, mask):
-        active = tuple(reference for reference in references if reference.weight != 0)
-        if not active or strength.weight == 0 or (region is not None and not region.any()):
+        active = tuple(reference for reference in references if reference.weight != 0 or per_frame)
+        if (
+            not any(reference.weight for reference in active)
+            or strength.weight == 0
+            or (region is not None and not region.any())
+        ):
             continue
-        banks = tuple(WeightedBank(adapter.bank(reference.image), reference.weight) for reference in active)
+        banks = tuple(
+            WeightedBank(adapter.bank(reference.image, text_projection), reference.weight) for reference in active
+        )
         region = None if region is None or bool((region == 1).all()) else region
         application = Application(blocks, banks, layers, strength, region, per_frame)
         patched = add_application(patched, application, compose)
@@ -46,13 +55,14 @@ def _fitting_layers(model: ModelPatcher, adapter: ManagedAdapter, prompt: ImageP
     unet = _unet(model, adapter)
     layers = layer_map(unet)
     check_fit(adapter.spec, layers)
+    layers = own_layers(adapter.spec, layers)
     wanted = adapter.spec.projector
-    width = prompt.references[0].image.features.shape[-1]
+    width = leading(prompt.references[0].image.features).shape[-1]
     if (prompt.feature, width) != (wanted.feature, wanted.feature_width):
         raise ImagePromptError(
             f"the image prompt was encoded by {prompt.encoder} as {prompt.feature.value} of width {width}, but "
             f"{adapter.spec.file} needs {wanted.feature.value} of width {wanted.feature_width} ({adapter.spec.encoder}): "
-            "give Encode Reference Image the same IP-Adapter as Apply IP-Adapter"
+            "give the encode node the same IP-Adapter as Apply IP-Adapter"
         )
     return tuple(layer.block for layer in layers), tuple(LayerWeight() for _ in layers)
 
@@ -65,6 +75,20 @@ def _unet(model: ModelPatcher, adapter: ManagedAdapter) -> nn.Module:
             f"{type(model.model).__name__}: load a checkpoint that fits, or another file in Load IP-Adapter"
         )
     return network
+
+
+def _text_projection(model: ModelPatcher, spec: AdapterSpec) -> nn.Module | None:
+    """The model's own text projection, where the adapter's tokens have to pass it like its text does."""
+    if spec.projector.context_width == spec.text_width:
+        return None
+    network = model.get_model_object("diffusion_model")
+    layer = getattr(network, "encoder_hid_proj", None) or getattr(model.model, "encoder_hid_proj", None)
+    if layer is None or layer.in_features != spec.projector.context_width:
+        raise ModelMismatchError(
+            f"{spec.file} sends its image tokens through the text projection (encoder_hid_proj) of {spec.base.value}, the "
+            f"model has none of width {spec.projector.context_width}: load {spec.base.value} with a node that keeps it"
+        )
+    return layer
 
 
 def _groups(
