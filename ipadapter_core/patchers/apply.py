@@ -4,7 +4,6 @@ from dataclasses import replace
 
 from torch import Tensor, nn
 
-from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
 from comfy.model_patcher import ModelPatcher
 
 from ..application import Application, Strength, WeightedBank
@@ -15,7 +14,7 @@ from ..host import ManagedAdapter
 from ..image_prompt import ImagePrompt, Reference
 from ..weights.layers import LayerWeight
 from .sampling import add_application
-from .unet import check_fit, compose, layer_map, own_layers
+from .unet import check_fit, compose, layer_map, own_layers, unet_of
 
 
 def apply_image_prompt(
@@ -52,7 +51,7 @@ def apply_image_prompt(
 
 
 def _fitting_layers(model: ModelPatcher, adapter: ManagedAdapter, prompt: ImagePrompt):
-    unet = _unet(model, adapter)
+    unet = unet_of(model, adapter.spec)
     layers = layer_map(unet)
     check_fit(adapter.spec, layers)
     layers = own_layers(adapter.spec, layers)
@@ -65,16 +64,6 @@ def _fitting_layers(model: ModelPatcher, adapter: ManagedAdapter, prompt: ImageP
             "give the encode node the same IP-Adapter as Apply IP-Adapter"
         )
     return tuple(layer.block for layer in layers), tuple(LayerWeight() for _ in layers)
-
-
-def _unet(model: ModelPatcher, adapter: ManagedAdapter) -> nn.Module:
-    network = model.get_model_object("diffusion_model")
-    if not isinstance(network, UNetModel):
-        raise ModelMismatchError(
-            f"{adapter.spec.file} is for {adapter.spec.base.value}, a UNet, but the model is "
-            f"{type(model.model).__name__}: load a checkpoint that fits, or another file in Load IP-Adapter"
-        )
-    return network
 
 
 def _text_projection(model: ModelPatcher, spec: AdapterSpec) -> nn.Module | None:

@@ -8,6 +8,8 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from comfy.ldm.modules.attention import SpatialTransformer
+from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
+from comfy.model_patcher import ModelPatcher
 
 from ..application import Application, Block
 from ..checkpoint.spec import AdapterSpec
@@ -31,6 +33,17 @@ class CrossAttentionLayer(NamedTuple):
     block: Block
     width: int
     context_width: int
+
+
+def unet_of(model: ModelPatcher, spec: AdapterSpec) -> nn.Module:
+    """The model's UNet; raises `ModelMismatchError` when it is something else."""
+    network = model.get_model_object("diffusion_model")
+    if not isinstance(network, UNetModel):
+        raise ModelMismatchError(
+            f"{spec.file} is for {spec.base.value}, a UNet, but the model is {type(model.model).__name__}: load a "
+            "checkpoint that fits, or another file in Load IP-Adapter"
+        )
+    return network
 
 
 def layer_map(unet: nn.Module) -> tuple[CrossAttentionLayer, ...]:
