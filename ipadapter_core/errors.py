@@ -23,3 +23,7 @@ class ImagePromptError(IPAdapterError):
 
 class WeightError(IPAdapterError):
     """A weight, a schedule or a layer name cannot be read."""
+
+
+class FaceAnalysisError(IPAdapterError):
+    """Face models cannot be loaded, or a picture shows no face where one is needed."""

@@ -3,11 +3,22 @@
 from comfy_api.latest import ComfyExtension, io
 
 from .apply import ApplyIPAdapter
+from .combined import EncodeContentAndStyle, EncodeInstructedImage
 from .encode import EncodeReferenceImage
+from .faces import ApplyFaceLora, EncodeFace, LoadFaceAnalysis
 from .folders import register_folders
 from .load import LoadIPAdapter
 
-NODES: list[type[io.ComfyNode]] = [LoadIPAdapter, EncodeReferenceImage, ApplyIPAdapter]
+NODES: list[type[io.ComfyNode]] = [
+    LoadIPAdapter,
+    EncodeReferenceImage,
+    ApplyIPAdapter,
+    LoadFaceAnalysis,
+    EncodeFace,
+    ApplyFaceLora,
+    EncodeContentAndStyle,
+    EncodeInstructedImage,
+]
 
 
 class IPAdapterCoreExtension(ComfyExtension):

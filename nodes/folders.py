@@ -1,6 +1,7 @@
 """The `ipadapter` model folder, shared with whatever other pack knows it."""
 
 import os
+from pathlib import Path
 
 import folder_paths
 
@@ -22,3 +23,13 @@ def adapter_files() -> list[str]:
 def adapter_path(name: str) -> str:
     """The full path of a chosen name; ComfyUI checks that it lies inside the folder."""
     return folder_paths.get_full_path_or_raise(FOLDER, name)
+
+
+FACE_MODELS = ("buffalo_l", "antelopev2")  # the sets that published adapters were trained with
+
+
+def face_model_folders() -> dict[str, Path]:
+    """The sets of face models in models/insightface/models by name, published ones first, there or not."""
+    root = Path(folder_paths.models_dir) / "insightface" / "models"
+    there = sorted(path.name for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
+    return {name: root / name for name in dict.fromkeys((*FACE_MODELS, *there))}

@@ -112,3 +112,17 @@ def loaded(weights: dict[str, Tensor], folder, name: str = "tiny.safetensors") -
     path = folder / name
     save_file({key: tensor.contiguous() for key, tensor in weights.items()}, path)
     return load_adapter(str(path))
+
+
+def tiny_encoder(width: int = PICTURE, size: int = 56, projection: int = 32):
+    """ComfyUI's own CLIP vision class in miniature: (size / 14)^2 + 1 patches of `width`."""
+    from pack.tests.tiny import randomise
+
+    from comfy.clip_vision import ClipVisionModel
+
+    config = {"hidden_size": width, "image_size": size, "intermediate_size": 2 * width, "num_attention_heads": 4,
+              "num_hidden_layers": 3, "patch_size": 14, "projection_dim": projection, "hidden_act": "gelu",
+              "num_channels": 3, "model_type": "clip_vision_model"}  # fmt: skip
+    encoder = ClipVisionModel(config)
+    randomise(encoder.model.float(), seed=2)
+    return encoder
