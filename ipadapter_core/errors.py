@@ -27,3 +27,7 @@ class WeightError(IPAdapterError):
 
 class FaceAnalysisError(IPAdapterError):
     """Face models cannot be loaded, or a picture shows no face where one is needed."""
+
+
+class PresetError(IPAdapterError):
+    """A file that a preset means is not there."""

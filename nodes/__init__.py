@@ -8,6 +8,7 @@ from .encode import EncodeReferenceImage
 from .faces import ApplyFaceLora, EncodeFace, LoadFaceAnalysis
 from .folders import register_folders
 from .load import LoadIPAdapter
+from .preset import LoadImageEncoder, LoadPreset
 
 NODES: list[type[io.ComfyNode]] = [
     LoadIPAdapter,
@@ -18,6 +19,8 @@ NODES: list[type[io.ComfyNode]] = [
     ApplyFaceLora,
     EncodeContentAndStyle,
     EncodeInstructedImage,
+    LoadPreset,
+    LoadImageEncoder,
 ]
 
 

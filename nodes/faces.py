@@ -126,9 +126,9 @@ class EncodeFace(io.ComfyNode):
         )
 
     @classmethod
-    def execute(
+    def execute(  # noqa: PLR0913 - ComfyUI passes each input by its name
         cls, ip_adapter, image, insightface, pick, index, no_face, several, plus_version, structure, clip_vision=None
-    ) -> io.NodeOutput:  # fmt: skip
+    ) -> io.NodeOutput:
         """Finds, chooses and encodes."""
         choice = Choice(Pick(pick), index, NoFace(no_face))
         options = FaceOptions(choice, Several(several), PlusVersion(plus_version), structure)

@@ -27,9 +27,8 @@ def layers(widths, context, lora=False):
     return shapes
 
 
-def face(context, tokens, under=""):
-    return {f"{under}{key}": shape for key, shape in {
-        **affine("proj.0", 1024, 512), **affine("proj.2", tokens * context, 1024), **norm("norm", context)}.items()}  # fmt: skip
+def face(context, tokens):
+    return {**affine("proj.0", 1024, 512), **affine("proj.2", tokens * context, 1024), **norm("norm", context)}
 
 
 def resampler(width, inner, feature, context, tokens=16, depth=4):

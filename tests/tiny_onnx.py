@@ -1,4 +1,4 @@
-"""Face models with the published signatures, small enough to make in a test: one knows a patch of pixels, one mixes averages."""
+"""Face models with the published signatures, made in a test: one knows a patch of pixels, one mixes averages."""
 
 import numpy as np
 import onnx

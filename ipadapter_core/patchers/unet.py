@@ -35,10 +35,15 @@ class CrossAttentionLayer(NamedTuple):
     context_width: int
 
 
+def is_unet(network: nn.Module) -> bool:
+    """Whether a diffusion model is one of ComfyUI's UNets."""
+    return isinstance(network, UNetModel)
+
+
 def unet_of(model: ModelPatcher, spec: AdapterSpec) -> nn.Module:
     """The model's UNet; raises `ModelMismatchError` when it is something else."""
     network = model.get_model_object("diffusion_model")
-    if not isinstance(network, UNetModel):
+    if not is_unet(network):
         raise ModelMismatchError(
             f"{spec.file} is for {spec.base.value}, a UNet, but the model is {type(model.model).__name__}: load a "
             "checkpoint that fits, or another file in Load IP-Adapter"

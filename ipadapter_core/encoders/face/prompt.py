@@ -41,6 +41,9 @@ class PlusVersion(str, Enum):
     V2 = "v2"
 
 
+NAMED = {"FaceID Plus": PlusVersion.V1, "FaceID Plus V2": PlusVersion.V2}
+
+
 class FaceOptions(NamedTuple):
     """How faces become a prompt. `structure` is how much of the face's look goes in beside its identity (Plus V2)."""
 
@@ -71,6 +74,11 @@ def encode_faces(
     if feature not in FACE_FEATURES:
         raise ImagePromptError(
             f"{spec.file} ({spec.format}) reads whole pictures, not faces: use Encode Reference Image instead of Encode Face"
+        )
+    if analysis is None:
+        raise FaceAnalysisError(
+            "no face analysis is connected: connect Load Face Analysis to insightface of Encode Face, and see there what is "
+            "missing"
         )
     if feature in WITH_PICTURE:
         check_connected(spec, encoder)
@@ -136,16 +144,19 @@ def blending(spec: AdapterSpec, options: FaceOptions) -> tuple[tuple[float, floa
         return (0.0, 1.0), ""
     version, why = options.version, "as chosen"
     if version is PlusVersion.AUTO:
-        known = spec.base in (BaseModel.SDXL, BaseModel.KOLORS)
-        named = "v2" in spec.file.lower()
-        version = PlusVersion.V2 if known or named else PlusVersion.V1
-        why = (
-            f"there is no other for {spec.base.value}"
-            if known
-            else f"the file name {'says' if named else 'does not say'} v2"
-        )
+        version, why = _version(spec)
     said = f"FaceID Plus {version.value}: {why}"
     return ((1.0, options.structure) if version is PlusVersion.V2 else (0.0, 1.0)), said
+
+
+def _version(spec: AdapterSpec) -> tuple[PlusVersion, str]:
+    """What there is for the model, what a preset has said, or what the file's name hints at."""
+    if spec.base in (BaseModel.SDXL, BaseModel.KOLORS):
+        return PlusVersion.V2, f"there is no other for {spec.base.value}"
+    if spec.format in NAMED:
+        return NAMED[spec.format], "the preset says so"
+    named = "v2" in spec.file.lower()
+    return PlusVersion.V2 if named else PlusVersion.V1, f"the file name {'says' if named else 'does not say'} v2"
 
 
 def _references(faces: list[list[EncodedFace]], spec: AdapterSpec, options: FaceOptions) -> tuple[Reference, ...]:
