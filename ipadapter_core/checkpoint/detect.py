@@ -68,7 +68,8 @@ def _lora_rank(lora: Shapes, layers: int, file: str) -> int:
     if lora.keys() != expected:
         gap = sorted(expected ^ lora.keys())
         raise CheckpointError(
-            f"{file}: LoRA keys {_some(gap)} are missing or too many: download it again or {LOAD_NODE}"
+            f"{file}: {len(lora)} LoRA keys found, such as {next(iter(lora))}, {len(expected)} expected; LoRA keys "
+            f"{_some(gap)} are missing or unknown: download it again or {LOAD_NODE}"
         )
     return lora[f"{LAYERS}0.to_q_lora.down.weight"][0]
 

@@ -56,7 +56,7 @@ def encode_references(
     """
     if spec.projector.feature not in FROM_PICTURES:
         raise EncoderMismatchError(
-            f"{spec.file} ({spec.format}) reads more than a picture: use {ENCODE_NODES[spec.projector.feature]} instead of "
+            f"{spec.file} ({spec.format}) reads more than a picture: use {encode_node(spec)} instead of "
             "Encode Reference Image"
         )
     check_connected(spec, encoder)
@@ -106,12 +106,17 @@ def _background(mean: Tensor, channels: int) -> Tensor:
     return torch.cat((mean, torch.zeros(max(channels - 3, 0))))
 
 
+def encode_node(spec: AdapterSpec) -> str:
+    """The node that makes what the adapter reads."""
+    return ENCODE_NODES.get(spec.projector.feature, "Encode Reference Image")
+
+
 def check_connected(spec: AdapterSpec, encoder: ClipVisionModel | None) -> None:
     """Raises `EncoderMismatchError` when no image encoder is connected."""
     if encoder is None:
         raise EncoderMismatchError(
             f"{spec.file} needs an image encoder, none is connected: load {spec.encoder} with Load CLIP Vision and connect "
-            "it to clip_vision of the encode node"
+            f"it to clip_vision of {encode_node(spec)}"
         )
 
 
@@ -125,6 +130,6 @@ def picture_features(wanted: Wanted, encoder: ClipVisionModel, pixels: Tensor) -
         found = "no such output" if features is None else f"width {features.shape[-1]}"
         raise EncoderMismatchError(
             f"the image encoder makes {name} of {found}, but {wanted.spec.file} needs width {wanted.width}: connect "
-            f"{wanted.spec.encoder} to clip_vision of the encode node"
+            f"{wanted.spec.encoder} to clip_vision of {encode_node(wanted.spec)}"
         )
     return features
