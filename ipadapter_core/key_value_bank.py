@@ -39,13 +39,14 @@ def project(
 
     features and negative: (1, E) or (1, L, E), or parts of such shapes, as the adapter's spec asks. The adapter's layers
     cast their own weights to the input's device, so none of them has to live there. `translate` is the model's own text
-    projection, where the adapter's tokens have to pass it (Kolors FaceID).
+    projection, where the adapter's tokens have to pass it (Kolors FaceID). The bank is made of ordinary tensors, although
+    ComfyUI runs nodes in inference mode, so that training through a patched model can save them for its backward pass.
     """
 
     def both(one: Tensor, other: Tensor) -> Tensor:
         return torch.cat((one, other)).to(device, torch.promote_types(other.dtype, torch.float32))
 
-    with torch.inference_mode():
+    with torch.inference_mode(False), torch.no_grad():
         tokens = adapter.image_tokens(each(both, negative, features))
         tokens = tokens if translate is None else translate(tokens)
         pairs = [tuple(part.cpu() for part in adapter.key_value(layer.number, tokens)) for layer in adapter.spec.layers]

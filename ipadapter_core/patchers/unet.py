@@ -1,6 +1,5 @@
 """UNets (SD1.5, SDXL and what is built like them): the map of cross-attention layers, and the hook at each."""
 
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -13,16 +12,17 @@ from comfy.model_patcher import ModelPatcher
 
 from ..application import Application, Block
 from ..checkpoint.spec import AdapterSpec
-from ..effect import LayerCall, Rows, add_image_output
+from ..effect import LayerCall, Part, Rows, add_image_output, ready
 from ..errors import ModelMismatchError
 from ..host import base_attention
-from ..key_value_bank import POSITIVE
-from ..masks import CANVAS, token_grid
-from ..polarity import polarity_of_index
-from ..step import Run, Step
-from .sampling import STEP, Options
+from ..masks import halved, token_grid
+from ..notice import say_once
+from ..step import Run, Scale, Step
+from .rows import ROWS, enlarged, rows_of
+from .sampling import CALL, LIKE, STEP, Options
 
-logger = logging.getLogger(__name__)
+LEVELS = 4  # the token grids of a UNet whose masks are made ready before a call; any other is made in its layer
+REMEMBERED = 8  # sets of hooks in a run: other packs' guidance patches single calls, some of them anew at each step
 
 AttentionPatch = Callable[[Tensor, Tensor, Tensor, Options], Tensor]
 
@@ -93,6 +93,14 @@ def _sizes(widths: list[int]) -> str:
     return f"{len(widths)} cross-attention layers of width {min(widths)} to {max(widths)}"
 
 
+class Place(NamedTuple):
+    """An application at a layer: its place among the model's applications, and the layer's place in its banks."""
+
+    application: Application
+    slot: int
+    index: int
+
+
 @dataclass(frozen=True, eq=False)
 class ImageCrossAttention:
     """One layer's hook: text attention by whoever had it, then each application's part.
@@ -100,7 +108,7 @@ class ImageCrossAttention:
     Called by ComfyUI's `BasicTransformerBlock` with query, key and value (B, L, D) before `to_out`.
     """
 
-    parts: tuple[tuple[Application, int], ...]
+    parts: tuple[Place, ...]
     previous: AttentionPatch | None
 
     def __deepcopy__(self, memo: dict) -> "ImageCrossAttention":
@@ -108,63 +116,36 @@ class ImageCrossAttention:
 
     def __call__(self, query: Tensor, key: Tensor, value: Tensor, options: Options) -> Tensor:
         """(B, L, D) for each -> (B, L, D)."""
-        step: Step = options[STEP]
-        acting = [
-            (application, index) for application, index in self.parts if step.scales[application.number] is not None
-        ]
-        if self.previous is None:
-            out = base_attention(query, key, value, options)
-        else:
-            out = self.previous(query, key, value, options)
-            out = out.clone() if acting else out  # another pack may still hold what it returned
-        rows = batch_rows(query.shape[0], options, step) if acting else None
-        if rows is None:
+        out = (self.previous or base_attention)(query, key, value, options)
+        call: UNetCall = options[CALL]
+        acting = [part for part in self.parts if call.factors[part.slot] is not None]
+        same = call.rows is not None and query.shape[0] == call.rows.batch
+        rows = call.rows if same or call.rows is None else _enlarged(call.rows, query.shape[0])
+        if not acting or rows is None:
             return out
         shapes = tuple(tuple(options[name][-2:]) for name in ("activations_shape", "original_shape") if name in options)
-        call = LayerCall(query, options["n_heads"], token_grid(query.shape[1], shapes), rows)
-        for application, index in acting:
-            factor = step.scales[application.number]
-            assert factor is not None
-            out = add_image_output(out, application, index, call, factor)
+        layer = LayerCall(query, options["n_heads"], token_grid(query.shape[1], shapes), rows)
+        for application, slot, index in acting:
+            part = call.parts[slot] if same else ready(application, rows, call.factors[slot], query)
+            out = add_image_output(out, application, index, layer, part)
         return out
 
 
-def batch_rows(batch: int, options: Options, step: Step) -> Rows | None:
-    """How a layer's batch is made up; None, said once in the log, where it cannot be known.
+class UNetCall(NamedTuple):
+    """What a model call decides for all its layers: the batch's make-up, and what each application needs, None if it rests."""
 
-    Packs that couple prompts to regions enlarge the batch of the positive passes; that is recognised by its size.
-    """
-    passes = options.get("cond_or_uncond") or [0] * (batch // step.pictures)
-    polarities = [
-        step.polarities[index] if index < len(step.polarities) else polarity_of_index(index) for index in passes
-    ]
-    areas = [step.areas.get(uuid, CANVAS) for uuid in options.get("uuids", ())] if step.areas else []
-    areas = areas if len(areas) == len(passes) else [CANVAS] * len(passes)
-    if batch != len(passes) * step.pictures:
-        positives = polarities.count(POSITIVE)
-        copies, rest = divmod(batch // step.pictures - (len(passes) - positives), max(positives, 1))
-        if rest or copies < 1 or batch % step.pictures:
-            logger.warning("IP-Adapter: a layer has a batch of %d, expected %d passes of %d: left as it is",
-                           batch, len(passes), step.pictures)  # fmt: skip
-            return None
-        repeats = [copies if side == POSITIVE else 1 for side in polarities]
-        polarities = [side for side, times in zip(polarities, repeats, strict=True) for _ in range(times)]
-        areas = [area for area, times in zip(areas, repeats, strict=True) for _ in range(times)]
-    return Rows(tuple(polarities), frames_of(options, step.pictures), tuple(areas))
+    rows: Rows | None
+    factors: tuple[Scale, ...]
+    parts: tuple[Part | None, ...]
 
 
-def frames_of(options: Options, pictures: int) -> tuple[int, ...]:
-    """The place in the whole batch of each picture of a pass: a context window or AnimateDiff may show a part of it."""
-    window = options.get("context_window")
-    shown = None
-    if window is not None and window.dim == 0:
-        shown = list(window.index_list)
-        anchor = getattr(window, "causal_anchor_index", None)
-        if anchor is not None and anchor >= 0:
-            shown = [anchor, *shown]
-    elif options.get("ad_params"):
-        shown = options["ad_params"].get("sub_idxs")
-    return tuple(shown) if shown is not None and len(shown) == pictures else tuple(range(pictures))
+def _enlarged(rows: Rows, batch: int) -> Rows | None:
+    larger = enlarged(rows, batch)
+    if larger is None:
+        say_once(
+            f"a layer has a batch of {batch}, expected {len(rows.polarities)} passes of {len(rows.frames)}: left as it is"
+        )
+    return larger
 
 
 def compose(applications: list[Application], options: Options, run: Run) -> Options:
@@ -174,15 +155,30 @@ def compose(applications: list[Application], options: Options, run: Run) -> Opti
     if hooks is None:
         hooks = _hooks(applications, foreign)
         run.composed.append(((list(applications), dict(foreign)), hooks))
-    return options | {"patches_replace": options.get("patches_replace", {}) | {"attn2": foreign | hooks}}
+        del run.composed[:-REMEMBERED]
+    replace = options.get("patches_replace", {}) | {"attn2": foreign | hooks}
+    return options | {"patches_replace": replace, CALL: _call(applications, options)}
+
+
+def _call(applications: list[Application], options: Options) -> UNetCall:
+    step: Step = options[STEP]
+    rows = options[ROWS] if ROWS in options else rows_of(options, step)
+    if rows is None:
+        return UNetCall(None, step.scales, (None,) * len(applications))
+    grids, like = halved(rows.latent, LEVELS), options.get(LIKE, step.canvas)
+    parts = tuple(
+        None if factor is None else ready(application, rows, factor, like, grids)
+        for application, factor in zip(applications, step.scales, strict=True)
+    )
+    return UNetCall(rows, step.scales, parts)
 
 
 def _hooks(applications: list[Application], foreign: dict) -> dict[Block, ImageCrossAttention]:
-    parts: dict[Block, list[tuple[Application, int]]] = {}
-    for application in applications:
+    parts: dict[Block, list[Place]] = {}
+    for slot, application in enumerate(applications):
         for index, block in enumerate(application.blocks):
             if not application.layers[index].silent:
-                parts.setdefault(block, []).append((application, index))
+                parts.setdefault(block, []).append(Place(application, slot, index))
     return {
         block: ImageCrossAttention(tuple(here), foreign.get(block, foreign.get(block[:2])))
         for block, here in parts.items()
