@@ -76,11 +76,11 @@ def add_image_output(base: Tensor, application: Application, index: int, call: L
         return base
     factor = part.factor
     key, value = (_chosen(tensor, call.rows, part) for tensor in (placed.key, placed.value))
-    if placed.weight is not None and factor is not None:
-        weight = _chosen(placed.weight, call.rows, Part())
+    if placed.weight is not None and placed.mean is not None and factor is not None:
+        weight, mean = (_chosen(tensor, call.rows, part) for tensor in (placed.weight, placed.mean))
         if factor.shape[0] > 1:
-            key, value, weight = (_per_picture(tensor, factor.shape[0]) for tensor in (key, value, weight))
-        key, value = scale(application.strength.scaling, key, value, weight * factor)
+            key, value, weight, mean = (_per_picture(one, factor.shape[0]) for one in (key, value, weight, mean))
+        key, value = scale(application.strength.scaling, key, value, weight * factor, mean)
         factor = None
     out = image_attention(call.query, key, value, call.heads)
     multiplier = factor

@@ -3,12 +3,13 @@
 from dataclasses import dataclass, field, replace
 from weakref import WeakKeyDictionary
 
-from torch import Tensor, nn
+from torch import nn
 
 from .adapter import Adapter
 from .checkpoint.spec import Feature
 from .features import Features
 from .key_value_bank import KeyValueBank
+from .masks import CanvasMask
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,11 +29,14 @@ class EncodedImage:
 
 @dataclass(frozen=True, eq=False)
 class Reference:
-    """An encoded picture with a weight of its own and, where it shall act in a part of the result only, a mask (M, H, W)."""
+    """An encoded picture with a weight of its own and, where it shall act in a part of the result only, a mask.
+
+    References that share the very same mask are attended to together.
+    """
 
     image: EncodedImage
     weight: float = 1.0
-    mask: Tensor | None = None
+    mask: CanvasMask | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,8 +7,11 @@ from .combined import EncodeContentAndStyle, EncodeInstructedImage
 from .encode import EncodeReferenceImage
 from .faces import ApplyFaceLora, EncodeFace, LoadFaceAnalysis
 from .folders import register_folders
+from .layer_weights import LayerWeightsNode
 from .load import LoadIPAdapter
 from .preset import LoadImageEncoder, LoadPreset
+from .references import CombineImagePrompts, WeighReference
+from .schedule import WeightScheduleNode
 
 NODES: list[type[io.ComfyNode]] = [
     LoadIPAdapter,
@@ -21,6 +24,10 @@ NODES: list[type[io.ComfyNode]] = [
     EncodeInstructedImage,
     LoadPreset,
     LoadImageEncoder,
+    LayerWeightsNode,
+    WeightScheduleNode,
+    CombineImagePrompts,
+    WeighReference,
 ]
 
 

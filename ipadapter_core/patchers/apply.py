@@ -5,14 +5,14 @@ from torch import Tensor, nn
 
 from comfy.model_patcher import ModelPatcher
 
-from ..application import Application, Strength, WeightedBank
+from ..application import Application, Block, Strength, WeightedBank
 from ..checkpoint.spec import AdapterSpec
 from ..errors import ImagePromptError, ModelMismatchError
 from ..features import leading
 from ..host import ManagedAdapter
 from ..image_prompt import ImagePrompt, Reference
 from ..masks import CanvasMask, canvas_mask, product, sequence
-from ..weights.layers import LayerWeight
+from ..weights.layers import LayerWeights
 from .sampling import add_application
 from .unet import check_fit, compose, layer_map, own_layers, unet_of
 
@@ -26,14 +26,17 @@ def apply_image_prompt(
     strength: Strength,
     mask: Tensor | None = None,
     per_frame: bool = False,
+    layer_weights: LayerWeights | None = None,
 ) -> ModelPatcher:
     """A clone of `model` that attends to the prompt's references; the model that went in stays as it was.
 
-    `mask` (M, H, W) confines the effect to a part of the canvas. References with a mask of their own act one by one, the
-    others together; with `per_frame` the references go to the pictures of the batch in turn, the last one to all that
-    follow. Raises `ModelMismatchError` or `ImagePromptError` when the three do not belong together.
+    `mask` (M, H, W) confines the effect to a part of the canvas. References under one mask, or under none, are attended to
+    together, and those under different masks are added up; a reference of weight 0 is not there. With `per_frame` the
+    references go to the pictures of the batch in turn, the last one to all that follow.
+    Raises `ModelMismatchError`, `ImagePromptError` or `WeightError` when they do not belong together.
     """
-    blocks, layers = _fitting_layers(model, adapter, prompt)
+    blocks = _fitting_blocks(model, adapter, prompt)
+    layers = (layer_weights or LayerWeights()).resolve(blocks)
     text_projection = _text_projection(model, adapter.spec)
     patched = model.clone()
     groups = _in_turn if per_frame and len(prompt.references) > 1 else _together
@@ -51,7 +54,7 @@ def apply_image_prompt(
     return patched
 
 
-def _fitting_layers(model: ModelPatcher, adapter: ManagedAdapter, prompt: ImagePrompt):
+def _fitting_blocks(model: ModelPatcher, adapter: ManagedAdapter, prompt: ImagePrompt) -> tuple[Block, ...]:
     unet = unet_of(model, adapter.spec)
     layers = layer_map(unet)
     check_fit(adapter.spec, layers)
@@ -64,7 +67,7 @@ def _fitting_layers(model: ModelPatcher, adapter: ManagedAdapter, prompt: ImageP
             f"{adapter.spec.file} needs {wanted.feature.value} of width {wanted.feature_width} ({adapter.spec.encoder}): "
             "give the encode node the same IP-Adapter as Apply IP-Adapter"
         )
-    return tuple(layer.block for layer in layers), tuple(LayerWeight() for _ in layers)
+    return tuple(layer.block for layer in layers)
 
 
 def _text_projection(model: ModelPatcher, spec: AdapterSpec) -> nn.Module | None:
@@ -85,21 +88,26 @@ Group = tuple[tuple[Reference, ...], CanvasMask | None]
 
 
 def _together(references: tuple[Reference, ...], mask: CanvasMask | None) -> list[Group]:
-    """References that are attended to together, each group with the mask that it acts under."""
-    acting = [reference for reference in references if reference.weight != 0]
-    free = tuple(reference for reference in acting if reference.mask is None)
-    groups: list[Group] = [(free, mask)] if free else []
-    return groups + [((one,), _own(one, mask)) for one in acting if one.mask is not None]
+    """References that are attended to together, each group with the mask that its references share."""
+    groups: dict[int, list[Reference]] = {}
+    for reference in references:
+        if reference.weight != 0:
+            groups.setdefault(id(reference.mask), []).append(reference)
+    return [(tuple(group), _both(group[0].mask, mask)) for group in groups.values()]
 
 
 def _in_turn(references: tuple[Reference, ...], mask: CanvasMask | None) -> list[Group]:
-    """All references, one for each picture of the batch, with the mask of each."""
-    if all(reference.mask is None for reference in references):
+    """All references, one for each picture of the batch, each with the mask that it has for that picture."""
+    masks = [reference.mask for reference in references]
+    given = [len(own.values) for own in masks if own is not None]
+    if not given:
         return [(references, mask)]
-    own = sequence([WHOLE if one.mask is None else canvas_mask(one.mask) for one in references])
-    return [(references, own if mask is None else product(own, mask))]
+    of_picture = [masks[min(number, len(masks) - 1)] for number in range(max(len(masks), *given))]
+    own = sequence([WHOLE if one is None else one.picture(number) for number, one in enumerate(of_picture)])
+    return [(references, _both(own, mask))]
 
 
-def _own(reference: Reference, mask: CanvasMask | None) -> CanvasMask | None:
-    own = canvas_mask(reference.mask)
-    return own if mask is None else product(own, mask)
+def _both(own: CanvasMask | None, common: CanvasMask | None) -> CanvasMask | None:
+    if own is None or common is None:
+        return common if own is None else own
+    return product(own, common)
