@@ -3,6 +3,7 @@
 from torch import Tensor, nn
 
 from .checkpoint.spec import AdapterSpec
+from .features import Features
 from .projectors.build import build_projector
 
 
@@ -19,8 +20,9 @@ class Adapter(nn.Module):
         self.image_proj = build_projector(spec.projector, operations, dtype=dtype, device=device)
 
         def project(width: int) -> nn.Module:
-            return operations.Linear(spec.projector.context_width, width, bias=False, dtype=dtype, device=device)
+            return operations.Linear(spec.text_width, width, bias=False, dtype=dtype, device=device)
 
+        self.reads = {layer.number: slice(*layer.tokens or (None,)) for layer in spec.layers}
         self.ip_adapter = nn.ModuleDict(
             {
                 str(layer.number): nn.ModuleDict({"to_k_ip": project(layer.width), "to_v_ip": project(layer.width)})
@@ -28,11 +30,12 @@ class Adapter(nn.Module):
             }
         )
 
-    def image_tokens(self, features: Tensor) -> Tensor:
-        """Projects features, (B, E) or (B, L, E), to image tokens (B, N, C)."""
+    def image_tokens(self, features: Features) -> Tensor:
+        """Projects features, (B, E) or (B, L, E) or what the projector takes in parts, to image tokens (B, N, C)."""
         return self.image_proj(features)
 
     def key_value(self, number: int, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """The key and the value (B, N, D) of the layer that has `number` in the file, for image tokens (B, N, C)."""
         layer = self.ip_adapter[str(number)]
+        tokens = tokens[:, self.reads[number]]
         return layer["to_k_ip"](tokens), layer["to_v_ip"](tokens)  # type: ignore[index]

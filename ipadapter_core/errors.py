@@ -23,3 +23,11 @@ class ImagePromptError(IPAdapterError):
 
 class WeightError(IPAdapterError):
     """A weight, a schedule or a layer name cannot be read."""
+
+
+class FaceAnalysisError(IPAdapterError):
+    """Face models cannot be loaded, or a picture shows no face where one is needed."""
+
+
+class PresetError(IPAdapterError):
+    """A file that a preset means is not there."""

@@ -1,10 +1,12 @@
 """Every call of ComfyUI that is not a hook: files, devices, memory, attention."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from weakref import WeakKeyDictionary
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 import comfy.ldm.modules.attention
 import comfy.model_management
@@ -14,6 +16,7 @@ import comfy.utils
 
 from .adapter import Adapter
 from .checkpoint.detect import detect
+from .checkpoint.layouts import LORA_KEY, canonical_names
 from .checkpoint.spec import AdapterSpec
 from .errors import CheckpointError
 from .image_prompt import EncodedImage
@@ -22,28 +25,49 @@ from .key_value_bank import KeyValueBank, project
 
 @dataclass(frozen=True, eq=False)
 class ManagedAdapter:
-    """An adapter whose memory ComfyUI manages: what the IP_ADAPTER socket carries."""
+    """An adapter whose memory ComfyUI manages: what the IP_ADAPTER socket carries.
+
+    `lora` are the tensors of the LoRA inside a FaceID file, by their names there; mapped, not loaded.
+    """
 
     spec: AdapterSpec
     patcher: comfy.model_patcher.ModelPatcher
+    lora: Mapping[str, Tensor] = field(default_factory=dict, repr=False)
 
     @property
     def network(self) -> Adapter:
         """The adapter's layers; they cast their weights to whatever device and dtype their input has."""
         return self.patcher.model
 
-    def bank(self, image: EncodedImage) -> KeyValueBank:
-        """The keys and values of a reference, projected at the first call and remembered with it."""
-        if self.network not in image.banks:
+    def bank(self, image: EncodedImage, text_projection: nn.Module | None = None) -> KeyValueBank:
+        """The keys and values of a reference, projected at the first call and remembered with it.
+
+        `text_projection` is the model's, a linear layer, for adapters whose tokens have to pass it.
+        """
+        banks = image.banks.setdefault(self.network, WeakKeyDictionary())
+        maker = self.network if text_projection is None else text_projection
+        if maker not in banks:
             device = self.patcher.load_device
             comfy.model_management.free_memory(self._working_memory(), device)
-            image.banks[self.network] = project(self.network, image.features, image.negative, device)
-        return image.banks[self.network]
+            translate = None if text_projection is None else _Translation(text_projection)
+            banks[maker] = project(self.network, image.features, image.negative, device, translate)
+        return banks[maker]
 
     def _working_memory(self) -> int:
         """Bytes that a projection needs: weights pass through one layer at a time, in float32."""
         largest = max(parameter.numel() for parameter in self.network.parameters())
         return 3 * 4 * largest
+
+
+@dataclass(frozen=True, eq=False)
+class _Translation:
+    """A linear layer of a model that may lie anywhere and in any dtype, on tokens (B, N, C)."""
+
+    layer: nn.Module
+
+    def __call__(self, tokens: Tensor) -> Tensor:
+        weight, bias = (part.to(tokens) for part in (self.layer.weight, self.layer.bias))  # type: ignore[union-attr]
+        return nn.functional.linear(tokens, weight, bias)
 
 
 def load_adapter(path: str) -> ManagedAdapter:
@@ -55,6 +79,7 @@ def load_adapter(path: str) -> ManagedAdapter:
     weights = _flat(_read(path, file))
     spec = detect({key: tuple(tensor.shape) for key, tensor in weights.items()}, file)
     network = Adapter(spec, comfy.ops.manual_cast, device="meta")
+    lora = {key: weights.pop(key) for key in list(weights) if LORA_KEY.fullmatch(key)}
     try:
         network.load_state_dict(weights, assign=True)  # each tensor stays as the file has it: mapped, in its own dtype
     except RuntimeError as error:
@@ -64,7 +89,7 @@ def load_adapter(path: str) -> ManagedAdapter:
         ) from error
     load_device, offload = comfy.model_management.get_torch_device(), comfy.model_management.unet_offload_device()
     patcher = comfy.model_patcher.CoreModelPatcher(network.eval(), load_device=load_device, offload_device=offload)
-    return ManagedAdapter(spec, patcher)
+    return ManagedAdapter(spec, patcher, lora)
 
 
 def _read(path: str, file: str) -> dict:
@@ -84,8 +109,8 @@ def _flat(weights: dict) -> dict[str, Tensor]:
     for key, value in weights.items():
         inner = value.items() if isinstance(value, dict) else ((None, value),)
         flat |= {key if name is None else f"{key}.{name}": tensor for name, tensor in inner}
-    renamed = {key.replace("adapter_modules.", "ip_adapter.", 1): tensor for key, tensor in flat.items()}
-    return {key: tensor for key, tensor in renamed.items() if isinstance(tensor, Tensor)}
+    names = canonical_names(flat)
+    return {name: flat[key] for key, name in names.items() if isinstance(flat[key], Tensor)}
 
 
 def base_attention(query: Tensor, key: Tensor, value: Tensor, options: dict) -> Tensor:

@@ -3,25 +3,28 @@
 from dataclasses import dataclass, field, replace
 from weakref import WeakKeyDictionary
 
-from torch import Tensor
+from torch import nn
 
 from .adapter import Adapter
 from .checkpoint.spec import Feature
+from .features import Features
 from .key_value_bank import KeyValueBank
 from .masks import CanvasMask
 
 
 @dataclass(frozen=True, eq=False)
 class EncodedImage:
-    """One encoded picture and its negative, (1, E) or (1, L, E) each.
+    """One encoded picture and its negative, (1, E) or (1, L, E) each, or the same parts of each.
 
     The banks that adapters made of it are remembered here, and go when the picture goes: another weight, window or mask
-    needs no second projection.
+    needs no second projection. Where a model's own text projection took part, it is remembered by adapter and projection.
     """
 
-    features: Tensor
-    negative: Tensor
-    banks: WeakKeyDictionary[Adapter, KeyValueBank] = field(default_factory=WeakKeyDictionary, init=False, repr=False)
+    features: Features
+    negative: Features
+    banks: WeakKeyDictionary[Adapter, WeakKeyDictionary[nn.Module, KeyValueBank]] = field(
+        default_factory=WeakKeyDictionary, init=False, repr=False
+    )
 
 
 @dataclass(frozen=True, eq=False)

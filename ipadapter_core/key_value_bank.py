@@ -1,11 +1,13 @@
 """What sampling holds of an adapter and a reference: the keys and values of each layer, a few megabytes."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from .adapter import Adapter
+from .features import Features, each
 
 NEGATIVE, POSITIVE = 0, 1  # rows of a bank; also the order in which ComfyUI runs the two passes
 
@@ -26,17 +28,27 @@ class KeyValueBank:
         return self.keys[0].shape[1]
 
 
-def project(adapter: Adapter, features: Tensor, negative: Tensor, device: torch.device) -> KeyValueBank:
+def project(
+    adapter: Adapter,
+    features: Features,
+    negative: Features,
+    device: torch.device,
+    translate: Callable[[Tensor], Tensor] | None = None,
+) -> KeyValueBank:
     """Runs the projector and every key and value projection once, for one reference.
 
-    features and negative: (1, E) or (1, L, E), as the adapter's spec asks. The adapter's layers cast their own weights
-    to the input's device, so none of them has to live there. The bank is made of ordinary tensors, although ComfyUI runs
-    nodes in inference mode, so that training through a patched model can save them for its backward pass.
+    features and negative: (1, E) or (1, L, E), or parts of such shapes, as the adapter's spec asks. The adapter's layers
+    cast their own weights to the input's device, so none of them has to live there. `translate` is the model's own text
+    projection, where the adapter's tokens have to pass it (Kolors FaceID). The bank is made of ordinary tensors, although
+    ComfyUI runs nodes in inference mode, so that training through a patched model can save them for its backward pass.
     """
-    dtype = torch.promote_types(features.dtype, torch.float32)
-    both = torch.cat((negative, features)).to(device, dtype)
+
+    def both(one: Tensor, other: Tensor) -> Tensor:
+        return torch.cat((one, other)).to(device, torch.promote_types(other.dtype, torch.float32))
+
     with torch.inference_mode(False), torch.no_grad():
-        tokens = adapter.image_tokens(both)
+        tokens = adapter.image_tokens(each(both, negative, features))
+        tokens = tokens if translate is None else translate(tokens)
         pairs = [tuple(part.cpu() for part in adapter.key_value(layer.number, tokens)) for layer in adapter.spec.layers]
     keys, values = zip(*pairs, strict=True)
     return KeyValueBank(keys, values)

@@ -3,11 +3,13 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from enum import Enum
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from .errors import ImagePromptError
+from .features import each, leading
 from .image_prompt import EncodedImage, ImagePrompt, Reference
 from .masks import CanvasMask, canvas_mask, product
 
@@ -103,7 +105,9 @@ def _confined(before: CanvasMask | None, mask: CanvasMask, common: dict[tuple[in
 
 
 def _check_kinds(prompts: Sequence[ImagePrompt]) -> None:
-    kinds = [(one.feature.value, one.encoder, tuple(one.references[0].image.features.shape[1:])) for one in prompts]
+    kinds = [
+        (one.feature.value, one.encoder, tuple(leading(one.references[0].image.features).shape[1:])) for one in prompts
+    ]
     for number, kind in enumerate(kinds):
         if kind != kinds[0]:
             (feature, encoder, shape), (wanted, first, first_shape) = kind, kinds[0]
@@ -119,13 +123,23 @@ def _combined(references: tuple[Reference, ...], method: Combination) -> Referen
             f"'{method.value}' makes one reference of {len(references)}, but some have a mask of their own: combine them "
             "with concat in Combine Image Prompts, or put Weigh Reference after it"
         )
-    features = torch.stack([reference.image.features for reference in references])
-    weights = features.new_tensor([reference.weight for reference in references]).view(-1, *[1] * (features.ndim - 1))
+    parts = [reference.image.features for reference in references]
+    if method is not Combination.AVERAGE and not isinstance(parts[0], Tensor):
+        raise ImagePromptError(
+            f"'{method.value}' has no meaning for references that are made of several features: choose concat or average in "
+            "Combine Image Prompts"
+        )
+    weights = torch.tensor([reference.weight for reference in references], dtype=torch.float64)
     if method in (Combination.AVERAGE, Combination.NORM_AVERAGE) and float(weights.sum()) == 0:
         raise ImagePromptError(
             f"'{method.value}' divides by the sum of the weights, and it is 0: change weights of Combine Image Prompts"
         )
-    return Reference(EncodedImage(COMBINED[method](features, weights), references[0].image.negative))
+    return Reference(EncodedImage(each(partial(_part, method, weights), *parts), references[0].image.negative))
+
+
+def _part(method: Combination, weights: Tensor, *parts: Tensor) -> Tensor:
+    features = torch.stack(parts)
+    return COMBINED[method](features, weights.to(features).view(-1, *[1] * (features.ndim - 1)))
 
 
 def _average(features: Tensor, weights: Tensor) -> Tensor:

@@ -3,10 +3,13 @@
 from comfy_api.latest import ComfyExtension, io
 
 from .apply import ApplyIPAdapter
+from .combined import EncodeContentAndStyle, EncodeInstructedImage
 from .encode import EncodeReferenceImage
+from .faces import ApplyFaceLora, EncodeFace, LoadFaceAnalysis
 from .folders import register_folders
 from .layer_weights import LayerWeightsNode
 from .load import LoadIPAdapter
+from .preset import LoadImageEncoder, LoadPreset
 from .references import CombineImagePrompts, WeighReference
 from .schedule import WeightScheduleNode
 
@@ -14,6 +17,13 @@ NODES: list[type[io.ComfyNode]] = [
     LoadIPAdapter,
     EncodeReferenceImage,
     ApplyIPAdapter,
+    LoadFaceAnalysis,
+    EncodeFace,
+    ApplyFaceLora,
+    EncodeContentAndStyle,
+    EncodeInstructedImage,
+    LoadPreset,
+    LoadImageEncoder,
     LayerWeightsNode,
     WeightScheduleNode,
     CombineImagePrompts,

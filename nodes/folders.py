@@ -1,8 +1,11 @@
 """The `ipadapter` model folder, shared with whatever other pack knows it."""
 
 import os
+from pathlib import Path
 
 import folder_paths
+
+from ..ipadapter_core.preset_loader import Shelves
 
 FOLDER = "ipadapter"
 
@@ -22,3 +25,29 @@ def adapter_files() -> list[str]:
 def adapter_path(name: str) -> str:
     """The full path of a chosen name; ComfyUI checks that it lies inside the folder."""
     return folder_paths.get_full_path_or_raise(FOLDER, name)
+
+
+FACE_MODELS = ("buffalo_l", "antelopev2")  # the sets that published adapters were trained with
+
+
+def face_model_folders() -> dict[str, Path]:
+    """The sets of face models in models/insightface/models by name, published ones first, there or not."""
+    root = Path(folder_paths.models_dir) / "insightface" / "models"
+    there = sorted(path.name for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
+    return {name: root / name for name in dict.fromkeys((*FACE_MODELS, *there))}
+
+
+def encoder_files() -> list[str]:
+    """The image encoders to choose from."""
+    return folder_paths.get_filename_list("clip_vision")
+
+
+def encoder_path(name: str) -> Path:
+    """The full path of a chosen image encoder."""
+    return Path(folder_paths.get_full_path_or_raise("clip_vision", name))
+
+
+def shelves() -> Shelves:
+    """Everything that the preset loader may choose from."""
+    adapters = [Path(adapter_path(name)) for name in adapter_files()]
+    return Shelves(adapters, [encoder_path(name) for name in encoder_files()], face_model_folders())

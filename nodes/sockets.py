@@ -5,6 +5,7 @@ from comfy_api.latest import io
 IPAdapterSocket = io.Custom("IP_ADAPTER")
 ImagePromptSocket = io.Custom("IMAGE_PROMPT")
 LayerWeightsSocket = io.Custom("LAYER_WEIGHTS")
+InsightFaceSocket = io.Custom("INSIGHTFACE")  # the type that other packs use too
 WeightScheduleSocket = io.Custom("WEIGHT_SCHEDULE")
 
 CATEGORY = "IP-Adapter Core"

@@ -1,19 +1,22 @@
 """From key names and shapes to an `AdapterSpec`, or to a sentence that says what is wrong with the file."""
 
 import re
+from dataclasses import replace
 
 from ..errors import CheckpointError
+from .face_formats import FACE_FORMATS
 from .formats import FORMATS, Format
-from .spec import AdapterSpec, BaseModel, LayerSpec, Shapes
+from .layouts import LAYERS, LORA_KEY, PROJECTOR
+from .spec import AdapterSpec, BaseModel, LayerSpec, ProjectorSpec, Shapes
 
-PROJECTOR = "image_proj."
-LAYERS = "ip_adapter."
+KNOWN = FORMATS + FACE_FORMATS
 LAYER_KEY = re.compile(r"(\d+)\.to_([kv])_ip\.weight")
 EXPECTED = (
     "an IP-Adapter holds an image projector (image_proj) and key/value projections (ip_adapter or adapter_modules)"
 )
 LOAD_NODE = "choose another file in Load IP-Adapter"
 
+DOWN_LAYERS, UP_LAYERS = 24, 36  # of SDXL
 BASE_MODELS = {(768, 16): BaseModel.SD15, (2048, 70): BaseModel.SDXL}
 
 
@@ -24,20 +27,51 @@ def detect(shapes: Shapes, file: str) -> AdapterSpec:
     Raises `CheckpointError` for unknown layouts, missing or unknown keys.
     """
     projector = _below(PROJECTOR, shapes)
-    layers, context_width = _layers(_below(LAYERS, shapes), file)
+    lora = {key: shape for key, shape in shapes.items() if LORA_KEY.fullmatch(key)}
+    layers, text_width = _layers(_below(LAYERS, {key: shapes[key] for key in shapes if key not in lora}), file)
     if not projector:
         raise CheckpointError(f"{file}: no image projector found; {EXPECTED}: {LOAD_NODE}")
     unknown = sorted(key for key in shapes if not key.startswith((PROJECTOR, LAYERS)))
     if unknown:
         raise CheckpointError(f"{file}: unknown keys {_some(unknown)}; {EXPECTED}: {LOAD_NODE}")
     found = _format(projector, file)
+    measured = found.measure(projector, text_width)
     return AdapterSpec(
         file=file,
         format=found.name,
-        base=BASE_MODELS.get((context_width, len(layers)), BaseModel.OTHER),
-        projector=found.measure(projector, context_width),
-        layers=layers,
+        base=found.base or BASE_MODELS.get((text_width, len(layers)), BaseModel.OTHER),
+        projector=measured,
+        layers=_divided(layers, measured, file) if measured.parts else layers,
+        text_width=text_width,
+        lora_rank=_lora_rank(lora, len(layers), file),
     )
+
+
+def _divided(layers: tuple[LayerSpec, ...], projector: ProjectorSpec, file: str) -> tuple[LayerSpec, ...]:
+    """CSGO's layers: those of the down blocks read the content's tokens, those of the up blocks the style's."""
+    if len(layers) != DOWN_LAYERS + UP_LAYERS:
+        raise CheckpointError(
+            f"{file}: {len(layers)} layers found, expected the {DOWN_LAYERS} of SDXL's down and the {UP_LAYERS} of its up "
+            f"blocks: download it again or {LOAD_NODE}"
+        )
+    content = (0, projector.parts[0].tokens)
+    style = (projector.parts[0].tokens, projector.tokens)
+    return tuple(replace(layer, tokens=content if i < DOWN_LAYERS else style) for i, layer in enumerate(layers))
+
+
+def _lora_rank(lora: Shapes, layers: int, file: str) -> int:
+    """The rank of the LoRA for self- and cross-attention that FaceID files carry; 0 without one."""
+    if not lora:
+        return 0
+    names = [f"to_{part}_lora.{way}.weight" for part in ("q", "k", "v", "out") for way in ("down", "up")]
+    expected = {f"{LAYERS}{number}.{name}" for number in range(2 * layers) for name in names}
+    if lora.keys() != expected:
+        gap = sorted(expected ^ lora.keys())
+        raise CheckpointError(
+            f"{file}: {len(lora)} LoRA keys found, such as {next(iter(lora))}, {len(expected)} expected; LoRA keys "
+            f"{_some(gap)} are missing or unknown: download it again or {LOAD_NODE}"
+        )
+    return lora[f"{LAYERS}0.to_q_lora.down.weight"][0]
 
 
 def _below(prefix: str, shapes: Shapes) -> Shapes:
@@ -45,9 +79,9 @@ def _below(prefix: str, shapes: Shapes) -> Shapes:
 
 
 def _format(projector: Shapes, file: str) -> Format:
-    fitting = [row for row in FORMATS if row.signature <= projector.keys()]
+    fitting = [row for row in KNOWN if row.signature <= projector.keys() and row.fits(projector)]
     if len(fitting) != 1:
-        known = ", ".join(row.name for row in FORMATS)
+        known = ", ".join(row.name for row in KNOWN)
         raise CheckpointError(
             f"{file}: unknown image projector with keys {_some(sorted(projector))}; known kinds are {known}: {LOAD_NODE}"
         )

@@ -6,18 +6,25 @@ Keys are those below `image_proj.`. Layouts: tencent-ailab/IP-Adapter (62e4af9),
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from .spec import Feature, ProjectorKind, ProjectorSpec, Shapes
+from .spec import BaseModel, Feature, ProjectorKind, ProjectorSpec, Shapes
 
 HEAD_WIDTH = 64  # of every published resampler
+IDENTITY_WIDTH = 512  # of every ArcFace model
+KOLORS_WIDTH = 2048  # of the Kolors resampler; no other plus adapter has one as wide
+RESAMPLER_KEYS = frozenset({"latents", "proj_in.weight", "proj_out.weight", "layers.0.0.to_q.weight"})
 
 
 @dataclass(frozen=True)
 class Format:
-    """One layout: `signature` keys must all be there, then `measure(shapes, context_width)` gives the sizes."""
+    """One layout: `signature` keys must all be there and `fits(shapes)` hold, then `measure(shapes, context_width)` gives
+    the sizes. `base` is the model it was made for, where the layers' sizes alone do not say.
+    """
 
     name: str
     signature: frozenset[str]
     measure: Callable[[Shapes, int], ProjectorSpec]
+    fits: Callable[[Shapes], bool] = lambda shapes: True
+    base: BaseModel | None = None
 
 
 def _linear(shapes: Shapes, context_width: int) -> ProjectorSpec:
@@ -32,22 +39,40 @@ def _mlp(shapes: Shapes, context_width: int) -> ProjectorSpec:
     return ProjectorSpec(ProjectorKind.MLP, Feature.HIDDEN, feature_width, context_width, width=width)
 
 
-def _resampler(shapes: Shapes, context_width: int) -> ProjectorSpec:
+def measure_resampler(
+    shapes: Shapes,
+    context_width: int,
+    kind: ProjectorKind = ProjectorKind.RESAMPLER,
+    feature: Feature = Feature.HIDDEN,
+    text_width: int = 0,
+) -> ProjectorSpec:
+    """The sizes of a resampler, which other projectors are made of too."""
     _, tokens, width = shapes["latents"]
     return ProjectorSpec(
-        ProjectorKind.RESAMPLER,
-        Feature.HIDDEN,
+        kind,
+        feature,
         feature_width=shapes["proj_in.weight"][1],
         context_width=context_width,
         tokens=tokens,
         width=width,
         heads=shapes["layers.0.0.to_q.weight"][0] // HEAD_WIDTH,
         depth=1 + max(int(key.split(".")[1]) for key in shapes if key.startswith("layers.")),
+        text_width=text_width,
     )
+
+
+def _reads_pictures(shapes: Shapes) -> bool:
+    identity = shapes["proj_in.weight"][1] == IDENTITY_WIDTH
+    return not identity and "proj_new_input.weight" not in shapes and shapes["latents"][2] != KOLORS_WIDTH
+
+
+def _of_kolors(shapes: Shapes) -> bool:
+    return shapes["latents"][2] == KOLORS_WIDTH and shapes["proj_in.weight"][1] != IDENTITY_WIDTH
 
 
 FORMATS = (
     Format("base", frozenset({"proj.weight", "proj.bias", "norm.weight", "norm.bias"}), _linear),
     Format("full face", frozenset({"proj.0.weight", "proj.2.weight", "proj.3.weight"}), _mlp),
-    Format("plus", frozenset({"latents", "proj_in.weight", "proj_out.weight", "layers.0.0.to_q.weight"}), _resampler),
+    Format("plus", RESAMPLER_KEYS, measure_resampler, _reads_pictures),
+    Format("plus", RESAMPLER_KEYS, measure_resampler, _of_kolors, BaseModel.KOLORS),
 )

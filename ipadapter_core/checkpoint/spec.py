@@ -11,6 +11,13 @@ class Feature(str, Enum):
 
     POOLED = "image_embeds"  # (B, E), after the encoder's projection
     HIDDEN = "penultimate_hidden_states"  # (B, L, E), the last layer but one, class token included
+    STYLE = "style_embeds"  # (B, E), of a style encoder, of length one
+    FACE = "normed_embedding"  # (B, E), a face's identity, of length one
+    RAW_FACE = "embedding"  # (B, E), a face's identity as the recognition model makes it
+    FACE_AND_PICTURE = "normed_embedding and picture"  # identity, HIDDEN of the aligned face, how to blend them
+    RAW_FACE_AND_PICTURE = "embedding and picture"
+    CONTENT_AND_STYLE = "content and style pictures"  # HIDDEN of either
+    INSTRUCTED = "picture with instruction"  # HIDDEN, the instruction and the prompt in CLIP-L's words
 
 
 class ProjectorKind(str, Enum):
@@ -19,6 +26,12 @@ class ProjectorKind(str, Enum):
     LINEAR = "linear"
     MLP = "mlp"
     RESAMPLER = "resampler"
+    FACE = "identity"
+    FACE_PLUS = "identity and appearance"
+    FACE_RESAMPLER = "identity resampler"
+    STYLE = "style"
+    CONTENT_STYLE = "content and style"
+    INSTRUCTED = "instructed resampler"
 
 
 class BaseModel(str, Enum):
@@ -26,6 +39,7 @@ class BaseModel(str, Enum):
 
     SD15 = "SD1.5"
     SDXL = "SDXL"
+    KOLORS = "Kolors"
     OTHER = "another UNet"
 
 
@@ -33,7 +47,8 @@ class BaseModel(str, Enum):
 class ProjectorSpec:
     """Sizes of a projector; those that a kind does not have are 0.
 
-    `tokens` is 0 where the projector makes one token of each feature vector.
+    `tokens` is 0 where the projector makes one token of each feature vector. `picture_width` belongs to the hidden states
+    that come along with an identity, `text_width` to instructions; `parts` are the projectors inside one of two pictures.
     """
 
     kind: ProjectorKind
@@ -44,31 +59,47 @@ class ProjectorSpec:
     width: int = 0
     heads: int = 0
     depth: int = 0
+    picture_width: int = 0
+    text_width: int = 0
+    parts: tuple["ProjectorSpec", ...] = ()
 
 
 @dataclass(frozen=True)
 class LayerSpec:
-    """One cross-attention layer of the adapter: its number in the file and the width of its keys and values."""
+    """One cross-attention layer of the adapter: its number in the file and the width of its keys and values.
+
+    `tokens` are the first and the end of the image tokens that it reads, where that is not all of them.
+    """
 
     number: int
     width: int
+    tokens: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
 class AdapterSpec:
-    """Everything that a file says about itself."""
+    """Everything that a file says about itself.
+
+    `text_width` is the width of what its keys and values are made from: that of the image tokens, except where the
+    model's own text projection stands in between (Kolors FaceID). `lora_rank` is 0 where the file holds no LoRA.
+    """
 
     file: str
     format: str
     base: BaseModel
     projector: ProjectorSpec
     layers: tuple[LayerSpec, ...]
+    text_width: int
+    lora_rank: int = 0
 
     @property
     def encoder(self) -> str:
         """The image encoder that the projector's input fits, in words."""
         projector = self.projector
-        known = ENCODERS.get((projector.feature, projector.feature_width))
+        if self.base is BaseModel.KOLORS:
+            return KOLORS_ENCODERS[projector.feature]
+        picture = projector.picture_width or projector.feature_width
+        known = ENCODERS.get((projector.feature, picture))
         return known or f"an encoder with {projector.feature.value} of width {projector.feature_width}"
 
     def describe(self) -> str:
@@ -80,6 +111,7 @@ class AdapterSpec:
                 f"{self.projector.kind.value} projector, {tokens}",
                 f"{len(self.layers)} cross-attention layers",
                 f"image encoder: {self.encoder}",
+                *((f"a LoRA of rank {self.lora_rank} inside: Apply FaceID LoRA",) if self.lora_rank else ()),
             )
         )
 
@@ -91,4 +123,14 @@ ENCODERS = {
     (Feature.HIDDEN, 1024): "CLIP ViT-L/14",
     (Feature.HIDDEN, 1280): "CLIP ViT-H/14 (laion2B)",
     (Feature.HIDDEN, 1664): "CLIP ViT-bigG/14 (laion2B)",
+    (Feature.STYLE, 768): "CSD ViT-L",
+    (Feature.FACE, 512): "face analysis (buffalo_l)",
+    (Feature.RAW_FACE, 512): "face analysis (Portrait unnorm: buffalo_l, InstantID: antelopev2)",
+    (Feature.FACE_AND_PICTURE, 1280): "face analysis (buffalo_l) and CLIP ViT-H/14 (laion2B)",
+    (Feature.CONTENT_AND_STYLE, 1664): "CLIP ViT-bigG/14 (laion2B)",
+    (Feature.INSTRUCTED, 1280): "CLIP ViT-H/14 (laion2B)",
+}
+KOLORS_ENCODERS = {
+    Feature.HIDDEN: "CLIP ViT-L/14 at 336 pixels",
+    Feature.RAW_FACE_AND_PICTURE: "face analysis (antelopev2) and CLIP ViT-L/14 at 336 pixels",
 }

@@ -17,6 +17,26 @@ from .fit import Fit, fit_square
 AT_ONCE = 16  # pictures that pass the encoder together
 
 
+FROM_PICTURES = (Feature.POOLED, Feature.HIDDEN, Feature.STYLE)
+FROM_ZEROS = (Feature.POOLED, Feature.STYLE)  # those whose negative is an embedding of zeros
+ENCODE_NODES = {
+    Feature.FACE: "Encode Face",
+    Feature.RAW_FACE: "Encode Face",
+    Feature.FACE_AND_PICTURE: "Encode Face",
+    Feature.RAW_FACE_AND_PICTURE: "Encode Face",
+    Feature.CONTENT_AND_STYLE: "Encode Content and Style",
+    Feature.INSTRUCTED: "Encode Instructed Image",
+}
+
+
+class Wanted(NamedTuple):
+    """Which output of an encoder is needed, of which width, by which adapter."""
+
+    feature: Feature
+    width: int
+    spec: AdapterSpec
+
+
 class Look(NamedTuple):
     """What the encoder shall look at in a picture: which part of the frame, and under which mask (M, H, W)."""
 
@@ -34,16 +54,19 @@ def encode_references(
     Raises `EncoderMismatchError` when there is no encoder or it makes other features than the adapter needs.
     Source: tencent-ailab/IP-Adapter (62e4af9), ip_adapter/ip_adapter.py, get_image_embeds.
     """
-    if encoder is None:
+    if spec.projector.feature not in FROM_PICTURES:
         raise EncoderMismatchError(
-            f"{spec.file} needs an image encoder, none is connected: load {spec.encoder} with Load CLIP Vision and connect "
-            "it to clip_vision of Encode Reference Image"
+            f"{spec.file} ({spec.format}) reads more than a picture: use {encode_node(spec)} instead of "
+            "Encode Reference Image"
         )
+    check_connected(spec, encoder)
+    assert encoder is not None
+    wanted = Wanted(spec.projector.feature, spec.projector.feature_width, spec)
     seen = pixels_for(encoder, pictures, look)
-    features = _features(spec, encoder, seen)
+    features = picture_features(wanted, encoder, seen)
     if negative is not None:
-        against = _features(spec, encoder, pixels_for(encoder, negative, Look(look.fit)))
-    elif spec.projector.feature is Feature.POOLED:
+        against = picture_features(wanted, encoder, pixels_for(encoder, negative, Look(look.fit)))
+    elif spec.projector.feature in FROM_ZEROS:
         against = torch.zeros_like(features[:1])
     else:
         against = features_of_nothing(encoder)
@@ -83,13 +106,30 @@ def _background(mean: Tensor, channels: int) -> Tensor:
     return torch.cat((mean, torch.zeros(max(channels - 3, 0))))
 
 
-def _features(spec: AdapterSpec, encoder: ClipVisionModel, pixels: Tensor) -> Tensor:
-    wanted = spec.projector
-    parts = [encoder.encode_image(part, crop=False)[wanted.feature.value] for part in pixels.split(AT_ONCE)]
-    features = intermediate(torch.cat(parts))
-    if features.shape[-1] != wanted.feature_width:
+def encode_node(spec: AdapterSpec) -> str:
+    """The node that makes what the adapter reads."""
+    return ENCODE_NODES.get(spec.projector.feature, "Encode Reference Image")
+
+
+def check_connected(spec: AdapterSpec, encoder: ClipVisionModel | None) -> None:
+    """Raises `EncoderMismatchError` when no image encoder is connected."""
+    if encoder is None:
         raise EncoderMismatchError(
-            f"the image encoder makes {wanted.feature.value} of width {features.shape[-1]}, but {spec.file} needs width "
-            f"{wanted.feature_width}: connect {spec.encoder} to clip_vision of Encode Reference Image"
+            f"{spec.file} needs an image encoder, none is connected: load {spec.encoder} with Load CLIP Vision and connect "
+            f"it to clip_vision of {encode_node(spec)}"
+        )
+
+
+def picture_features(wanted: Wanted, encoder: ClipVisionModel, pixels: Tensor) -> Tensor:
+    """What the encoder makes of square pictures (B, S, S, 3); raises `EncoderMismatchError` when it is something else."""
+    name = wanted.feature.value
+    outputs = [encoder.encode_image(part, crop=False) for part in pixels.split(AT_ONCE)]
+    parts = [getattr(output, name, None) for output in outputs]
+    features = None if any(part is None for part in parts) else intermediate(torch.cat(parts))
+    if features is None or features.shape[-1] != wanted.width:
+        found = "no such output" if features is None else f"width {features.shape[-1]}"
+        raise EncoderMismatchError(
+            f"the image encoder makes {name} of {found}, but {wanted.spec.file} needs width {wanted.width}: connect "
+            f"{wanted.spec.encoder} to clip_vision of {encode_node(wanted.spec)}"
         )
     return features

@@ -3,17 +3,18 @@
 import torch
 from torch import Tensor, nn
 
-from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
 from comfy.model_patcher import ModelPatcher
 
 from ..application import Application, Block, Strength, WeightedBank
+from ..checkpoint.spec import AdapterSpec
 from ..errors import ImagePromptError, ModelMismatchError
+from ..features import leading
 from ..host import ManagedAdapter
 from ..image_prompt import ImagePrompt, Reference
 from ..masks import CanvasMask, canvas_mask, product, sequence
 from ..weights.layers import LayerWeights
 from .sampling import add_application
-from .unet import check_fit, compose, layer_map
+from .unet import check_fit, compose, layer_map, own_layers, unet_of
 
 WHOLE = canvas_mask(torch.ones(1, 1))
 
@@ -36,6 +37,7 @@ def apply_image_prompt(
     """
     blocks = _fitting_blocks(model, adapter, prompt)
     layers = (layer_weights or LayerWeights()).resolve(blocks)
+    text_projection = _text_projection(model, adapter.spec)
     patched = model.clone()
     groups = _in_turn if per_frame and len(prompt.references) > 1 else _together
     for references, region in groups(prompt.references, None if mask is None else canvas_mask(mask)):
@@ -43,7 +45,9 @@ def apply_image_prompt(
             continue
         if region is not None and not region.values.any():
             continue
-        banks = tuple(WeightedBank(adapter.bank(reference.image), reference.weight) for reference in references)
+        banks = tuple(
+            WeightedBank(adapter.bank(reference.image, text_projection), reference.weight) for reference in references
+        )
         region = None if region is None or bool((region.values == 1).all()) else region
         application = Application(blocks, banks, layers, strength, region, groups is _in_turn)
         patched = add_application(patched, application, compose)
@@ -51,28 +55,33 @@ def apply_image_prompt(
 
 
 def _fitting_blocks(model: ModelPatcher, adapter: ManagedAdapter, prompt: ImagePrompt) -> tuple[Block, ...]:
-    unet = _unet(model, adapter)
+    unet = unet_of(model, adapter.spec)
     layers = layer_map(unet)
     check_fit(adapter.spec, layers)
+    layers = own_layers(adapter.spec, layers)
     wanted = adapter.spec.projector
-    width = prompt.references[0].image.features.shape[-1]
+    width = leading(prompt.references[0].image.features).shape[-1]
     if (prompt.feature, width) != (wanted.feature, wanted.feature_width):
         raise ImagePromptError(
             f"the image prompt was encoded by {prompt.encoder} as {prompt.feature.value} of width {width}, but "
             f"{adapter.spec.file} needs {wanted.feature.value} of width {wanted.feature_width} ({adapter.spec.encoder}): "
-            "give Encode Reference Image the same IP-Adapter as Apply IP-Adapter"
+            "give the encode node the same IP-Adapter as Apply IP-Adapter"
         )
     return tuple(layer.block for layer in layers)
 
 
-def _unet(model: ModelPatcher, adapter: ManagedAdapter) -> nn.Module:
+def _text_projection(model: ModelPatcher, spec: AdapterSpec) -> nn.Module | None:
+    """The model's own text projection, where the adapter's tokens have to pass it like its text does."""
+    if spec.projector.context_width == spec.text_width:
+        return None
     network = model.get_model_object("diffusion_model")
-    if not isinstance(network, UNetModel):
+    layer = getattr(network, "encoder_hid_proj", None) or getattr(model.model, "encoder_hid_proj", None)
+    if layer is None or layer.in_features != spec.projector.context_width:
         raise ModelMismatchError(
-            f"{adapter.spec.file} is for {adapter.spec.base.value}, a UNet, but the model is "
-            f"{type(model.model).__name__}: load a checkpoint that fits, or another file in Load IP-Adapter"
+            f"{spec.file} sends its image tokens through the text projection (encoder_hid_proj) of {spec.base.value}, the "
+            f"model has none of width {spec.projector.context_width}: load {spec.base.value} with a node that keeps it"
         )
-    return network
+    return layer
 
 
 Group = tuple[tuple[Reference, ...], CanvasMask | None]

@@ -7,6 +7,8 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from comfy.ldm.modules.attention import SpatialTransformer
+from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
+from comfy.model_patcher import ModelPatcher
 
 from ..application import Application, Block
 from ..checkpoint.spec import AdapterSpec
@@ -33,6 +35,22 @@ class CrossAttentionLayer(NamedTuple):
     context_width: int
 
 
+def is_unet(network: nn.Module) -> bool:
+    """Whether a diffusion model is one of ComfyUI's UNets."""
+    return isinstance(network, UNetModel)
+
+
+def unet_of(model: ModelPatcher, spec: AdapterSpec) -> nn.Module:
+    """The model's UNet; raises `ModelMismatchError` when it is something else."""
+    network = model.get_model_object("diffusion_model")
+    if not is_unet(network):
+        raise ModelMismatchError(
+            f"{spec.file} is for {spec.base.value}, a UNet, but the model is {type(model.model).__name__}: load a "
+            "checkpoint that fits, or another file in Load IP-Adapter"
+        )
+    return network
+
+
 def layer_map(unet: nn.Module) -> tuple[CrossAttentionLayer, ...]:
     """The UNet's cross-attention layers in the order of adapter files: input blocks, output blocks, middle block.
 
@@ -54,13 +72,21 @@ def layer_map(unet: nn.Module) -> tuple[CrossAttentionLayer, ...]:
 def check_fit(spec: AdapterSpec, layers: tuple[CrossAttentionLayer, ...]) -> None:
     """Raises `ModelMismatchError` unless the adapter has the model's layers, widths and text width."""
     found = f"{spec.file} is for {spec.base.value} ({_sizes([layer.width for layer in spec.layers])}, "
-    found += f"tokens of width {spec.projector.context_width})"
+    found += f"tokens of width {spec.text_width})"
     has = f"the model has {_sizes([layer.width for layer in layers])}, text of width {layers[0].context_width}"
-    widths = [layer.width for layer in spec.layers] == [layer.width for layer in layers]
-    if not widths or layers[0].context_width != spec.projector.context_width:
+    ours = own_layers(spec, layers)
+    widths = [layer.width for layer in spec.layers] == [layer.width for layer in ours]
+    if not widths or ours[0].context_width != spec.text_width:
         raise ModelMismatchError(
             f"{found}, but {has}: choose an adapter for this model in Load IP-Adapter, or another model"
         )
+
+
+def own_layers(spec: AdapterSpec, layers: tuple[CrossAttentionLayer, ...]) -> tuple[CrossAttentionLayer, ...]:
+    """The model's layers that the adapter has keys for: all, except for CSGO, which leaves out the middle block."""
+    if not spec.projector.parts:
+        return layers
+    return tuple(layer for layer in layers if layer.block[0] != "middle")
 
 
 def _sizes(widths: list[int]) -> str:

@@ -3,14 +3,23 @@
 from torch import nn
 
 from ..checkpoint.spec import ProjectorKind, ProjectorSpec
+from .face import FacePlusProjector, FaceProjector, IdentityResampler
+from .instruct import InstructedResampler
 from .linear import LinearProjector
 from .mlp import MLPProjector
 from .resampler import Resampler
+from .style import ContentStyleProjector, StyleProjector
 
 PROJECTORS = {
     ProjectorKind.LINEAR: LinearProjector,
     ProjectorKind.MLP: MLPProjector,
     ProjectorKind.RESAMPLER: Resampler,
+    ProjectorKind.FACE: FaceProjector,
+    ProjectorKind.FACE_PLUS: FacePlusProjector,
+    ProjectorKind.FACE_RESAMPLER: IdentityResampler,
+    ProjectorKind.STYLE: StyleProjector,
+    ProjectorKind.CONTENT_STYLE: ContentStyleProjector,
+    ProjectorKind.INSTRUCTED: InstructedResampler,
 }
 
 

@@ -34,14 +34,14 @@ class PerceiverAttention(nn.Module):
         return self.to_out(rearrange(out, "B H N D -> B N (H D)"))
 
 
-def feed_forward(width: int, operations, dtype=None, device=None) -> nn.Sequential:
-    """Norm, widen four times, GELU, narrow; without biases, as in the published files."""
+def feed_forward(width: int, operations, dtype=None, device=None, times: int = 4) -> nn.Sequential:
+    """Norm, widen by `times`, GELU, narrow; without biases, as in the published files."""
     options = {"dtype": dtype, "device": device}
     return nn.Sequential(
         operations.LayerNorm(width, **options),
-        operations.Linear(width, 4 * width, bias=False, **options),
+        operations.Linear(width, times * width, bias=False, **options),
         nn.GELU(),
-        operations.Linear(4 * width, width, bias=False, **options),
+        operations.Linear(times * width, width, bias=False, **options),
     )
 
 

@@ -1,0 +1,79 @@
+"""One entry for every image encoder: ComfyUI's own classes where they are right, transformers for the rest."""
+
+from pathlib import Path
+
+from torch import Tensor
+
+import comfy.clip_vision
+import comfy.utils
+from comfy.clip_vision import ClipVisionModel
+
+from ..errors import CheckpointError, EncoderMismatchError
+from ..library.headers import read_shapes
+from ..library.kinds import encoder_sizes
+from .hugging_face import HuggingFaceEncoder, clip_from_weights, load_folder, siglip_from_weights
+
+Encoder = ClipVisionModel | HuggingFaceEncoder
+WEIGHTS = ("model.safetensors", "pytorch_model.bin")
+OWN = (1280, 1664)  # widths of ViT-H and bigG, which ComfyUI loads just as well, and streams
+SIGLIP_HEAD = "vision_model.head.probe"
+CSD_STYLE = "last_layer_style"
+
+
+def load_image_encoder(path: Path) -> Encoder:
+    """Loads an image encoder from a file, or from a folder in Hugging Face's layout.
+
+    Raises `EncoderMismatchError` when it is none that anybody here knows.
+    """
+    if path.is_dir():
+        return _from_folder(path)
+    if (path.parent / "config.json").is_file() and path.stem.startswith(("model", "pytorch_model")):
+        return _from_folder(path.parent)
+    return _from_file(path)
+
+
+def _from_folder(folder: Path) -> Encoder:
+    file = next((folder / name for name in WEIGHTS if (folder / name).is_file()), None)
+    sizes = encoder_sizes(read_shapes(file)) if file else None
+    if file is not None and sizes is not None and sizes.hidden in OWN:
+        return comfy.clip_vision.load(str(file))
+    return load_folder(folder)
+
+
+def _from_file(path: Path) -> Encoder:
+    try:
+        shapes = read_shapes(path)
+    except CheckpointError as error:
+        raise EncoderMismatchError(str(error)) from error
+    if SIGLIP_HEAD in shapes:
+        return siglip_from_weights(_weights(path))
+    if any(key.endswith(CSD_STYLE) for key in shapes):
+        return clip_from_weights(csd_weights(_weights(path)), style=True)
+    sizes = encoder_sizes(shapes)
+    known = sizes is not None and sizes.layers in (24, 32, 48)
+    loaded = comfy.clip_vision.load(str(path)) if known or sizes is None else None
+    if loaded is None:
+        found = (
+            "no vision model" if sizes is None else f"a vision model of {sizes.layers} layers of width {sizes.hidden}"
+        )
+        raise EncoderMismatchError(
+            f"{path.name}: found {found} without a config.json, expected CLIP ViT-L, ViT-H, bigG, SigLIP or CSD: put the "
+            "file and its config.json into a folder of their own below models/clip_vision"
+        )
+    return loaded
+
+
+def _weights(path: Path) -> dict[str, Tensor]:
+    weights = comfy.utils.load_torch_file(str(path), safe_load=True)
+    return weights.get("model_state_dict", weights)
+
+
+def csd_weights(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """CSD, an OpenAI CLIP ViT-L whose projection is the style's, in transformers' naming.
+
+    Source: learn2phoenix/CSD, CSD/model.py: style = normalize(backbone(x) @ last_layer_style).
+    """
+    plain = {key.removeprefix("module."): tensor for key, tensor in weights.items()}
+    visual = {f"visual.{key[9:]}": tensor for key, tensor in plain.items() if key.startswith("backbone.")}
+    visual["visual.proj"] = plain[CSD_STYLE]
+    return comfy.clip_vision.convert_to_transformers(visual, "visual.")

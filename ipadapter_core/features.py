@@ -1,0 +1,19 @@
+"""What an image prompt holds of a picture: one tensor, or a few that belong together and only the projector takes apart."""
+
+from collections.abc import Callable
+
+from torch import Tensor
+
+Features = Tensor | tuple[Tensor, ...]
+
+
+def each(function: Callable[..., Tensor], *features: Features) -> Features:
+    """Applies a function of tensors part by part; all `features` have the same parts."""
+    if isinstance(features[0], Tensor):
+        return function(*features)
+    return tuple(function(*parts) for parts in zip(*features, strict=True))
+
+
+def leading(features: Features) -> Tensor:
+    """The part that the others accompany: what a width or a picture is told from."""
+    return features if isinstance(features, Tensor) else features[0]

@@ -1,0 +1,128 @@
+"""The face, style and instruction formats are told by structure, at the sizes of the published files."""
+
+import pytest
+import torch
+from pack.ipadapter_core.adapter import Adapter
+from pack.ipadapter_core.checkpoint.detect import detect
+from pack.ipadapter_core.checkpoint.layouts import canonical_names
+from pack.ipadapter_core.errors import CheckpointError
+from pack.tests.tiny_faces import affine, norm, perceiver_layer
+
+import comfy.ops
+
+SD15 = [320, 320, 640, 640, 1280, 1280, 1280, 1280, 1280, 640, 640, 640, 320, 320, 320, 1280]
+SDXL = [640] * 4 + [1280] * 20 + [1280] * 30 + [640] * 6 + [1280] * 10
+
+
+def layers(widths, context, lora=False):
+    """Attention weights, and the LoRA of FaceID files."""
+    shapes = {}
+    for i, width in enumerate(widths):
+        shapes |= {f"ip_adapter.{2 * i + 1}.to_{part}_ip.weight": (width, context) for part in "kv"}
+        for number, source in ((2 * i, width), (2 * i + 1, context)) if lora else ():
+            for part in ("q", "k", "v", "out"):
+                down = source if part in "kv" else width
+                shapes[f"ip_adapter.{number}.to_{part}_lora.down.weight"] = (128, down)
+                shapes[f"ip_adapter.{number}.to_{part}_lora.up.weight"] = (width, 128)
+    return shapes
+
+
+def face(context, tokens):
+    return {**affine("proj.0", 1024, 512), **affine("proj.2", tokens * context, 1024), **norm("norm", context)}
+
+
+def resampler(width, inner, feature, context, tokens=16, depth=4):
+    shapes = {"latents": (1, tokens, width), **affine("proj_in", width, feature), **affine("proj_out", context, width),
+              **norm("norm_out", context)}  # fmt: skip
+    for i in range(depth):
+        shapes |= perceiver_layer(f"layers.{i}", width, inner)
+    return shapes
+
+
+def face_plus(context, tokens, picture):
+    inner = {**affine("proj_in", context, picture), **affine("proj_out", context, context), **norm("norm_out", context)}
+    for i in range(4):
+        inner |= perceiver_layer(f"layers.{i}", context, context)
+    return face(context, tokens) | {f"perceiver_resampler.{key}": shape for key, shape in inner.items()}
+
+
+def instruct(width, inner, context, text=768):
+    shapes = resampler(width, inner, 1280, context)
+    shapes |= affine("proj_new_input", width, text) | affine("proj_prompt_input", width, text)
+    for i in range(4):
+        for name in ("prompt_layers", "new_input_layers"):
+            shapes |= perceiver_layer(f"{name}.{i}", width, inner, 2)
+    return shapes
+
+
+def projector(shapes):
+    return {f"image_proj.{key}": shape for key, shape in shapes.items()}
+
+
+CSGO = {f"{part}_image_proj.{key}": shape for part, tokens in (("content", 4), ("style", 16))
+        for key, shape in resampler(2048, 768, 1664, 2048, tokens).items()}  # fmt: skip
+PUBLISHED = {  # millions of parameters, LoRA included, as the files' sizes say
+    "faceid_sd15": (projector(face(768, 4)) | layers(SD15, 768, True), "FaceID", "SD1.5", 4, 48.35),
+    "faceid_sdxl": (projector(face(2048, 4)) | layers(SDXL, 2048, True), "FaceID", "SDXL", 4, 535.5),
+    "plusv2_sd15": (projector(face_plus(768, 4, 1280)) | layers(SD15, 768, True), "FaceID Plus or Plus V2", "SD1.5", 4, 78.3),
+    "plusv2_sdxl": (projector(face_plus(2048, 4, 1280)) | layers(SDXL, 2048, True), "FaceID Plus or Plus V2", "SDXL", 4, 743.7),
+    "portrait_sd15": (projector(face(768, 16)) | layers(SD15, 768), "FaceID Portrait", "SD1.5", 16, 32.3),
+    "portrait_sdxl": (projector(face(2048, 16)) | layers(SDXL, 2048), "FaceID Portrait", "SDXL", 16, 374.9),
+    "instantid": (projector(resampler(1280, 1280, 512, 2048)) | layers(SDXL, 2048), "FaceID Portrait unnorm or InstantID",
+                  "SDXL", 16, 422.77),
+    "kolors_plus": (projector(resampler(2048, 768, 1024, 2048)) | layers(SDXL, 2048), "plus", "Kolors", 16, 506.55),
+    "kolors_faceid": (projector(face_plus(4096, 6, 1024)) | layers(SDXL, 2048), "FaceID Plus", "Kolors", 6, 1192.9),
+    "instruct_sd15": (projector(instruct(768, 768, 768)) | layers(SD15, 768), "IP-Adapter-Instruct", "SD1.5", 16, None),
+    "instruct_sdxl": (projector(instruct(1280, 1280, 2048)) | layers(SDXL, 2048), "IP-Adapter-Instruct", "SDXL", 16, None),
+    "csgo": (CSGO | layers(SDXL[:60], 2048), "CSGO", "SDXL", 20, None),
+}  # fmt: skip
+
+
+def canonical(shapes):
+    return {name: shapes[key] for key, name in canonical_names(shapes).items()}
+
+
+@pytest.mark.parametrize("file", PUBLISHED)
+def test_a_published_layout_is_told_by_its_shapes(file):
+    """Format, base model, tokens; the network takes every key and no other, and has the published number of parameters."""
+    shapes, name, base, tokens, millions = PUBLISHED[file]
+    shapes = canonical(shapes)
+    spec = detect(shapes, "renamed.bin")
+    assert (spec.format, spec.base.value, spec.projector.tokens) == (name, base, tokens)
+    network = Adapter(spec, comfy.ops.manual_cast, device="meta")
+    own = {key: tuple(tensor.shape) for key, tensor in network.state_dict().items()}
+    lora = {key: shape for key, shape in shapes.items() if "_lora." in key}
+    assert own | lora == shapes
+    assert bool(lora) == bool(spec.lora_rank)
+    total = sum(torch.Size(shape).numel() for shape in shapes.values()) / 1e6
+    assert millions is None or total == pytest.approx(millions, abs=0.06)
+
+
+def test_art_is_told_by_diffusers_names():
+    """Layer names become numbers in the order down, up, mid; the projector keeps its own names."""
+    names = [(f"{part}.attentions.{a}.transformer_blocks.{d}", width)
+             for part, blocks, depth, width in (("down_blocks.1", 2, 2, 640), ("down_blocks.2", 2, 10, 1280),
+                                                ("mid_block", 1, 10, 7), ("up_blocks.0", 3, 10, 1280),
+                                                ("up_blocks.1", 3, 2, 640))
+             for a in range(blocks) for d in range(depth)]  # fmt: skip
+    shapes = {f"{name}.attn2.processor.to_{part}_ip.0.weight": (width, 2048) for name, width in names for part in "kv"}
+    under = "encoder_hid_proj.image_projection_layers.0."
+    shapes |= {
+        f"{under}{key}": shape for key, shape in {**affine("image_embeds", 8192, 768), **norm("norm", 2048)}.items()
+    }
+    spec = detect(canonical(shapes), "art.bin")
+    assert (spec.format, spec.base.value, spec.encoder) == ("IP-Adapter-Art", "SDXL", "CSD ViT-L")
+    assert [layer.width for layer in spec.layers] == SDXL[:60] + [7] * 10
+
+
+def test_damage_is_said():
+    """A LoRA with a hole, CSGO with too few layers, a projector that nobody knows."""
+    shapes = PUBLISHED["faceid_sd15"][0]
+    with pytest.raises(CheckpointError, match="LoRA keys ip_adapter.3.to_q_lora.up.weight"):
+        detect({key: shape for key, shape in shapes.items() if key != "ip_adapter.3.to_q_lora.up.weight"}, "f.bin")
+    with pytest.raises(CheckpointError, match="58 layers found"):
+        detect(canonical(CSGO | layers(SDXL[:58], 2048)), "c.bin")
+    with pytest.raises(CheckpointError, match="unknown image projector"):
+        detect({"image_proj.strange.weight": (1, 1)} | layers(SD15, 768), "s.bin")
+    with pytest.raises(CheckpointError, match="unknown keys conv_in_unet_sd"):
+        detect(canonical(CSGO | layers(SDXL[:60], 2048) | {"conv_in_unet_sd.weight": (320, 4, 3, 3)}), "c.bin")
