@@ -13,6 +13,7 @@ import pytest
 import torch
 from pack.tests.tiny import adapter_weights
 from pack.tools.client import ComfyClient, GraphError
+from pack.tools.demo_pictures import pixels
 from pack.tools.prompts import graph_file, node, set_inputs, without_adapter
 from pack.tools.server import ROOT, ComfyServer, Mounts
 from pack.tools.workflows import GRAPHS
@@ -27,7 +28,8 @@ ADAPTER = ROOT / "demo" / "weights" / "ipadapter" / "demo_world_ip_adapter.safet
 
 
 def pictures(client, outputs, name):
-    return [client.picture(entry) for entry in outputs[name]["images"]]
+    """The pixels of a node's pictures; the files also hold the graph."""
+    return [pixels(client.picture(entry)).tobytes() for entry in outputs[name]["images"]]
 
 
 def run(client, prompt):
