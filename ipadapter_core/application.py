@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from itertools import count
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -13,7 +13,7 @@ from .weights.layers import LayerWeight
 from .weights.scaling import Scaling, scale
 from .weights.schedule import WeightSchedule
 
-Block = tuple[str, int, int]  # ("input" | "middle" | "output", its number, the depth inside it)
+Block = tuple[str, int, int]  # (kind of place, its number, the depth inside it); each patcher names its own kinds
 _numbers = count()
 
 
@@ -22,6 +22,21 @@ class WeightedBank(NamedTuple):
 
     bank: KeyValueBank
     weight: float = 1.0
+
+
+class LiveReference(NamedTuple):
+    """A reference whose keys are made while sampling: features and negative (1, L, E), and its own weight."""
+
+    features: Tensor
+    negative: Tensor
+    weight: float = 1.0
+
+
+class LiveAdapter(NamedTuple):
+    """An adapter that has to stay loaded beside the model, and the references that it reads there."""
+
+    patcher: Any
+    references: tuple[LiveReference, ...] = ()
 
 
 class PlacedLayer(NamedTuple):
@@ -66,7 +81,7 @@ class Application:
 
     `blocks`, `layers` and the layers of each bank run in the order of the adapter's file. `banks` are attended to together,
     or, with `per_frame`, one for each picture of the batch (the last one for all that follow). `mask` is (M, H, W) over
-    the canvas, M being 1 or a mask for each picture.
+    the canvas, M being 1 or a mask for each picture. `live` is there only where a part of the adapter depends on the step.
 
     What is placed on a device is remembered by device and dtype until `cleanup`, which ComfyUI calls when a run ends.
     """
@@ -77,6 +92,7 @@ class Application:
     strength: Strength = Strength()
     mask: Tensor | None = None
     per_frame: bool = False
+    live: LiveAdapter | None = None
     number: int = field(default_factory=lambda: next(_numbers), init=False)
     _placed: dict = field(default_factory=dict, init=False, repr=False)
 
@@ -86,6 +102,10 @@ class Application:
     def to(self, _device_or_dtype) -> "Application":
         """ComfyUI moves patches with the model; ours move when they are used."""
         return self
+
+    def models(self) -> list:
+        """What ComfyUI shall load with the model."""
+        return [self.live.patcher] if self.live else []
 
     def cleanup(self) -> None:
         """Lets go of everything on compute devices."""

@@ -1,6 +1,6 @@
 """Every call of ComfyUI that is not a hook: files, devices, memory, attention."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -13,7 +13,8 @@ import comfy.ops
 import comfy.utils
 
 from .adapter import Adapter
-from .checkpoint.detect import detect
+from .checkpoint.detect import LORA, detect
+from .checkpoint.layouts import canonical
 from .checkpoint.spec import AdapterSpec
 from .errors import CheckpointError
 from .image_prompt import EncodedImage
@@ -26,6 +27,7 @@ class ManagedAdapter:
 
     spec: AdapterSpec
     patcher: comfy.model_patcher.ModelPatcher
+    lora: dict[str, Tensor] = field(default_factory=dict)  # of the file's own LoRA, by the keys that ComfyUI knows
 
     @property
     def network(self) -> Adapter:
@@ -52,11 +54,20 @@ def load_adapter(path: str) -> ManagedAdapter:
     Raises `CheckpointError` when the file cannot be read or is no adapter that we know.
     """
     file = Path(path).name
-    weights = _flat(_read(path, file))
+    return adapter_from_weights(flat(_read(path, file)), file)
+
+
+def adapter_from_weights(weights: dict[str, Tensor], file: str) -> ManagedAdapter:
+    """An adapter from flat weights under canonical keys.
+
+    Raises `CheckpointError` when they are no adapter that we know.
+    """
     spec = detect({key: tuple(tensor.shape) for key, tensor in weights.items()}, file)
     network = Adapter(spec, comfy.ops.manual_cast, device="meta")
+    lora = {key.removeprefix(LORA): tensor for key, tensor in weights.items() if key.startswith(LORA)}
+    own = {key: tensor for key, tensor in weights.items() if not key.startswith(LORA)}
     try:
-        network.load_state_dict(weights, assign=True)  # each tensor stays as the file has it: mapped, in its own dtype
+        network.load_state_dict(own, assign=True)  # each tensor stays as the file has it: mapped, in its own dtype
     except RuntimeError as error:
         reason = str(error).split("\n\t")[1:3]
         raise CheckpointError(
@@ -64,7 +75,7 @@ def load_adapter(path: str) -> ManagedAdapter:
         ) from error
     load_device, offload = comfy.model_management.get_torch_device(), comfy.model_management.unet_offload_device()
     patcher = comfy.model_patcher.CoreModelPatcher(network.eval(), load_device=load_device, offload_device=offload)
-    return ManagedAdapter(spec, patcher)
+    return ManagedAdapter(spec, patcher, lora)
 
 
 def _read(path: str, file: str) -> dict:
@@ -78,14 +89,13 @@ def _read(path: str, file: str) -> dict:
         ) from error
 
 
-def _flat(weights: dict) -> dict[str, Tensor]:
-    """One level of keys that start with `image_proj.` or `ip_adapter.`, whichever way the file nests and names them."""
-    flat = {}
+def flat(weights: dict) -> dict[str, Tensor]:
+    """One level of canonical keys, whichever way the file nests and names them."""
+    found: dict = {}
     for key, value in weights.items():
         inner = value.items() if isinstance(value, dict) else ((None, value),)
-        flat |= {key if name is None else f"{key}.{name}": tensor for name, tensor in inner}
-    renamed = {key.replace("adapter_modules.", "ip_adapter.", 1): tensor for key, tensor in flat.items()}
-    return {key: tensor for key, tensor in renamed.items() if isinstance(tensor, Tensor)}
+        found |= {key if name is None else f"{key}.{name}": tensor for name, tensor in inner}
+    return {canonical(key): tensor for key, tensor in found.items() if isinstance(tensor, Tensor)}
 
 
 def base_attention(query: Tensor, key: Tensor, value: Tensor, options: dict) -> Tensor:

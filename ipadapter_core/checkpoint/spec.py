@@ -11,6 +11,16 @@ class Feature(str, Enum):
 
     POOLED = "image_embeds"  # (B, E), after the encoder's projection
     HIDDEN = "penultimate_hidden_states"  # (B, L, E), the last layer but one, class token included
+    LAST = "last_hidden_state"  # (B, L, E), the last layer after its norm
+    ATTENTION_POOLED = "pooler_output"  # (B, E), what a SigLIP model's pooling head makes of the last layer
+
+
+class Negative(str, Enum):
+    """What stands in for the reference in the negative pass, where the user gives no picture for it."""
+
+    ZERO_FEATURES = "zeros in place of features"
+    ZERO_PIXELS = "a picture that is zero after normalisation"
+    BLACK_PICTURE = "a black picture"
 
 
 class ProjectorKind(str, Enum):
@@ -19,6 +29,9 @@ class ProjectorKind(str, Enum):
     LINEAR = "linear"
     MLP = "mlp"
     RESAMPLER = "resampler"
+    MLP_TOKENS = "two-layer"
+    TIME_RESAMPLER = "time-dependent resampler"
+    NONE = "no"
 
 
 class BaseModel(str, Enum):
@@ -27,6 +40,19 @@ class BaseModel(str, Enum):
     SD15 = "SD1.5"
     SDXL = "SDXL"
     OTHER = "another UNet"
+    FLUX = "FLUX.1"
+    SD35_LARGE = "SD3.5 Large"
+    ANIMA = "Anima"
+
+
+class LayerKind(str, Enum):
+    """What a layer of an adapter is made of, beside its key and value projections."""
+
+    PLAIN = "plain"
+    BIASED = "with biases"
+    NORMED_KEY = "with normalised keys"
+    GATED = "with a gate that depends on time"
+    JOINT = "joined to the image's own keys"
 
 
 @dataclass(frozen=True)
@@ -44,6 +70,8 @@ class ProjectorSpec:
     width: int = 0
     heads: int = 0
     depth: int = 0
+    time_width: int = 0
+    negative: Negative = Negative.ZERO_FEATURES
 
 
 @dataclass(frozen=True)
@@ -63,6 +91,7 @@ class AdapterSpec:
     base: BaseModel
     projector: ProjectorSpec
     layers: tuple[LayerSpec, ...]
+    layer_kind: LayerKind = LayerKind.PLAIN
 
     @property
     def encoder(self) -> str:
@@ -91,4 +120,7 @@ ENCODERS = {
     (Feature.HIDDEN, 1024): "CLIP ViT-L/14",
     (Feature.HIDDEN, 1280): "CLIP ViT-H/14 (laion2B)",
     (Feature.HIDDEN, 1664): "CLIP ViT-bigG/14 (laion2B)",
+    (Feature.HIDDEN, 1152): "SigLIP-so400m-384",
+    (Feature.ATTENTION_POOLED, 1152): "SigLIP-so400m-384 (from Load Image Encoder)",
+    (Feature.LAST, 768): "SigLIP2-base-512 (from Load Image Encoder)",
 }

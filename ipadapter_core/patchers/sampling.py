@@ -8,7 +8,9 @@ there, so that no order of nodes matters and nothing of ours is left for others 
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
+
+from torch import Tensor
 
 from comfy.model_patcher import ModelPatcher
 from comfy.patcher_extension import WrappersMP
@@ -21,11 +23,21 @@ from ..timeline import Timeline
 NAME = "ipadapter_core"
 RUN = "ipadapter_core_run"
 STEP = "ipadapter_core_step"
+LATENT = "ipadapter_core_latent"
 
 logger = logging.getLogger(__name__)
 
 Options = dict[str, Any]
-Compose = Callable[[list[Application], Options, Run], Options]
+
+
+class CallState(NamedTuple):
+    """What a model call is about: the live network, and the noise level (B) of its rows."""
+
+    network: Any
+    sigma: Tensor
+
+
+Compose = Callable[[list[Application], Options, Run, CallState], Options]
 
 
 def add_application(model: ModelPatcher, application: Application, compose: Compose) -> ModelPatcher:
@@ -87,7 +99,9 @@ class ModelCall:
                 )
                 run = Run()
                 options = options | {STEP: _step_of_call(run, x, t, options)}
-            options = self.compose(applications, options, run or Run())
+            options = options | {LATENT: tuple(x.shape[-2:])}
+            state = CallState(executor.class_obj.diffusion_model, t)
+            options = self.compose(applications, options, run or Run(), state)
         return executor(x, t, c_concat, c_crossattn, control, options, **kwargs)
 
 

@@ -1,6 +1,5 @@
 """UNets (SD1.5, SDXL and what is built like them): the map of cross-attention layers, and the hook at each."""
 
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -8,19 +7,19 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from comfy.ldm.modules.attention import SpatialTransformer
+from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
 
 from ..application import Application, Block
 from ..checkpoint.spec import AdapterSpec
-from ..effect import LayerCall, Rows, add_image_output
+from ..effect import LayerCall, add_image_output
 from ..errors import ModelMismatchError
 from ..host import base_attention
-from ..key_value_bank import POSITIVE
-from ..masks import CANVAS, token_grid
-from ..polarity import polarity_of_index
+from ..masks import token_grid
 from ..step import Run, Step
-from .sampling import STEP, Options
+from .hooks import Part, acting_parts, batch_rows, kept, parts_by_block
+from .sampling import STEP, CallState, Options
 
-logger = logging.getLogger(__name__)
+MODELS = (UNetModel,)
 
 AttentionPatch = Callable[[Tensor, Tensor, Tensor, Options], Tensor]
 
@@ -51,6 +50,13 @@ def layer_map(unet: nn.Module) -> tuple[CrossAttentionLayer, ...]:
     )
 
 
+def blocks_for(spec: AdapterSpec, network: nn.Module) -> tuple[Block, ...]:
+    """Where each layer of the adapter acts. Raises `ModelMismatchError` unless the model has its layers and widths."""
+    layers = layer_map(network)
+    check_fit(spec, layers)
+    return tuple(layer.block for layer in layers)
+
+
 def check_fit(spec: AdapterSpec, layers: tuple[CrossAttentionLayer, ...]) -> None:
     """Raises `ModelMismatchError` unless the adapter has the model's layers, widths and text width."""
     found = f"{spec.file} is for {spec.base.value} ({_sizes([layer.width for layer in spec.layers])}, "
@@ -74,7 +80,7 @@ class ImageCrossAttention:
     Called by ComfyUI's `BasicTransformerBlock` with query, key and value (B, L, D) before `to_out`.
     """
 
-    parts: tuple[tuple[Application, int], ...]
+    parts: tuple[Part, ...]
     previous: AttentionPatch | None
 
     def __deepcopy__(self, memo: dict) -> "ImageCrossAttention":
@@ -83,9 +89,7 @@ class ImageCrossAttention:
     def __call__(self, query: Tensor, key: Tensor, value: Tensor, options: Options) -> Tensor:
         """(B, L, D) for each -> (B, L, D)."""
         step: Step = options[STEP]
-        acting = [
-            (application, index) for application, index in self.parts if step.scales[application.number] is not None
-        ]
+        acting = acting_parts(self.parts, step)
         if self.previous is None:
             out = base_attention(query, key, value, options)
         else:
@@ -103,72 +107,15 @@ class ImageCrossAttention:
         return out
 
 
-def batch_rows(batch: int, options: Options, step: Step) -> Rows | None:
-    """How a layer's batch is made up; None, said once in the log, where it cannot be known.
-
-    Packs that couple prompts to regions enlarge the batch of the positive passes; that is recognised by its size.
-    """
-    passes = options.get("cond_or_uncond") or [0] * (batch // step.pictures)
-    polarities = [
-        step.polarities[index] if index < len(step.polarities) else polarity_of_index(index) for index in passes
-    ]
-    areas = [step.areas.get(uuid, CANVAS) for uuid in options.get("uuids", ())] if step.areas else []
-    areas = areas if len(areas) == len(passes) else [CANVAS] * len(passes)
-    if batch != len(passes) * step.pictures:
-        positives = polarities.count(POSITIVE)
-        copies, rest = divmod(batch // step.pictures - (len(passes) - positives), max(positives, 1))
-        if rest or copies < 1 or batch % step.pictures:
-            logger.warning("IP-Adapter: a layer has a batch of %d, expected %d passes of %d: left as it is",
-                           batch, len(passes), step.pictures)  # fmt: skip
-            return None
-        repeats = [copies if side == POSITIVE else 1 for side in polarities]
-        polarities = [side for side, times in zip(polarities, repeats, strict=True) for _ in range(times)]
-        areas = [area for area, times in zip(areas, repeats, strict=True) for _ in range(times)]
-    return Rows(tuple(polarities), frames_of(options, step.pictures), tuple(areas))
-
-
-def frames_of(options: Options, pictures: int) -> tuple[int, ...]:
-    """The place in the whole batch of each picture of a pass: a context window or AnimateDiff may show a part of it."""
-    window = options.get("context_window")
-    shown = None
-    if window is not None and window.dim == 0:
-        shown = list(window.index_list)
-        anchor = getattr(window, "causal_anchor_index", None)
-        if anchor is not None and anchor >= 0:
-            shown = [anchor, *shown]
-    elif options.get("ad_params"):
-        shown = options["ad_params"].get("sub_idxs")
-    return tuple(shown) if shown is not None and len(shown) == pictures else tuple(range(pictures))
-
-
-def compose(applications: list[Application], options: Options, run: Run) -> Options:
+def compose(applications: list[Application], options: Options, run: Run, _state: CallState | None = None) -> Options:
     """Options in which our hook stands at each layer around the one that stood there; kept for the run's next calls."""
     foreign = options.get("patches_replace", {}).get("attn2", {})
-    hooks = next((hooks for key, hooks in run.composed if _same(key, (applications, foreign))), None)
-    if hooks is None:
-        hooks = _hooks(applications, foreign)
-        run.composed.append(((list(applications), dict(foreign)), hooks))
+    hooks = kept(run, applications, foreign, lambda: _hooks(applications, foreign))
     return options | {"patches_replace": options.get("patches_replace", {}) | {"attn2": foreign | hooks}}
 
 
 def _hooks(applications: list[Application], foreign: dict) -> dict[Block, ImageCrossAttention]:
-    parts: dict[Block, list[tuple[Application, int]]] = {}
-    for application in applications:
-        for index, block in enumerate(application.blocks):
-            if not application.layers[index].silent:
-                parts.setdefault(block, []).append((application, index))
     return {
-        block: ImageCrossAttention(tuple(here), foreign.get(block, foreign.get(block[:2])))
-        for block, here in parts.items()
+        block: ImageCrossAttention(here, foreign.get(block, foreign.get(block[:2])))
+        for block, here in parts_by_block(applications).items()
     }
-
-
-def _same(left: tuple[list, dict], right: tuple[list, dict]) -> bool:
-    """Whether two states of the hooks hold the very same objects."""
-    (applications, foreign), (others, other_foreign) = left, right
-    return (
-        len(applications) == len(others)
-        and all(one is other for one, other in zip(applications, others, strict=True))
-        and foreign.keys() == other_foreign.keys()
-        and all(foreign[key] is other_foreign[key] for key in foreign)
-    )

@@ -4,13 +4,18 @@ from torch import nn
 
 from ..checkpoint.spec import ProjectorKind, ProjectorSpec
 from .linear import LinearProjector
-from .mlp import MLPProjector
+from .mlp import MLPProjector, MLPTokensProjector
+from .none import NoProjector
 from .resampler import Resampler
+from .time_resampler import TimeResampler
 
 PROJECTORS = {
     ProjectorKind.LINEAR: LinearProjector,
     ProjectorKind.MLP: MLPProjector,
     ProjectorKind.RESAMPLER: Resampler,
+    ProjectorKind.MLP_TOKENS: MLPTokensProjector,
+    ProjectorKind.TIME_RESAMPLER: TimeResampler,
+    ProjectorKind.NONE: NoProjector,
 }
 
 
