@@ -6,8 +6,9 @@ from .apply import ApplyIPAdapter
 from .encode import EncodeReferenceImage
 from .folders import register_folders
 from .load import LoadIPAdapter
+from .load_encoder import LoadImageEncoder
 
-NODES: list[type[io.ComfyNode]] = [LoadIPAdapter, EncodeReferenceImage, ApplyIPAdapter]
+NODES: list[type[io.ComfyNode]] = [LoadIPAdapter, LoadImageEncoder, EncodeReferenceImage, ApplyIPAdapter]
 
 
 class IPAdapterCoreExtension(ComfyExtension):

@@ -84,9 +84,13 @@ def some_call(name: str, batch: int = 2, size: tuple[int, int] = (8, 6)) -> Call
     return Call(latent, torch.full((batch,), 0.6), arguments)
 
 
-def predict(model: comfy.model_patcher.ModelPatcher, call: Call, passes=(1, 0), run: Run | None = None, **options) -> Tensor:
+def predict(
+    model: comfy.model_patcher.ModelPatcher, call: Call, passes=(1, 0), run: Run | None = None, **options
+) -> Tensor:
     """The network's prediction inside ComfyUI's own chain of wrappers, with the model patched as for sampling."""
-    options = model.model_options["transformer_options"] | {"cond_or_uncond": list(passes), "sigmas": call.sigma} | options
+    options = (
+        model.model_options["transformer_options"] | {"cond_or_uncond": list(passes), "sigmas": call.sigma} | options
+    )
     run = run or Run()
     pictures = call.latent.shape[0] // len(passes)
     if STEP not in options:
@@ -127,7 +131,9 @@ def xlabs(double: int, width: int, context: int, tokens: int = 4, feature: int =
     return shapes
 
 
-def instantx_flux(blocks: int, width: int, context: int, tokens: int = 5, feature: int = 48) -> dict[str, tuple[int, ...]]:
+def instantx_flux(
+    blocks: int, width: int, context: int, tokens: int = 5, feature: int = 48
+) -> dict[str, tuple[int, ...]]:
     """Keys and shapes of InstantX' FLUX file, flat."""
     shapes = {"image_proj.proj.0.weight": (2 * feature, feature), "image_proj.proj.0.bias": (2 * feature,),
               "image_proj.proj.2.weight": (tokens * context, 2 * feature), "image_proj.proj.2.bias": (tokens * context,),
@@ -168,9 +174,16 @@ def lucifer(blocks: int, width: int, feature: int = 48, text: int = 64, rank: in
     shapes: dict[str, tuple[int, ...]] = {}
     for n in range(blocks):
         for part in "kv":
-            shapes |= {f"blocks.{n}.ip_{part}_proj.weight": (width, feature), f"blocks.{n}.ip_{part}_proj.bias": (width,)}
+            shapes |= {
+                f"blocks.{n}.ip_{part}_proj.weight": (width, feature),
+                f"blocks.{n}.ip_{part}_proj.bias": (width,),
+            }
         shapes |= {f"blocks.{n}.adaln_ip.1.weight": (width, width), f"blocks.{n}.adaln_ip.1.bias": (width,)}
-        sizes = {f"{side}_attn.{part}_proj": (width, width) for side in ("self", "cross") for part in ("q", "k", "v", "output")}
+        sizes = {
+            f"{side}_attn.{part}_proj": (width, width)
+            for side in ("self", "cross")
+            for part in ("q", "k", "v", "output")
+        }
         sizes |= {f"cross_attn.{part}_proj": (width, text) for part in "kv"}
         sizes |= {"mlp.layer1": (4 * width, width), "mlp.layer2": (width, 4 * width)}
         for name, (outputs, inputs) in sizes.items():
@@ -187,7 +200,8 @@ def adapter(weights: dict[str, Tensor], name: str = "tiny.safetensors") -> Manag
 def prompt_for(ip_adapter: ManagedAdapter, *features: Tensor, negative: Tensor | None = None, **changes) -> ImagePrompt:
     """An image prompt of given features; its negative is zeros unless given."""
     references = tuple(
-        Reference(EncodedImage(one, torch.zeros_like(one) if negative is None else negative), **changes) for one in features
+        Reference(EncodedImage(one, torch.zeros_like(one) if negative is None else negative), **changes)
+        for one in features
     )
     return ImagePrompt(references, ip_adapter.spec.projector.feature, "a test")
 
