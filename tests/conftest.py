@@ -10,6 +10,33 @@ from loading import load_pack, use_comfyui
 use_comfyui()
 load_pack()
 
+import os
+
+import pytest
 import torch
 
 torch.set_num_threads(1)  # miniature models only wait for a second thread
+
+
+@pytest.fixture(scope="session")
+def adapters(tmp_path_factory):
+    """A folder whose files the server offers in Load IP-Adapter."""
+    return tmp_path_factory.mktemp("adapters")
+
+
+@pytest.fixture(scope="session")
+def server(adapters):
+    """One real ComfyUI server for all tests that need no options of their own."""
+    from pack.tools.server import ComfyServer, Mounts
+
+    python, comfyui = Path(sys.executable), Path(os.environ["COMFYUI_PATH"])
+    with ComfyServer(python, comfyui, mounts=Mounts(model_folders={"ipadapter": adapters})) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def client(server):
+    """A client of that server."""
+    from pack.tools.client import ComfyClient
+
+    return ComfyClient(server.url)

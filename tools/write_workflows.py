@@ -1,0 +1,21 @@
+"""`python3 dev.py workflows`: writes `workflows/*.json` from `tools/workflows.py`, with the slots of a live server."""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+from .client import ComfyClient
+from .server import ROOT, ComfyServer
+from .workflows import GRAPHS
+
+
+def main(_: list[str]) -> int:
+    """Starts a server for its node definitions and writes every graph."""
+    with ComfyServer(Path(sys.executable), Path(os.environ["COMFYUI_PATH"])) as server:
+        info = ComfyClient(server.url).object_info()
+    for name, build in GRAPHS.items():
+        text = json.dumps(build().workflow(info), indent=1)
+        (ROOT / "workflows" / f"{name}.json").write_text(text + "\n")
+        print(name)
+    return 0
