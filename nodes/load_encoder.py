@@ -19,14 +19,14 @@ class LoadImageEncoder(io.ComfyNode):
             node_id="IPAdapterCoreLoadEncoder",
             display_name="Load Image Encoder",
             category=CATEGORY,
-            description="Loads an image encoder like Load CLIP Vision does, and also SigLIP models of any size with the pooling "
-            "head that InstantX' FLUX adapter and Anima's encoder need.",
+            description="Loads an image encoder like Load CLIP Vision does, and also SigLIP models of any size with the "
+            "pooling head that InstantX' FLUX adapter and Anima's encoder need.",
             search_aliases=["siglip", "siglip2", "clip vision", "image encoder", "load clip vision"],
             inputs=[
                 io.Combo.Input(
                     "encoder_name",
                     options=folder_paths.get_filename_list(FOLDER),
-                    tooltip="A file in models/clip_vision. Load IP-Adapter names the encoder that its adapter was trained with.",
+                    tooltip="A file in models/clip_vision. Load IP-Adapter names the encoder that its adapter needs.",
                 )
             ],
             outputs=[

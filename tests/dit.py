@@ -30,7 +30,7 @@ SD3 = {
     "context_embedder_config": {"target": "torch.nn.Linear", "params": {"in_features": 64, "out_features": 192}},
 }  # fmt: skip
 ANIMA = {
-    "image_model": "anima", "max_img_h": 16, "max_img_w": 16, "max_frames": 4, "in_channels": 4, "out_channels": 4,
+    "image_model": "anima", "max_img_h": 16, "max_img_w": 16, "max_frames": 4, "in_channels": 16, "out_channels": 16,
     "patch_spatial": 2, "patch_temporal": 1, "concat_padding_mask": True, "model_channels": 128, "num_blocks": 3,
     "num_heads": 2, "mlp_ratio": 4.0, "crossattn_emb_channels": 64, "pos_emb_cls": "rope3d", "pos_emb_learnable": False,
     "use_adaln_lora": True, "adaln_lora_dim": 32, "rope_h_extrapolation_ratio": 4.0, "rope_w_extrapolation_ratio": 4.0,
@@ -74,8 +74,7 @@ class Call(NamedTuple):
 def some_call(name: str, batch: int = 2, size: tuple[int, int] = (8, 6)) -> Call:
     """Seeded inputs for a model."""
     sizes = MODELS[name][1]
-    channels = 4 if name != "Chroma" else 4
-    latent = noise(batch, channels, *size) if name != "Anima" else noise(batch, channels, 1, *size)
+    latent = noise(batch, 16, 1, *size) if name == "Anima" else noise(batch, 4, *size)
     arguments: dict[str, Any] = {"context": noise(batch, 7, 64, seed=6)}
     if name in ("FLUX", "SD3"):
         arguments["y"] = noise(batch, sizes.get("vec_in_dim") or sizes["adm_in_channels"], seed=7)
@@ -122,7 +121,8 @@ def weights_of(shapes: dict[str, tuple[int, ...]], seed: int = 1) -> dict[str, T
 
 def xlabs(double: int, width: int, context: int, tokens: int = 4, feature: int = 48) -> dict[str, tuple[int, ...]]:
     """Keys and shapes of an XLabs file."""
-    shapes = {"ip_adapter_proj_model.proj.weight": (tokens * context, feature), "ip_adapter_proj_model.proj.bias": (tokens * context,),
+    shapes = {"ip_adapter_proj_model.proj.weight": (tokens * context, feature),
+              "ip_adapter_proj_model.proj.bias": (tokens * context,),
               "ip_adapter_proj_model.norm.weight": (context,), "ip_adapter_proj_model.norm.bias": (context,)}  # fmt: skip
     for number in range(double):
         for part in "kv":
@@ -146,7 +146,8 @@ def instantx_sd3(
 ) -> dict[str, tuple[int, ...]]:
     """Keys and shapes of InstantX' SD3.5 file, flat."""
     shapes = {"latents": (1, tokens, hidden), "proj_in.weight": (hidden, feature), "proj_in.bias": (hidden,),
-              "proj_out.weight": (width, hidden), "proj_out.bias": (width,), "norm_out.weight": (width,), "norm_out.bias": (width,),
+              "proj_out.weight": (width, hidden), "proj_out.bias": (width,),
+              "norm_out.weight": (width,), "norm_out.bias": (width,),
               "time_embedding.linear_1.weight": (hidden, time), "time_embedding.linear_1.bias": (hidden,),
               "time_embedding.linear_2.weight": (hidden, hidden), "time_embedding.linear_2.bias": (hidden,)}  # fmt: skip
     for layer in range(depth):

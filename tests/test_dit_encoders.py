@@ -118,7 +118,9 @@ def test_the_wrong_encoder_is_refused():
 def test_a_damaged_encoder_file_is_named():
     """A key that is not there."""
     theirs, _ = siglip()
-    weights = {f"vision_model.{key.removeprefix('vision_model.')}": tensor for key, tensor in theirs.state_dict().items()}
+    weights = {
+        f"vision_model.{key.removeprefix('vision_model.')}": tensor for key, tensor in theirs.state_dict().items()
+    }
     weights.pop("vision_model.head.mlp.fc2.bias")
     with pytest.raises(EncoderMismatchError, match="broken.safetensors.*1 of its keys"):
         siglip_from_weights(weights, "broken.safetensors")

@@ -118,7 +118,7 @@ def _features(spec: AdapterSpec, encoder: ClipVisionModel, pixels: Tensor) -> Te
     if features.shape[-1] != wanted.feature_width or features.ndim != (2 if pooled else 3) or other:
         raise EncoderMismatchError(
             f"the image encoder makes {wanted.feature.value} of shape {list(features.shape[1:])}, but {spec.file} needs "
-            f"{'one vector' if pooled else 'vectors'} of width {wanted.feature_width}: connect {spec.encoder} to clip_vision of "
-            "Encode Reference Image"
+            f"{'one vector' if pooled else 'vectors'} of width {wanted.feature_width}: connect {spec.encoder} to clip_vision "
+            "of Encode Reference Image"
         )
     return features

@@ -83,8 +83,8 @@ def load_image_encoder(path: str, file: str) -> ClipVisionModel:
         encoder = comfy.clip_vision.load(path)
         if encoder is None:
             raise EncoderMismatchError(
-                f"{file} is no image encoder that ComfyUI knows, expected a CLIP or SigLIP vision model: choose another file in "
-                "Load Image Encoder"
+                f"{file} is no image encoder that ComfyUI knows, expected a CLIP or SigLIP vision model: choose another file "
+                "in Load Image Encoder"
             )
         return encoder
     return siglip_from_weights({key: tensor for key, tensor in weights.items() if key.startswith(PREFIX)}, file)

@@ -29,7 +29,7 @@ from .sampling import LATENT, STEP, CallState, Options, applications_of
 MODELS = (Anima,)
 PARTS = "ipadapter_core_parts"
 WAITING = "ipadapter_core_waiting"
-PLACE = "after block"
+PLACE = "block"
 
 
 def blocks_for(spec: AdapterSpec, network: nn.Module) -> tuple[Block, ...]:

@@ -25,7 +25,7 @@ from .sampling import LATENT, STEP, CallState, Options
 MODELS = (Flux, Chroma)
 ADDITION = "ipadapter_core_addition"  # in a block's own copy of the options, until its attention has run
 WAITING = "ipadapter_core_waiting"  # a dictionary that outlives the copy, until the block has run
-PLACES = {"double": ("after double block", "double attention"), "single": ("single attention",)}
+INSIDE, AFTER = 0, 1  # the last number of a place: in a block's attention, or behind the block
 
 
 def blocks_for(spec: AdapterSpec, network: nn.Module) -> tuple[Block, ...]:
@@ -35,10 +35,10 @@ def blocks_for(spec: AdapterSpec, network: nn.Module) -> tuple[Block, ...]:
     """
     double, single = len(network.double_blocks), len(network.single_blocks)
     if spec.layer_kind is LayerKind.BIASED:
-        places = [(PLACES["double"][0], number, 0) for number in range(double)]
+        places = [("double", number, AFTER) for number in range(double)]
     else:
-        places = [(PLACES["double"][1], number, 0) for number in range(double)]
-        places += [(PLACES["single"][0], number, 0) for number in range(single)]
+        places = [("double", number, INSIDE) for number in range(double)]
+        places += [("single", number, INSIDE) for number in range(single)]
     heads = network.hidden_size // network.num_heads == FLUX_HEAD_WIDTH or spec.layer_kind is LayerKind.BIASED
     if {layer.width for layer in spec.layers} != {network.hidden_size} or len(spec.layers) != len(places) or not heads:
         raise ModelMismatchError(
@@ -58,13 +58,11 @@ class ImageQueries:
     def __call__(self, q: Tensor, k: Tensor, v: Tensor, extra_options: Options, **_: Any) -> dict:
         """Leaves query, key and value as they are."""
         kind, number = extra_options.get("block_type"), extra_options.get("block_index")
-        for place in PLACES.get(kind, ()):
-            acting = acting_parts(self.parts.get((place, number, 0), ()), extra_options[STEP])
-            if acting:
-                holder = extra_options if place != PLACES["double"][0] else extra_options.get(WAITING, {})
-                addition = _addition(acting, q, extra_options)
-                if addition is not None:
-                    holder[ADDITION] = addition
+        for place, holder in ((INSIDE, extra_options), (AFTER, extra_options.get(WAITING, {}))):
+            acting = acting_parts(self.parts.get((kind, number, place), ()), extra_options[STEP])
+            addition = _addition(acting, q, extra_options) if acting else None
+            if addition is not None:
+                holder[ADDITION] = addition
         return {}
 
 
@@ -129,6 +127,6 @@ def compose(applications: list[Application], options: Options, run: Run, _state:
 
 def _hooks(applications: list[Application], foreign: dict) -> tuple[dict, ImageQueries]:
     parts = parts_by_block(applications)
-    numbers = [number for place, number, _ in parts if place == PLACES["double"][0]]
+    numbers = [number for _, number, place in parts if place == AFTER]
     hooks = {("double_block", number): ImageBlock(foreign.get(("double_block", number))) for number in numbers}
     return hooks, ImageQueries(parts)

@@ -30,7 +30,7 @@ from .sampling import LATENT, STEP, CallState, Options
 MODELS = (MMDiT,)
 TOKENS = "ipadapter_core_tokens"
 OVERRIDE = "optimized_attention_override"
-PLACE = "joint attention"
+PLACE = "block"
 
 
 class TimedTokens(NamedTuple):
