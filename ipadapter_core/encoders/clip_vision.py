@@ -117,8 +117,8 @@ def _features(spec: AdapterSpec, encoder: ClipVisionModel, pixels: Tensor) -> Te
     other = wanted.feature is Feature.LAST and encoder.model_type != SIGLIP
     if features.shape[-1] != wanted.feature_width or features.ndim != (2 if pooled else 3) or other:
         raise EncoderMismatchError(
-            f"the image encoder makes {wanted.feature.value} of shape {list(features.shape[1:])}, but {spec.file} needs "
-            f"{'one vector' if pooled else 'vectors'} of width {wanted.feature_width}: connect {spec.encoder} to clip_vision "
-            "of Encode Reference Image"
+            f"the image encoder makes {wanted.feature.value} of width {features.shape[-1]}"
+            f"{'' if features.ndim == 2 else ', one for each patch'}, but {spec.file} needs width {wanted.feature_width}"
+            f"{'' if pooled else ', one for each patch'}: connect {spec.encoder} to clip_vision of Encode Reference Image"
         )
     return features
