@@ -13,7 +13,7 @@ import comfy.ops
 import comfy.utils
 
 from .adapter import Adapter
-from .checkpoint.detect import LORA, detect
+from .checkpoint.detect import LORA, check_metadata, detect
 from .checkpoint.layouts import canonical
 from .checkpoint.spec import AdapterSpec
 from .errors import CheckpointError
@@ -54,7 +54,9 @@ def load_adapter(path: str) -> ManagedAdapter:
     Raises `CheckpointError` when the file cannot be read or is no adapter that we know.
     """
     file = Path(path).name
-    return adapter_from_weights(flat(_read(path, file)), file)
+    weights, metadata = _read(path, file)
+    check_metadata(metadata or {}, file)
+    return adapter_from_weights(flat(weights), file)
 
 
 def adapter_from_weights(weights: dict[str, Tensor], file: str) -> ManagedAdapter:
@@ -78,9 +80,9 @@ def adapter_from_weights(weights: dict[str, Tensor], file: str) -> ManagedAdapte
     return ManagedAdapter(spec, patcher, lora)
 
 
-def _read(path: str, file: str) -> dict:
+def _read(path: str, file: str) -> tuple[dict, dict[str, str] | None]:
     try:
-        return comfy.utils.load_torch_file(path, safe_load=True)
+        return comfy.utils.load_torch_file(path, safe_load=True, return_metadata=True)
     except Exception as error:  # noqa: BLE001 - whatever a broken file raises becomes one clear sentence
         size = Path(path).stat().st_size if Path(path).exists() else 0
         raise CheckpointError(

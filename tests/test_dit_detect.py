@@ -7,7 +7,9 @@ from pack.ipadapter_core.checkpoint.detect import detect
 from pack.ipadapter_core.checkpoint.layouts import canonical
 from pack.ipadapter_core.checkpoint.spec import BaseModel, Feature, LayerKind, Negative
 from pack.ipadapter_core.errors import CheckpointError
-from pack.tests.dit import instantx_flux, instantx_sd3, lucifer, xlabs
+from pack.ipadapter_core.host import load_adapter
+from pack.tests.dit import instantx_flux, instantx_sd3, lucifer, weights_of, xlabs
+from safetensors.torch import save_file
 
 LUCIFER_BYTES = 503_229_576
 FILES = {  # shapes as published; parameters in millions, as the files' sizes tell
@@ -79,3 +81,28 @@ def test_kinds_that_are_not_supported(extra):
     """Other variants of Anima's adapter hold keys that change what it computes: they are refused, not half read."""
     with pytest.raises(CheckpointError, match="unknown keys"):
         spec_of(FILES["LuciferTC"][0] | {extra: (4, 4)})
+
+
+@pytest.mark.parametrize("option", ["ip_norm_keys", "ip_inject_before_mlp"])
+def test_options_that_leave_no_trace_in_the_tensors(option, tmp_path):
+    """LuciferTC's trainer writes them into the metadata; off is as good as not there."""
+    weights, path = weights_of(lucifer(2, 128)), tmp_path / "anima.safetensors"
+    save_file(weights, path, metadata={option: "False"})
+    assert load_adapter(str(path)).spec.base is BaseModel.ANIMA
+    save_file(weights, path, metadata={option: "True"})
+    with pytest.raises(CheckpointError, match=f"anima.safetensors: trained with {option}"):
+        load_adapter(str(path))
+
+
+def test_files_from_disk(tmp_path):
+    """A nested .bin as InstantX publishes it, and XLabs' flat safetensors; every tensor arrives under its own name."""
+    flat = weights_of(instantx_sd3(2, 128))
+    nested = {part: {key.removeprefix(f"{part}."): tensor for key, tensor in flat.items() if key.startswith(part)}
+              for part in ("image_proj", "ip_adapter")}  # fmt: skip
+    torch.save(nested, tmp_path / "sd3.bin")
+    loaded = load_adapter(str(tmp_path / "sd3.bin")).network.state_dict()
+    assert loaded.keys() == flat.keys() and all(torch.equal(loaded[key], flat[key]) for key in flat)
+    save_file(weights_of(xlabs(2, 128, 64)), tmp_path / "xlabs.safetensors")
+    adapter = load_adapter(str(tmp_path / "xlabs.safetensors"))
+    text = adapter.spec.describe()
+    assert text.startswith("FLUX.1, XLabs") and "4 image tokens" in text

@@ -17,6 +17,7 @@ EXPECTED = (
 )
 LOAD_NODE = "choose another file in Load IP-Adapter"
 
+UNSUPPORTED_OPTIONS = ("ip_norm_keys", "ip_inject_before_mlp")  # of LuciferTC's trainer, in a file's metadata
 BASE_MODELS = {(768, 16): BaseModel.SD15, (2048, 70): BaseModel.SDXL}
 
 
@@ -43,6 +44,15 @@ def detect(shapes: Shapes, file: str) -> AdapterSpec:
         layers=layers,
         layer_kind=layout.kind,
     )
+
+
+def check_metadata(metadata: dict[str, str], file: str) -> None:
+    """Raises `CheckpointError` for training options that leave no trace in the tensors and change what they compute."""
+    found = [name for name in UNSUPPORTED_OPTIONS if metadata.get(name, "").lower() == "true"]
+    if found:
+        raise CheckpointError(
+            f"{file}: trained with {' and '.join(found)}, expected an adapter for Anima without: {LOAD_NODE}"
+        )
 
 
 def _below(prefix: str, shapes: Shapes) -> Shapes:
