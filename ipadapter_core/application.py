@@ -1,5 +1,6 @@
 """One application of an image prompt to a model: frozen, so that branches of a graph can share it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any, NamedTuple
@@ -8,7 +9,7 @@ import torch
 from torch import Tensor
 
 from .key_value_bank import KeyValueBank
-from .masks import CANVAS, Area, token_weights
+from .masks import CANVAS, Area, CanvasMask, Size, token_weights
 from .weights.layers import LayerWeight
 from .weights.scaling import Scaling, scale
 from .weights.schedule import WeightSchedule
@@ -80,8 +81,9 @@ class Application:
     """Everything that the layers of one model need of one image prompt.
 
     `blocks`, `layers` and the layers of each bank run in the order of the adapter's file. `banks` are attended to together,
-    or, with `per_frame`, one for each picture of the batch (the last one for all that follow). `mask` is (M, H, W) over
-    the canvas, M being 1 or a mask for each picture. `live` is there only where a part of the adapter depends on the step.
+    or, with `per_frame`, one for each picture of the batch (the last one for all that follow). `mask` covers
+    the canvas, with one mask for all pictures or one for each (the last one for all that follow). `live` is there only
+    where a part of the adapter depends on the step.
 
     What is placed on a device is remembered by device and dtype until `cleanup`, which ComfyUI calls when a run ends.
     """
@@ -90,7 +92,7 @@ class Application:
     banks: tuple[WeightedBank, ...]
     layers: tuple[LayerWeight, ...]
     strength: Strength = Strength()
-    mask: Tensor | None = None
+    mask: CanvasMask | None = None
     per_frame: bool = False
     live: LiveAdapter | None = None
     number: int = field(default_factory=lambda: next(_numbers), init=False)
@@ -114,28 +116,42 @@ class Application:
     def placed(self, device: torch.device, dtype: torch.dtype) -> tuple[PlacedLayer | None, ...]:
         """The layers on a device, None where a layer is silent; moved at the first call."""
         key = (device, dtype)
-        if key not in self._placed:
-            self._placed[key] = tuple(self._place(index, device, dtype) for index in range(len(self.layers)))
-        return self._placed[key]
+        layers = self._placed.get(key)
+        if layers is None:  # threads of several devices come here; another run's cleanup may come between the two lines
+            layers = self._placed[key] = tuple(self._place(index, device, dtype) for index in range(len(self.layers)))
+        return layers
 
     def bytes_on(self, device: torch.device) -> int:
         """How many bytes are held on a device now."""
         held = [part for (place, *_), value in self._placed.items() if place == device for part in _tensors(value)]
         return sum(tensor.numel() * tensor.element_size() for tensor in held)
 
-    def mask_weights(self, like: Tensor, grid: tuple[int, int], area: Area = CANVAS) -> Tensor:
-        """The mask as weights (M, L, 1) of a token grid, on the device and in the dtype of `like`."""
+    def mask_weights(
+        self, device: torch.device, dtype: torch.dtype, grid: Size, latent: Size, area: Area = CANVAS
+    ) -> Tensor:
+        """The mask as weights (M, L, 1) of the tokens of a latent that covers an area."""
         assert self.mask is not None
-        key = (like.device, like.dtype, grid, area)
-        if torch.compiler.is_compiling():  # a compiled layer computes it in its graph and keeps no state
-            return token_weights(self.mask.to(like), grid, area)
-        if key not in self._placed:
-            self._placed[key] = token_weights(self.mask.float(), grid, area).to(like)
-        return self._placed[key]
+        mask = self.mask
+        return self.kept(
+            (device, dtype, grid, latent, area),
+            lambda: token_weights(mask, grid, latent, area).to(dtype).to(device),
+        )
+
+    def frame_weights(self, device: torch.device) -> Tensor:
+        """The multipliers of the pictures (F,) on a device."""
+        return self.kept((device, "frames"), lambda: torch.tensor(self.strength.frames, device=device))
+
+    @torch.compiler.disable  # a compiled layer finds what it needs made ready before the call
+    def kept(self, key: tuple, make: Callable[[], Tensor]) -> Tensor:
+        """A tensor on the device that `key` begins with, made once."""
+        tensor = self._placed.get(key)
+        if tensor is None:
+            tensor = self._placed[key] = make()
+        return tensor
 
     def _place(self, index: int, device: torch.device, dtype: torch.dtype) -> PlacedLayer | None:
         layer = self.layers[index]
-        if layer.silent or self.strength.weight == 0:
+        if layer.silent or self.strength.weight == 0 or not self.banks:
             return None
         join = torch.stack if self.per_frame else lambda parts: torch.cat(parts, dim=1)
         key = join([bank.keys[index] for bank, _ in self.banks])

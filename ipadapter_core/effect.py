@@ -1,5 +1,6 @@
 """What one application adds to one layer: picks the keys of each pass, attends, and weighs by mask, frame and time."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -7,21 +8,40 @@ from torch import Tensor
 
 from .application import Application
 from .attention import image_attention
-from .masks import CANVAS, Area
+from .masks import Area, Size
 from .weights.scaling import scale
 
 Factor = Tensor | tuple[()]  # what a step multiplies an application's output by: nothing, one value, or one a frame
 
 
 class Rows(NamedTuple):
-    """How a layer's batch is made up: passes one after the other, each with the same pictures.
+    """How a model call's batch is made up: passes one after the other, each with the same pictures.
 
-    `polarities` and `areas` have an entry for each pass, `frames` the place in the whole batch of each picture of a pass.
+    `polarities` and `areas` have an entry for each pass, `frames` the place in the whole batch of each picture of a pass;
+    `latent` is the size of the latent that the model sees.
     """
 
     polarities: tuple[int, ...]
     frames: tuple[int, ...]
     areas: tuple[Area, ...]
+    latent: Size
+
+    @property
+    def batch(self) -> int:
+        """How many pictures there are in all passes."""
+        return len(self.polarities) * len(self.frames)
+
+
+class Part(NamedTuple):
+    """What an application needs of a model call, made ready once for all layers.
+
+    `factor` (1, 1, 1) or (B, 1, 1); `choice` (B,), the place of each row in a bank of many references, laid out flat;
+    `masks` are weights (1, L, 1) or (B, L, 1) by token grid.
+    """
+
+    factor: Tensor | None = None
+    choice: Tensor | None = None
+    masks: tuple[tuple[Size, Tensor], ...] = ()
 
 
 class LayerCall(NamedTuple):
@@ -32,90 +52,117 @@ class LayerCall(NamedTuple):
 
     query: Tensor
     heads: int
-    grid: tuple[int, int]
+    grid: Size
     rows: Rows
     before: int = 0
     after: int = 0
 
 
-def add_image_output(
-    base: Tensor | None, application: Application, index: int, call: LayerCall, factor: Factor
-) -> Tensor | None:
-    """Adds to `base` (B, L, D), in place, what an application contributes at its layer `index`; returns `base`.
+def ready(application: Application, rows: Rows, factor: Factor, like: Tensor, grids: Sequence[Size] = ()) -> Part:
+    """An application's part in a model call, for queries on the device and in the dtype of `like`."""
+    strength = None
+    if not isinstance(factor, tuple):
+        places = _places(application, rows, factor.shape[0], like.device)
+        values = factor.to(like.device, like.dtype)
+        strength = (values if places is None else values[places]).view(-1, 1, 1)
+    masks = (
+        () if application.mask is None else tuple((grid, mask_rows(application, rows, grid, like)) for grid in grids)
+    )
+    return Part(strength, _choice(application, rows, like.device), masks)
 
-    Without a base, what it contributes alone, None if nothing.
+
+def add_image_output(
+    base: Tensor | None, application: Application, index: int, call: LayerCall, part: Part
+) -> Tensor | None:
+    """`base` (B, L, D) and what an application contributes at its layer `index`; without a base, that alone.
+
+    Not in place: another pack, or a backward pass, may still need what it gave.
     """
     placed = application.placed(call.query.device, call.query.dtype)[index]
     if placed is None:
         return base
-    factors = None if isinstance(factor, tuple) else factor_rows(factor, call)
-    key, value = per_pass(placed.key, call.rows), per_pass(placed.value, call.rows)
-    if placed.weight is not None and factors is not None:
-        weight = per_pass(placed.weight, call.rows)
-        if factors.shape[0] > 1:
-            key, value, weight = (_per_picture(part, factors.shape[0]) for part in (key, value, weight))
-        key, value = scale(application.strength.scaling, key, value, weight * factors)
-        factors = None
-    return add_weighed(base, image_attention(call.query, key, value, call.heads), application, call, factors)
+    factor = part.factor
+    key, value = (chosen(tensor, call.rows, part) for tensor in (placed.key, placed.value))
+    if placed.weight is not None and factor is not None:
+        weight = chosen(placed.weight, call.rows, Part())
+        if factor.shape[0] > 1:
+            key, value, weight = (per_picture(tensor, factor.shape[0]) for tensor in (key, value, weight))
+        key, value = scale(application.strength.scaling, key, value, weight * factor)
+        factor = None
+    out = image_attention(call.query, key, value, call.heads)
+    return add_weighed(base, out, application, call, part._replace(factor=factor))
 
 
-def add_weighed(
-    base: Tensor | None, out: Tensor, application: Application, call: LayerCall, factors: Tensor | None
-) -> Tensor:
-    """Adds to `base` (B, L, D), in place, an output times `factors` (B or 1, 1, 1) times the application's mask."""
-    multiplier = factors
+def add_weighed(base: Tensor | None, out: Tensor, application: Application, call: LayerCall, part: Part) -> Tensor:
+    """`base` (B, L, D), if any, and an output times the part's factor times the application's mask."""
+    multiplier = part.factor
     if application.mask is not None:
-        weights = _mask(application, call)
-        multiplier = weights if factors is None else weights * factors
+        weights = next((mask for grid, mask in part.masks if grid == call.grid), None)
+        if weights is None:
+            weights = mask_rows(application, call.rows, call.grid, call.query)
+        weights = _whole_row(weights.to(call.query.dtype), call)
+        multiplier = weights if multiplier is None else weights * multiplier
     if base is None:
         return out if multiplier is None else out * multiplier
-    return base.add_(out) if multiplier is None else base.addcmul_(out, multiplier)
+    return base + out if multiplier is None else torch.addcmul(base, out, multiplier)
 
 
-def factor_rows(factor: Tensor, call: LayerCall) -> Tensor:
-    """A step's factor as one for all, (1, 1, 1), or one for each picture of each pass, (B, 1, 1)."""
-    return per_row(factor.view(-1, 1, 1).to(call.query.dtype), call.rows)
-
-
-def per_pass(part: Tensor, rows: Rows) -> Tensor:
-    """(2, ...) -> (C, ...), a row for each pass; (F, 2, ...) -> (B, ...), a row for each picture of each pass."""
-    if part.ndim == 3:
-        if rows.polarities == (0, 1):
-            return part
-        return torch.cat([part[side : side + 1] for side in rows.polarities])
-    last = part.shape[0] - 1
-    return torch.stack([part[min(frame, last), side] for side in rows.polarities for frame in rows.frames])
-
-
-def per_row(values: Tensor, rows: Rows) -> Tensor:
-    """One value for all stays so; (F, 1, 1) values become one for each picture of each pass, (B, 1, 1)."""
-    if values.shape[0] == 1:
-        return values
-    last = values.shape[0] - 1
-    one_pass = torch.cat([values[min(frame, last) : min(frame, last) + 1] for frame in rows.frames])
-    return one_pass.repeat(len(rows.polarities), *[1] * (values.ndim - 1))
-
-
-def _per_picture(part: Tensor, rows: int) -> Tensor:
-    """(C, ...) -> (B, ...): repeats what a pass shares for each of its pictures."""
-    return part.repeat_interleave(rows // part.shape[0], dim=0)
-
-
-def _mask(application: Application, call: LayerCall) -> Tensor:
-    """Weights (B or 1, L, 1). Tokens beside the grid take the mask's mean, so that masks that add up do so for them too."""
-    weights = _grid_mask(application, call)
+def _whole_row(weights: Tensor, call: LayerCall) -> Tensor:
+    """Tokens beside the grid take the mask's mean, so that masks that add up do so for them, too."""
+    if not call.before and not call.after:
+        return weights
     mean = weights.mean(dim=1, keepdim=True)
-    sides = [mean.expand(-1, count, -1) for count in (call.before, call.after)]
-    return torch.cat((sides[0], weights, sides[1]), dim=1) if call.before or call.after else weights
+    return torch.cat((mean.expand(-1, call.before, -1), weights, mean.expand(-1, call.after, -1)), dim=1)
 
 
-def _grid_mask(application: Application, call: LayerCall) -> Tensor:
-    rows = call.rows
-    if all(area == CANVAS for area in rows.areas):
-        return per_row(application.mask_weights(call.query, call.grid), rows)
-    passes = []
-    for area in rows.areas:
-        weights = application.mask_weights(call.query, call.grid, area)
-        one = per_row(weights, Rows((0,), rows.frames, (area,)))
-        passes.append(one.expand(len(rows.frames), -1, -1))
-    return torch.cat(passes)
+def mask_rows(application: Application, rows: Rows, grid: Size, like: Tensor) -> Tensor:
+    """The mask for every row of the batch, (B, L, 1), or (1, L, 1) where all rows have the same."""
+    alike = len(set(rows.areas)) == 1
+    weights = [
+        application.mask_weights(like.device, like.dtype, grid, rows.latent, area)
+        for area in (rows.areas[:1] if alike else rows.areas)
+    ]
+    if alike and weights[0].shape[0] == 1:
+        return weights[0]
+    return application.kept((like.device, like.dtype, grid, rows), lambda: _in_rows(weights, rows))
+
+
+def _in_rows(weights: list[Tensor], rows: Rows) -> Tensor:
+    """(M, L, 1) for each pass, or once for all -> (B, L, 1), each picture with its frame's mask."""
+    of_pass = weights * (len(rows.areas) // len(weights))
+    return torch.cat([one[[min(frame, one.shape[0] - 1) for frame in rows.frames]] for one in of_pass])
+
+
+def _choice(application: Application, rows: Rows, device: torch.device) -> Tensor | None:
+    if not application.per_frame:
+        return None
+    live = application.live.references if application.live else ()
+    last = max(len(application.banks), len(live)) - 1
+    return _index(application, tuple(2 * min(i, last) + side for side in rows.polarities for i in rows.frames), device)
+
+
+def _places(application: Application, rows: Rows, count: int, device: torch.device) -> Tensor | None:
+    """Which of `count` things each row of the batch takes: its frame's, the last for all that follow."""
+    if count == 1:
+        return None
+    places = tuple(min(frame, count - 1) for frame in rows.frames) * len(rows.polarities)
+    return _index(application, places, device)
+
+
+def _index(application: Application, places: tuple[int, ...], device: torch.device) -> Tensor:
+    return application.kept((device, places), lambda: torch.tensor(places, device=device))
+
+
+def chosen(tensor: Tensor, rows: Rows, part: Part) -> Tensor:
+    """(2, ...) -> (C, ...), a row for each pass or one for all; (F, 2, ...) -> (B, ...), for each picture of each pass."""
+    if part.choice is not None:
+        return tensor.flatten(0, 1)[part.choice]
+    if rows.polarities == (0, 1):
+        return tensor
+    sides = rows.polarities[:1] if len(set(rows.polarities)) == 1 else rows.polarities
+    return torch.cat([tensor[side : side + 1] for side in sides]) if len(sides) > 1 else tensor[sides[0] : sides[0] + 1]
+
+
+def per_picture(tensor: Tensor, rows: int) -> Tensor:
+    """(C, ...) -> (B, ...): repeats what a pass shares for each of its pictures."""
+    return tensor.repeat_interleave(rows // tensor.shape[0], dim=0)

@@ -30,11 +30,12 @@ def project(adapter: Adapter, features: Tensor, negative: Tensor, device: torch.
     """Runs the projector and every key and value projection once, for one reference.
 
     features and negative: (1, E) or (1, L, E), as the adapter's spec asks. The adapter's layers cast their own weights
-    to the input's device, so none of them has to live there.
+    to the input's device, so none of them has to live there. The bank is made of ordinary tensors, although ComfyUI runs
+    nodes in inference mode, so that training through a patched model can save them for its backward pass.
     """
     dtype = torch.promote_types(features.dtype, torch.float32)
     both = torch.cat((negative, features)).to(device, dtype)
-    with torch.inference_mode():
+    with torch.inference_mode(False), torch.no_grad():
         tokens = adapter.image_tokens(both)
         pairs = [tuple(part.cpu() for part in adapter.key_value(layer.number, tokens)) for layer in adapter.spec.layers]
     keys, values = zip(*pairs, strict=True)

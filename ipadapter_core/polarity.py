@@ -8,6 +8,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .key_value_bank import NEGATIVE, POSITIVE
+from .notice import say_once
+
+NEGATIVE_ROLES = ("neg", "empty", "uncond")
+POSITIVE_ROLES = ("pos", "cond", "middle")
 
 Conds = Sequence[Mapping[str, Any]]
 
@@ -50,9 +54,29 @@ class GuiderRoles:
 
 def polarity_of_role(role: str) -> int:
     """Negative and empty prompts see the negative; every other prompt of a guider sees the reference."""
-    return NEGATIVE if "negative" in role or "empty" in role or "uncond" in role else POSITIVE
+    if any(part in role for part in NEGATIVE_ROLES):
+        return NEGATIVE
+    if not any(part in role for part in POSITIVE_ROLES):
+        say_once(f"the guider calls one of its prompts {role!r}, which is taken as one that sees the reference")
+    return POSITIVE
 
 
 def polarity_of_index(index: int) -> int:
     """The documented rule where the guider cannot be seen: the first list is the positive one."""
     return POSITIVE if index == 0 else NEGATIVE
+
+
+def polarities(roles: GuiderRoles | None, conds: Sequence[Conds | None]) -> tuple[int, ...]:
+    """The side of each list of one call.
+
+    Where nothing tells, said once in the log: a lone list that the guider itself does not know is another node's
+    additional prompt to guide away from (the old Perp-Neg node), so it sees the negative; else the index rule holds.
+    """
+    known = [roles.polarity(entries) if roles else None for entries in conds]
+    unknown = [index for index, entries in enumerate(conds) if entries and known[index] is None]
+    if roles is not None and len(conds) == len(unknown) == 1:
+        say_once("another node asks for a prompt that the guider does not know, which is taken as a negative one")
+        return (NEGATIVE,)
+    if unknown:
+        say_once("which prompt is the positive one cannot be seen here: the first of a call is taken as positive")
+    return tuple(polarity_of_index(index) if side is None else side for index, side in enumerate(known))

@@ -9,22 +9,25 @@ from torch import Tensor
 
 from .application import Application
 from .masks import Area
-from .polarity import GuiderRoles, polarity_of_index
+from .polarity import GuiderRoles, polarities
 from .timeline import Timeline
+
+Scale = Tensor | tuple[()] | None
 
 
 class Step(NamedTuple):
     """One step of one guider call.
 
-    `polarities` by index into the guider's list; `pictures` in a pass; `scales` by the application's number: None when it
-    rests, else what multiplies its output: nothing ("as it is", an empty tuple) or a tensor of one or one-per-frame
-    values; `areas` by the uuid of the entries that cover a part of the canvas.
+    `polarities` by index into the guider's list; `pictures` in a pass; `scales` in the order of the applications: None when
+    one rests, else what multiplies its output: nothing ("as it is", an empty tuple) or a tensor of one or one-per-frame
+    values; `areas` by the uuid of the entries that cover a part of the canvas, which is the latent (B, C, H, W) of the step.
     """
 
     polarities: tuple[int, ...]
     pictures: int
-    scales: dict[int, Tensor | tuple[()] | None]
+    scales: tuple[Scale, ...]
     areas: dict[Any, Area]
+    canvas: Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,17 +43,17 @@ class Run:
         self, conds: Sequence[Sequence[Mapping] | None], x: Tensor, sigma: Tensor, applications: Sequence[Application]
     ) -> Step:
         """Decides a step. Reads `sigma` from the device at most once, and only when some weight depends on it."""
-        known = (self.roles.polarity(entries) if self.roles else None for entries in conds)
         timed = self.timeline is not None and not all(application.strength.whole_run for application in applications)
         now = float(sigma.max()) if timed else None
         return Step(
-            polarities=tuple(polarity_of_index(i) if side is None else side for i, side in enumerate(known)),
+            polarities=polarities(self.roles, conds),
             pictures=x.shape[0],
-            scales={application.number: self._scale(application, now, x) for application in applications},
+            scales=tuple(self._scale(application, now, x) for application in applications),
             areas=_areas(conds, x),
+            canvas=x,
         )
 
-    def _scale(self, application: Application, now: float | None, like: Tensor) -> Tensor | tuple[()] | None:
+    def _scale(self, application: Application, now: float | None, like: Tensor) -> Scale:
         strength = application.strength
         factor = 1.0
         if now is not None and self.timeline is not None:
@@ -61,7 +64,8 @@ class Run:
         if factor == 0:
             return None
         if strength.frames is not None:
-            return torch.tensor([factor * weight for weight in strength.frames], device=like.device)
+            weights = application.frame_weights(like.device)
+            return weights if strength.schedule is None else weights * factor
         return () if strength.schedule is None else torch.full((1,), factor, device=like.device)
 
 

@@ -2,9 +2,9 @@
 
 from bisect import bisect_left
 from collections.abc import Callable
-from functools import cached_property
+from functools import cache, cached_property
 
-STEPS = 1000
+STEPS = 200  # places at which a run's curve is read, once; straight between them
 
 
 class Timeline:
@@ -14,7 +14,7 @@ class Timeline:
     """
 
     def __init__(self, percent_to_sigma: Callable[[float], float]):
-        self.sigma = percent_to_sigma
+        self.sigma = cache(percent_to_sigma)  # it may read from the device
 
     def covers(self, start_percent: float, end_percent: float, sigma: float) -> bool:
         """Whether a window of the run holds a noise level, both ends included."""
@@ -32,6 +32,6 @@ class Timeline:
 
     @cached_property
     def _falling(self) -> list[float]:
-        """Minus sigma at each thousandth of the run; the sentinel ends are replaced by their neighbours' trend."""
+        """Minus sigma at each of the places; the sentinel ends are replaced by their neighbours' trend."""
         inner = [-float(self.sigma(step / STEPS)) for step in range(1, STEPS)]
         return [min(2 * inner[0] - inner[1], inner[0]), *inner, max(2 * inner[-1] - inner[-2], inner[-1])]

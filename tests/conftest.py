@@ -17,6 +17,16 @@ import torch
 
 torch.set_num_threads(1)  # miniature models only wait for a second thread
 
+from pack.tests.watch import seen  # noqa: F401 - a fixture for every test
+
+
+@pytest.fixture(autouse=True)
+def nothing_said():
+    """Lets each test hear what is said once in a process."""
+    from pack.ipadapter_core.notice import say_once
+
+    say_once.cache_clear()
+
 
 @pytest.fixture(scope="session")
 def adapters(tmp_path_factory):

@@ -9,7 +9,7 @@ from pack.ipadapter_core.application import Strength
 from pack.ipadapter_core.errors import ModelMismatchError
 from pack.ipadapter_core.patchers import flux
 from pack.ipadapter_core.patchers.apply import apply_image_prompt
-from pack.ipadapter_core.patchers.sampling import LATENT, STEP, CallState, applications_of
+from pack.ipadapter_core.patchers.sampling import STEP, CallState, applications_of
 from pack.ipadapter_core.step import Run
 from pack.ipadapter_core.timeline import Timeline
 from pack.ipadapter_core.weights.schedule import WeightSchedule
@@ -163,7 +163,7 @@ def additions(case, kind, mask, references=6):
     """What one block's hook adds to 7 text tokens, a grid of 4 by 3 and some reference tokens, (1, L, D)."""
     _, model, ip_adapter, prompt = world(case)
     patched = apply_image_prompt(model, ip_adapter, prompt, Strength(1.0), mask)
-    options = patched.model_options["transformer_options"] | {LATENT: (8, 6), "cond_or_uncond": [0]}
+    options = patched.model_options["transformer_options"] | {"cond_or_uncond": [0]}
     latent, sigma = noise(1, 4, 8, 6), torch.full((1,), 0.5)
     run, waiting = Run(), {}
     options[STEP] = run.step([[]], latent, sigma, applications_of(options))

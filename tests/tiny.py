@@ -39,13 +39,16 @@ def randomise(module: torch.nn.Module, seed: int) -> torch.nn.Module:
 
 
 def tiny_model(
-    base: str = "SD1.5", dtype=torch.float32, seed: int | None = 0, **changes
+    base: str = "SD1.5", dtype=torch.float32, seed: int | None = 0, cast=None, **changes
 ) -> comfy.model_patcher.ModelPatcher:
-    """A model patcher over a miniature UNet of ComfyUI's own class; without a seed its weights are to be loaded."""
+    """A model patcher over a miniature UNet of ComfyUI's own class; without a seed its weights are to be loaded.
+
+    With `cast`, weights of `dtype` are cast to that one at each use, as ComfyUI does for float8.
+    """
     family, sizes = UNETS[base]
     config = family(sizes | changes)
     config.unet_config |= sizes | changes  # the class has put the full model's head sizes in
-    config.set_inference_dtype(dtype, None)
+    config.set_inference_dtype(dtype, cast)
     cpu = torch.device("cpu")
     model = config.get_model({}, "", device=cpu)
     if seed is not None:

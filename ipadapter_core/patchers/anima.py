@@ -22,9 +22,9 @@ from ..effect import LayerCall, add_image_output
 from ..errors import ModelMismatchError
 from ..host import ManagedAdapter
 from ..masks import token_grid
-from ..step import Run, Step
-from .hooks import Part, acting_parts, batch_rows, kept, parts_by_block
-from .sampling import LATENT, STEP, CallState, Options, applications_of
+from ..step import Run
+from .hooks import ModelParts, Place, acting_at, kept, model_call, part_of, places_by_block
+from .sampling import CALL, CallState, Options, applications_of
 
 MODELS = (Anima,)
 PARTS = "ipadapter_core_parts"
@@ -57,22 +57,18 @@ class CrossAttention:
             options[WAITING].extend(self._outputs(query, options))
         return self.original(query, key, value, transformer_options=options)
 
-    def _outputs(self, query: Tensor, options: Options) -> list[tuple[Part, Tensor]]:
-        step: Step = options[STEP]
-        acting = acting_parts(options[PARTS].get((PLACE, self.number, 0), ()), step)
-        rows = batch_rows(query.shape[0], options, step) if acting else None
+    def _outputs(self, query: Tensor, options: Options) -> list[tuple[Place, Tensor]]:
+        call: ModelParts = options[CALL]
+        acting, rows = acting_at(options[PARTS].get((PLACE, self.number, 0), ()), call, query.shape[0])
         if rows is None:
             return []
-        grid = token_grid(query.shape[1], (options[LATENT],))
-        call = LayerCall(query.flatten(2), query.shape[2], grid, rows)
-        found = []
-        for application, index in acting:
-            factor = step.scales[application.number]
-            assert factor is not None
-            out = add_image_output(None, application, index, call, factor)
-            if out is not None:
-                found.append(((application, index), out))
-        return found
+        grid = token_grid(query.shape[1], (rows.latent,))
+        layer = LayerCall(query.flatten(2), query.shape[2], grid, rows)
+        outputs = (
+            (place, add_image_output(None, place.application, place.index, layer, part_of(place, call, layer)))
+            for place in acting
+        )
+        return [(place, out) for place, out in outputs if out is not None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,19 +82,21 @@ class ImageBlock:
         options = kwargs.get("transformer_options") or {}
         if PARTS not in options:
             return self.original(tokens, time_embedding, *args, **kwargs)
-        waiting: list[tuple[Part, Tensor]] = []
+        waiting: list[tuple[Place, Tensor]] = []
         kwargs = kwargs | {"transformer_options": options | {WAITING: waiting}}
         out = self.original(tokens, time_embedding, *args, **kwargs)
-        for (application, index), addition in waiting:
-            assert application.live is not None
-            gate = application.live.patcher.model.layer(index).gate_at(time_embedding)[:, :, None, None]
+        for place, addition in waiting:
+            live = place.application.live
+            assert live is not None
+            gate = live.patcher.model.layer(place.index).gate_at(time_embedding)[:, :, None, None]
             out = out.addcmul(gate.to(out.dtype), addition.unflatten(1, out.shape[1:4]).to(out.dtype))
         return out
 
 
 def compose(applications: list[Application], options: Options, run: Run, _state: CallState) -> Options:
     """Options that tell the blocks who acts where."""
-    return options | {PARTS: kept(run, applications, {}, lambda: parts_by_block(applications))}
+    parts = kept(run, applications, {}, lambda: places_by_block(applications))
+    return options | {PARTS: parts, CALL: model_call(applications, options)}
 
 
 def prepare(model: ModelPatcher, adapter: ManagedAdapter) -> ModelPatcher:

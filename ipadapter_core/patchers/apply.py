@@ -1,7 +1,6 @@
 """From a model, an adapter and an image prompt to a patched clone of the model."""
 
-from dataclasses import replace
-
+import torch
 from torch import Tensor, nn
 
 from comfy.ldm.chroma_radiance.model import ChromaRadiance
@@ -12,6 +11,7 @@ from ..checkpoint.spec import BaseModel, LayerKind
 from ..errors import ImagePromptError, ModelMismatchError
 from ..host import ManagedAdapter
 from ..image_prompt import ImagePrompt, Reference
+from ..masks import CanvasMask, canvas_mask, product, sequence
 from ..weights.layers import LayerWeight
 from . import anima, flux, sd3, unet
 from .sampling import add_application
@@ -34,6 +34,8 @@ WITHOUT_WEIGHTS = {  # by the start of the name of ComfyUI's model class
     "Krea2": "ReferenceLatent with Krea 2's style reference LoRA",
 }
 
+WHOLE = canvas_mask(torch.ones(1, 1))
+
 
 def apply_image_prompt(
     model: ModelPatcher,
@@ -46,17 +48,20 @@ def apply_image_prompt(
     """A clone of `model` that attends to the prompt's references; the model that went in stays as it was.
 
     `mask` (M, H, W) confines the effect to a part of the canvas. References with a mask of their own act one by one, the
-    others together. Raises `ModelMismatchError` or `ImagePromptError` when the three do not belong together.
+    others together; with `per_frame` the references go to the pictures of the batch in turn, the last one to all that
+    follow. Raises `ModelMismatchError` or `ImagePromptError` when the three do not belong together.
     """
     blocks = _fitting_blocks(model, adapter, prompt)
     family = FAMILIES[adapter.spec.base]
     patched = model.clone()
-    for references, region in _groups(prompt.references, mask):
-        active = tuple(reference for reference in references if reference.weight != 0)
-        if not active or strength.weight == 0 or (region is not None and not region.any()):
+    groups = _in_turn if per_frame and len(prompt.references) > 1 else _together
+    for references, region in groups(prompt.references, None if mask is None else canvas_mask(mask)):
+        if not any(reference.weight for reference in references) or strength.weight == 0:
             continue
-        region = None if region is None or bool((region == 1).all()) else region
-        application = _application(adapter, blocks, active, strength, region, per_frame)
+        if region is not None and not region.values.any():
+            continue
+        region = None if region is None or bool((region.values == 1).all()) else region
+        application = _application(adapter, blocks, references, strength, region, groups is _in_turn)
         if hasattr(family, "prepare"):
             patched = family.prepare(patched, adapter)
         patched = add_application(patched, application, family.compose)
@@ -98,7 +103,7 @@ def _application(
     blocks: tuple[Block, ...],
     references: tuple[Reference, ...],
     strength: Strength,
-    mask: Tensor | None,
+    mask: CanvasMask | None,
     per_frame: bool,
 ) -> Application:
     """One application: keys and values made beforehand, and what has to stay loaded where a part depends on the step."""
@@ -118,19 +123,25 @@ def _application(
     return Application(blocks, banks, layers, strength, mask, per_frame, live)
 
 
-def _groups(
-    references: tuple[Reference, ...], mask: Tensor | None
-) -> list[tuple[tuple[Reference, ...], Tensor | None]]:
+Group = tuple[tuple[Reference, ...], CanvasMask | None]
+
+
+def _together(references: tuple[Reference, ...], mask: CanvasMask | None) -> list[Group]:
     """References that are attended to together, each group with the mask that it acts under."""
-    free = tuple(reference for reference in references if reference.mask is None)
-    confined = [reference for reference in references if reference.mask is not None]
-    groups: list[tuple[tuple[Reference, ...], Tensor | None]] = [(free, mask)] if free else []
-    return groups + [((replace(one, mask=None),), _both(one.mask, mask)) for one in confined]
+    acting = [reference for reference in references if reference.weight != 0]
+    free = tuple(reference for reference in acting if reference.mask is None)
+    groups: list[Group] = [(free, mask)] if free else []
+    return groups + [((one,), _own(one, mask)) for one in acting if one.mask is not None]
 
 
-def _both(own: Tensor | None, common: Tensor | None) -> Tensor | None:
-    if own is None or common is None:
-        return own if common is None else common
-    size = own.shape[-2:]
-    fitted = nn.functional.interpolate(common[:, None], size, mode="bilinear", antialias=True)[:, 0]
-    return own * fitted
+def _in_turn(references: tuple[Reference, ...], mask: CanvasMask | None) -> list[Group]:
+    """All references, one for each picture of the batch, with the mask of each."""
+    if all(reference.mask is None for reference in references):
+        return [(references, mask)]
+    own = sequence([WHOLE if one.mask is None else canvas_mask(one.mask) for one in references])
+    return [(references, own if mask is None else product(own, mask))]
+
+
+def _own(reference: Reference, mask: CanvasMask | None) -> CanvasMask | None:
+    own = canvas_mask(reference.mask)
+    return own if mask is None else product(own, mask)

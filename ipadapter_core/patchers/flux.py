@@ -18,9 +18,9 @@ from ..effect import LayerCall
 from ..errors import ModelMismatchError
 from ..layers import FLUX_HEAD_WIDTH
 from ..masks import token_grid
-from ..step import Run, Step
-from .hooks import Part, acting_parts, batch_rows, image_outputs, kept, parts_by_block
-from .sampling import LATENT, STEP, CallState, Options
+from ..step import Run
+from .hooks import ModelParts, Place, acting_at, image_outputs, kept, model_call, places_by_block
+from .sampling import CALL, CallState, Options
 
 MODELS = (Flux, Chroma)
 ADDITION = "ipadapter_core_addition"  # in a block's own copy of the options, until its attention has run
@@ -53,32 +53,31 @@ def blocks_for(spec: AdapterSpec, network: nn.Module) -> tuple[Block, ...]:
 class ImageQueries:
     """At every block's attention: computes what the image tokens add, from the query (B, H, L, D) before its rotation."""
 
-    parts: dict[Block, tuple[Part, ...]]
+    parts: dict[Block, tuple[Place, ...]]
 
     def __call__(self, q: Tensor, k: Tensor, v: Tensor, extra_options: Options, **_: Any) -> dict:
         """Leaves query, key and value as they are."""
         kind, number = extra_options.get("block_type"), extra_options.get("block_index")
         for place, holder in ((INSIDE, extra_options), (AFTER, extra_options.get(WAITING, {}))):
-            acting = acting_parts(self.parts.get((kind, number, place), ()), extra_options[STEP])
-            addition = _addition(acting, q, extra_options) if acting else None
+            addition = _addition(self.parts.get((kind, number, place), ()), q, extra_options)
             if addition is not None:
                 holder[ADDITION] = addition
         return {}
 
 
-def _addition(parts: list[Part], query: Tensor, options: Options) -> Tensor | None:
-    """(B, H, L, D / H) -> (B, L, D): image rows of a double block, all rows of a single block."""
-    step: Step = options[STEP]
-    rows = batch_rows(query.shape[0], options, step)
+def _addition(places: tuple[Place, ...], query: Tensor, options: Options) -> Tensor | None:
+    """(B, H, L, D / H) -> (B, L, D): image rows of a double block, all rows of a single block; None if nothing."""
+    call: ModelParts = options[CALL]
+    acting, rows = acting_at(places, call, query.shape[0])
     if rows is None:
         return None
     text = options["img_slice"][0]
     references = sum(options.get("reference_image_num_tokens", ()))
-    grid = token_grid(query.shape[2] - text - references, (options[LATENT],))
+    grid = token_grid(query.shape[2] - text - references, (rows.latent,))
     if options["block_type"] == "double":
         query, text = query[:, :, text:], 0
     flat = query.transpose(1, 2).flatten(2)
-    return image_outputs(parts, LayerCall(flat, query.shape[1], grid, rows, text, references), step)
+    return image_outputs(acting, call, LayerCall(flat, query.shape[1], grid, rows, text, references))
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,11 +121,12 @@ def compose(applications: list[Application], options: Options, run: Run, _state:
         "attn1_patch": [queries, *patches.get("attn1_patch", [])],
         "attn1_output_patch": [*outputs, ImageAttention(alone=not outputs)],
     }
-    return options | {"patches": patches, "patches_replace": replaced | {"dit": foreign | hooks}}
+    replaced = replaced | {"dit": foreign | hooks}
+    return options | {"patches": patches, "patches_replace": replaced, CALL: model_call(applications, options)}
 
 
 def _hooks(applications: list[Application], foreign: dict) -> tuple[dict, ImageQueries]:
-    parts = parts_by_block(applications)
+    parts = places_by_block(applications)
     numbers = [number for _, number, place in parts if place == AFTER]
     hooks = {("double_block", number): ImageBlock(foreign.get(("double_block", number))) for number in numbers}
     return hooks, ImageQueries(parts)

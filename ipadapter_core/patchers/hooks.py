@@ -1,86 +1,96 @@
 """What the hooks of every family need: who acts at a layer, how its batch is made up, and hooks kept for a run."""
 
-import logging
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from torch import Tensor
 
 from ..application import Application, Block
-from ..effect import LayerCall, Rows, add_image_output
-from ..key_value_bank import POSITIVE
-from ..masks import CANVAS
-from ..polarity import polarity_of_index
-from ..step import Run, Step
-from .sampling import Options
+from ..effect import LayerCall, Part, Rows, add_image_output, ready
+from ..masks import halved
+from ..notice import say_once
+from ..step import Run, Scale, Step
+from .rows import ROWS, enlarged, rows_of
+from .sampling import LIKE, STEP, Options
 
-logger = logging.getLogger(__name__)
+LEVELS = 4  # the token grids of a model whose masks are made ready before a call; any other is made in its layer
+REMEMBERED = 8  # sets of hooks in a run: other packs' guidance patches single calls, some of them anew at each step
 
-Part = tuple[Application, int]  # an application, and which of its layers
 Hooks = TypeVar("Hooks")
 
 
-def parts_by_block(applications: Sequence[Application]) -> dict[Block, tuple[Part, ...]]:
+class Place(NamedTuple):
+    """An application at a layer: its place among the model's applications, and the layer's place in its banks."""
+
+    application: Application
+    slot: int
+    index: int
+
+
+class ModelParts(NamedTuple):
+    """What a model call decides for all its layers: the batch's make-up, and what each application needs, None if it rests."""
+
+    rows: Rows | None
+    factors: tuple[Scale, ...]
+    parts: tuple[Part | None, ...]
+
+
+def _enlarged(rows: Rows, batch: int) -> Rows | None:
+    larger = enlarged(rows, batch)
+    if larger is None:
+        say_once(
+            f"a layer has a batch of {batch}, expected {len(rows.polarities)} passes of {len(rows.frames)}: left as it is"
+        )
+    return larger
+
+
+def model_call(applications: list[Application], options: Options) -> ModelParts:
+    step: Step = options[STEP]
+    rows = options[ROWS] if ROWS in options else rows_of(options, step)
+    if rows is None:
+        return ModelParts(None, step.scales, (None,) * len(applications))
+    grids, like = halved(rows.latent, LEVELS), options.get(LIKE, step.canvas)
+    parts = tuple(
+        None if factor is None else ready(application, rows, factor, like, grids)
+        for application, factor in zip(applications, step.scales, strict=True)
+    )
+    return ModelParts(rows, step.scales, parts)
+
+
+def places_by_block(applications: Sequence[Application]) -> dict[Block, tuple[Place, ...]]:
     """Who has something to add at each place of a model."""
-    parts: dict[Block, tuple[Part, ...]] = {}
-    for application in applications:
+    places: dict[Block, tuple[Place, ...]] = {}
+    for slot, application in enumerate(applications):
         for index, block in enumerate(application.blocks):
             if not application.layers[index].silent:
-                parts[block] = (*parts.get(block, ()), (application, index))
-    return parts
+                places[block] = (*places.get(block, ()), Place(application, slot, index))
+    return places
 
 
-def acting_parts(parts: Sequence[Part], step: Step) -> list[Part]:
-    """Those that do not rest in this step."""
-    return [(application, index) for application, index in parts if step.scales[application.number] is not None]
+def acting_at(places: Sequence[Place], call: ModelParts, batch: int) -> tuple[list[Place], Rows | None]:
+    """Those that do not rest in this step, and the make-up of a layer's batch; no make-up where nothing is to be done."""
+    acting = [place for place in places if call.factors[place.slot] is not None]
+    if not acting or call.rows is None:
+        return acting, None
+    return acting, call.rows if batch == call.rows.batch else _enlarged(call.rows, batch)
 
 
-def image_outputs(parts: Sequence[Part], call: LayerCall, step: Step) -> Tensor | None:
-    """What all parts add at one layer, (B, L, D); None if nothing."""
+def part_of(place: Place, call: ModelParts, layer: LayerCall) -> Part:
+    """What was made ready for the model call, or anew for a batch that another pack enlarged."""
+    part = call.parts[place.slot]
+    if part is not None and layer.rows is call.rows:
+        return part
+    factor = call.factors[place.slot]
+    assert factor is not None
+    return ready(place.application, layer.rows, factor, layer.query)
+
+
+def image_outputs(places: Sequence[Place], call: ModelParts, layer: LayerCall) -> Tensor | None:
+    """What all of them add at one layer, (B, L, D); None if nothing."""
     out = None
-    for application, index in parts:
-        factor = step.scales[application.number]
-        assert factor is not None
-        out = add_image_output(out, application, index, call, factor)
+    for place in places:
+        out = add_image_output(out, place.application, place.index, layer, part_of(place, call, layer))
     return out
-
-
-def batch_rows(batch: int, options: Options, step: Step) -> Rows | None:
-    """How a layer's batch is made up; None, said once in the log, where it cannot be known.
-
-    Packs that couple prompts to regions enlarge the batch of the positive passes; that is recognised by its size.
-    """
-    passes = options.get("cond_or_uncond") or [0] * (batch // step.pictures)
-    polarities = [
-        step.polarities[index] if index < len(step.polarities) else polarity_of_index(index) for index in passes
-    ]
-    areas = [step.areas.get(uuid, CANVAS) for uuid in options.get("uuids", ())] if step.areas else []
-    areas = areas if len(areas) == len(passes) else [CANVAS] * len(passes)
-    if batch != len(passes) * step.pictures:
-        positives = polarities.count(POSITIVE)
-        copies, rest = divmod(batch // step.pictures - (len(passes) - positives), max(positives, 1))
-        if rest or copies < 1 or batch % step.pictures:
-            logger.warning("IP-Adapter: a layer has a batch of %d, expected %d passes of %d: left as it is",
-                           batch, len(passes), step.pictures)  # fmt: skip
-            return None
-        repeats = [copies if side == POSITIVE else 1 for side in polarities]
-        polarities = [side for side, times in zip(polarities, repeats, strict=True) for _ in range(times)]
-        areas = [area for area, times in zip(areas, repeats, strict=True) for _ in range(times)]
-    return Rows(tuple(polarities), frames_of(options, step.pictures), tuple(areas))
-
-
-def frames_of(options: Options, pictures: int) -> tuple[int, ...]:
-    """The place in the whole batch of each picture of a pass: a context window or AnimateDiff may show a part of it."""
-    window = options.get("context_window")
-    shown = None
-    if window is not None and window.dim == 0:
-        shown = list(window.index_list)
-        anchor = getattr(window, "causal_anchor_index", None)
-        if anchor is not None and anchor >= 0:
-            shown = [anchor, *shown]
-    elif options.get("ad_params"):
-        shown = options["ad_params"].get("sub_idxs")
-    return tuple(shown) if shown is not None and len(shown) == pictures else tuple(range(pictures))
 
 
 def kept(run: Run, applications: list[Application], foreign: dict[Any, Any], build: Callable[[], Hooks]) -> Hooks:
@@ -90,6 +100,7 @@ def kept(run: Run, applications: list[Application], foreign: dict[Any, Any], bui
             return hooks
     hooks = build()
     run.composed.append(((list(applications), dict(foreign)), hooks))
+    del run.composed[:-REMEMBERED]
     return hooks
 
 

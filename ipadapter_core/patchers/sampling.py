@@ -5,7 +5,6 @@ every other patch. The layers' own hooks are set only for the length of a model 
 there, so that no order of nodes matters and nothing of ours is left for others to trip over.
 """
 
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -16,16 +15,19 @@ from comfy.model_patcher import ModelPatcher
 from comfy.patcher_extension import WrappersMP
 
 from ..application import Application
+from ..notice import say_once
 from ..polarity import GuiderRoles
 from ..step import Run
 from ..timeline import Timeline
+from .compiled import is_compiled, program_name, with_constant_structure
+from .rows import ROWS, rows_of
 
 NAME = "ipadapter_core"
 RUN = "ipadapter_core_run"
 STEP = "ipadapter_core_step"
-LATENT = "ipadapter_core_latent"
-
-logger = logging.getLogger(__name__)
+LIKE = "ipadapter_core_like"
+CALL = "ipadapter_core_call"
+COMPOSED = "ipadapter_core_composed"
 
 Options = dict[str, Any]
 
@@ -70,7 +72,7 @@ def begin_run(executor, guider, sigmas, extra_args: dict, *args, **kwargs):
 
 def begin_step(executor, model, conds, x_in, timestep, model_options: dict, *args, **kwargs):
     """Around a batch of conditionings: decides polarity, weight and area once for all layers."""
-    options = model_options["transformer_options"]
+    options = model_options.get("transformer_options", {})
     run = options.get(RUN) or Run(timeline=Timeline(model.model_sampling.percent_to_sigma))
     step = run.step(conds, x_in, timestep, applications_of(options))
     options = options | {RUN: run, STEP: step}
@@ -79,7 +81,10 @@ def begin_step(executor, model, conds, x_in, timestep, model_options: dict, *arg
 
 @dataclass(frozen=True)
 class ModelCall:
-    """Around the model: sets the family's hooks in a copy of this call's options."""
+    """Around the model: sets the family's hooks in a copy of this call's options.
+
+    Where ComfyUI's torch.compile stands around or inside, see `compiled.py`.
+    """
 
     compose: Compose
 
@@ -91,21 +96,30 @@ class ModelCall:
     ):
         options = transformer_options or {}
         applications = applications_of(options)
-        if applications:
-            run = options.get(RUN)
-            if STEP not in options:
-                logger.warning(
-                    "IP-Adapter: the sampler calls the model directly, so the first pass is taken as positive"
-                )
-                run = Run()
-                options = options | {STEP: _step_of_call(run, x, t, options)}
-            options = options | {LATENT: tuple(x.shape[-2:])}
-            state = CallState(executor.class_obj.diffusion_model, t)
-            options = self.compose(applications, options, run or Run(), state)
+        if applications and COMPOSED not in options:  # a wrapper that ComfyUI lists twice must not act twice
+            model = executor.class_obj
+            options, run = _decided(options, applications, x, t, model)
+            masked = any(application.mask is not None for application in applications)
+            rows = rows_of(options, options[STEP], x, masked)
+            like = x.new_empty(0, dtype=model.get_dtype_inference())
+            options = options | {ROWS: rows, LIKE: like, COMPOSED: True}
+            compiled = is_compiled(options)
+            if compiled:
+                options[STEP] = with_constant_structure(options[STEP], applications, like)
+            for application in applications:
+                application.placed(like.device, like.dtype)
+            options = self.compose(applications, options, run, CallState(model.diffusion_model, t))
+            if compiled:
+                kwargs = kwargs | {program_name(applications, options.get(CALL), like): None}
         return executor(x, t, c_concat, c_crossattn, control, options, **kwargs)
 
 
-def _step_of_call(run: Run, x, t, options: Options):
-    passes = max(1, len(options.get("cond_or_uncond", ())))
-    count = 1 + max(options.get("cond_or_uncond", (0,)), default=0)
-    return run.step([None] * count, x[: x.shape[0] // passes], t, applications_of(options))
+def _decided(options: Options, applications: list[Application], x, t, model) -> tuple[Options, Run]:
+    """Options with a step in them: the one that `begin_step` decided, or for a sampler that calls the model directly."""
+    if STEP in options:
+        return options, options.get(RUN) or Run()
+    say_once("a sampler calls the model directly, so the first of its passes is taken as positive")
+    run = Run(timeline=Timeline(model.model_sampling.percent_to_sigma))
+    passes = options.get("cond_or_uncond") or (0,)
+    step = run.step([None] * (1 + max(passes)), x[: x.shape[0] // len(passes)], t, applications)
+    return options | {STEP: step}, run

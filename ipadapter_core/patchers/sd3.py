@@ -18,14 +18,14 @@ from comfy.ldm.modules.diffusionmodules.mmdit import MMDiT
 from ..application import Application, Block, LiveAdapter
 from ..attention import image_attention
 from ..checkpoint.spec import AdapterSpec
-from ..effect import LayerCall, Rows, add_weighed, factor_rows, per_pass
+from ..effect import LayerCall, Rows, add_weighed, chosen, per_picture
 from ..errors import ModelMismatchError
 from ..key_value_bank import NEGATIVE, POSITIVE
 from ..layers import SD3_HEAD_WIDTH, JointLayer
 from ..masks import token_grid
 from ..step import Run, Step
-from .hooks import Part, acting_parts, batch_rows, kept, parts_by_block
-from .sampling import LATENT, STEP, CallState, Options
+from .hooks import Place, acting_at, kept, model_call, part_of, places_by_block
+from .sampling import CALL, STEP, CallState, Options
 
 MODELS = (MMDiT,)
 TOKENS = "ipadapter_core_tokens"
@@ -58,17 +58,15 @@ def blocks_for(spec: AdapterSpec, network: nn.Module) -> tuple[Block, ...]:
 class JointBlock:
     """Around one block: lets its attention pass through ours."""
 
-    parts: tuple[Part, ...]
+    parts: tuple[Place, ...]
     attention: nn.Module
     previous: Any
 
     def __call__(self, args: dict, extra: dict) -> dict:
         """ComfyUI's protocol of `patches_replace["dit"]`."""
         options = args["transformer_options"]
-        acting = acting_parts(self.parts, options[STEP])
-        if acting:
-            override = JointImageAttention(tuple(acting), self.attention, args["txt"].shape[1], options.get(OVERRIDE))
-            args = args | {"transformer_options": options | {OVERRIDE: override}}
+        override = JointImageAttention(self.parts, self.attention, args["txt"].shape[1], options.get(OVERRIDE))
+        args = args | {"transformer_options": options | {OVERRIDE: override}}
         return extra["original_block"](args) if self.previous is None else self.previous(args, extra)
 
 
@@ -76,7 +74,7 @@ class JointBlock:
 class JointImageAttention:
     """One block's attention by whoever had it, then each application's part on the picture's rows."""
 
-    parts: tuple[Part, ...]
+    parts: tuple[Place, ...]
     attention: nn.Module
     text: int
     previous: Any
@@ -86,36 +84,35 @@ class JointImageAttention:
         base = self.previous or _as_it_is
         out = base(function, query, key, value, *args, **kwargs)
         options = kwargs["transformer_options"]
-        rows = batch_rows(query.shape[0], options, options[STEP])
+        acting, rows = acting_at(self.parts, options[CALL], query.shape[0])
         if rows is None:
             return out
-        out = out if self.previous is None else out.clone()  # another pack may still hold what it returned
-        picture = [part[:, self.text :].flatten(2) for part in (query, key, value)]
-        grid = token_grid(picture[0].shape[1], (options[LATENT],))
-        call = LayerCall(picture[0], query.shape[-1] // SD3_HEAD_WIDTH, grid, rows)
-        for application, index in self.parts:
-            self._add(out[:, self.text :], (application, index), call, picture, options)
-        return out
+        picture = tuple(part[:, self.text :].flatten(2) for part in (query, key, value))
+        grid = token_grid(picture[0].shape[1], (rows.latent,))
+        layer = LayerCall(
+            picture[0], query.shape[2] if query.ndim == 4 else query.shape[-1] // SD3_HEAD_WIDTH, grid, rows
+        )
+        attended = out[:, self.text :]
+        for place in acting:
+            attended = self._added(attended, place, layer, picture, options)
+        return torch.cat((out[:, : self.text], attended), dim=1)
 
-    def _add(self, base: Tensor, part: Part, call: LayerCall, picture: list[Tensor], options: Options) -> None:
-        application, index = part
-        step: Step = options[STEP]
-        live = application.live
-        assert live is not None
-        layer: JointLayer = live.patcher.model.layer(index)
-        query = _renormed(picture[0], self.attention.ln_q.weight, layer.norm_q.weight)
-        own_key = _renormed(picture[1], self.attention.ln_k.weight, layer.norm_k.weight)
-        key, value = _image_key_value(application, index, options[TOKENS][application.number], query)
-        rows = query.shape[0]
-        key, value = (_per_row(per_pass(side, call.rows), rows) for side in (key, value))
+    def _added(
+        self, base: Tensor, place: Place, layer: LayerCall, picture: tuple[Tensor, ...], options: Options
+    ) -> Tensor:
+        application, index = place.application, place.index
+        assert application.live is not None
+        weights: JointLayer = application.live.patcher.model.layer(index)
+        query = _renormed(picture[0], self.attention.ln_q.weight, weights.norm_q.weight)
+        own_key = _renormed(picture[1], self.attention.ln_k.weight, weights.norm_k.weight)
+        part = part_of(place, options[CALL], layer)
+        pair = _image_key_value(application, index, options[TOKENS][place.slot], query)
+        key, value = (per_picture(chosen(side, layer.rows, part), query.shape[0]) for side in pair)
         both = torch.cat((own_key, key), dim=1), torch.cat((picture[2], value), dim=1)
-        out = image_attention(query, *both, call.heads)
-        factor = step.scales[application.number]
-        assert factor is not None
-        weights = _sides(application, index, call.rows, query)
-        if not isinstance(factor, tuple):
-            weights = weights * factor_rows(factor, call)
-        add_weighed(base, out, application, call, weights)
+        out = image_attention(query, *both, layer.heads)
+        factor = _sides(application, index, layer.rows, query)
+        factor = factor if part.factor is None else factor * part.factor
+        return add_weighed(base, out, application, layer, part._replace(factor=factor))
 
 
 def _as_it_is(function, *args, **kwargs) -> Tensor:
@@ -149,11 +146,6 @@ def _joined(part: Tensor) -> Tensor:
     return part.movedim(0, 1).flatten(1, 2)
 
 
-def _per_row(part: Tensor, rows: int) -> Tensor:
-    """(C, N, D) -> (B, N, D)."""
-    return part.repeat_interleave(rows // part.shape[0], dim=0)
-
-
 def _sides(application: Application, index: int, rows: Rows, like: Tensor) -> Tensor:
     """The weight of each row of the batch, (B, 1, 1)."""
     layer, weight = application.layers[index], application.strength.weight
@@ -170,12 +162,12 @@ def compose(applications: list[Application], options: Options, run: Run, state: 
         run, applications, foreign | {"network": state.network}, lambda: _hooks(applications, foreign, state.network)
     )
     step: Step = options[STEP]
-    tokens = {
-        application.number: _tokens(application, state.sigma, run, step)
-        for application in applications
-        if step.scales[application.number] is not None
-    }
-    return options | {TOKENS: tokens, "patches_replace": replaced | {"dit": foreign | hooks}}
+    tokens = tuple(
+        None if scale is None else _tokens(application, state.sigma, run, step)
+        for application, scale in zip(applications, step.scales, strict=True)
+    )
+    parts = {TOKENS: tokens, CALL: model_call(applications, options)}
+    return options | parts | {"patches_replace": replaced | {"dit": foreign | hooks}}
 
 
 def _hooks(applications: list[Application], foreign: dict, network: nn.Module) -> dict:
@@ -183,7 +175,7 @@ def _hooks(applications: list[Application], foreign: dict, network: nn.Module) -
         ("double_block", number): JointBlock(
             here, network.joint_blocks[number].x_block.attn, foreign.get(("double_block", number))
         )
-        for (_, number, _), here in parts_by_block(applications).items()
+        for (_, number, _), here in places_by_block(applications).items()
     }
 
 

@@ -15,9 +15,9 @@ from ..effect import LayerCall, add_image_output
 from ..errors import ModelMismatchError
 from ..host import base_attention
 from ..masks import token_grid
-from ..step import Run, Step
-from .hooks import Part, acting_parts, batch_rows, kept, parts_by_block
-from .sampling import STEP, CallState, Options
+from ..step import Run
+from .hooks import ModelParts, Place, acting_at, kept, model_call, part_of, places_by_block
+from .sampling import CALL, CallState, Options
 
 MODELS = (UNetModel,)
 
@@ -80,7 +80,7 @@ class ImageCrossAttention:
     Called by ComfyUI's `BasicTransformerBlock` with query, key and value (B, L, D) before `to_out`.
     """
 
-    parts: tuple[Part, ...]
+    parts: tuple[Place, ...]
     previous: AttentionPatch | None
 
     def __deepcopy__(self, memo: dict) -> "ImageCrossAttention":
@@ -88,22 +88,15 @@ class ImageCrossAttention:
 
     def __call__(self, query: Tensor, key: Tensor, value: Tensor, options: Options) -> Tensor:
         """(B, L, D) for each -> (B, L, D)."""
-        step: Step = options[STEP]
-        acting = acting_parts(self.parts, step)
-        if self.previous is None:
-            out = base_attention(query, key, value, options)
-        else:
-            out = self.previous(query, key, value, options)
-            out = out.clone() if acting else out  # another pack may still hold what it returned
-        rows = batch_rows(query.shape[0], options, step) if acting else None
+        out = (self.previous or base_attention)(query, key, value, options)
+        call: ModelParts = options[CALL]
+        acting, rows = acting_at(self.parts, call, query.shape[0])
         if rows is None:
             return out
         shapes = tuple(tuple(options[name][-2:]) for name in ("activations_shape", "original_shape") if name in options)
-        call = LayerCall(query, options["n_heads"], token_grid(query.shape[1], shapes), rows)
-        for application, index in acting:
-            factor = step.scales[application.number]
-            assert factor is not None
-            out = add_image_output(out, application, index, call, factor)
+        layer = LayerCall(query, options["n_heads"], token_grid(query.shape[1], shapes), rows)
+        for place in acting:
+            out = add_image_output(out, place.application, place.index, layer, part_of(place, call, layer))
         return out
 
 
@@ -111,11 +104,12 @@ def compose(applications: list[Application], options: Options, run: Run, _state:
     """Options in which our hook stands at each layer around the one that stood there; kept for the run's next calls."""
     foreign = options.get("patches_replace", {}).get("attn2", {})
     hooks = kept(run, applications, foreign, lambda: _hooks(applications, foreign))
-    return options | {"patches_replace": options.get("patches_replace", {}) | {"attn2": foreign | hooks}}
+    replace = options.get("patches_replace", {}) | {"attn2": foreign | hooks}
+    return options | {"patches_replace": replace, CALL: model_call(applications, options)}
 
 
 def _hooks(applications: list[Application], foreign: dict) -> dict[Block, ImageCrossAttention]:
     return {
         block: ImageCrossAttention(here, foreign.get(block, foreign.get(block[:2])))
-        for block, here in parts_by_block(applications).items()
+        for block, here in places_by_block(applications).items()
     }
