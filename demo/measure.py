@@ -1,8 +1,8 @@
 """The demo's numbers: pure functions from pictures to distances and shares.
 
 Pictures are (B, 64, 64, 3) in 0..1, as ComfyUI's IMAGE. All three numbers rest on `fit_shape`, which tries every shape
-of the world at every place: on freshly drawn scenes in random colours and textures it names the right shape in
-99.8 % of 512 and covers it with a mean overlap (IoU) of 0.96.
+of the world at every place: on 256 freshly drawn scenes in random colours and textures it named the right shape every
+time and covered it with a mean overlap (IoU) of 0.97.
 """
 
 import torch
@@ -24,7 +24,7 @@ def palette_distance(pictures: Tensor, reference: Tensor) -> Tensor:
     """How far each picture's two colours are from the reference's: (B).
 
     The Euclidean distance in RGB (0 to 1.73) between mean object colours and between mean background colours, averaged.
-    Two unrelated pictures of the world are about 0.6 apart.
+    Two unrelated pictures of the world are about 0.57 apart, two in one style 0.02.
     """
     return (palette(pictures) - palette(reference)).norm(dim=-1).mean(dim=-1)
 

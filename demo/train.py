@@ -7,6 +7,7 @@ import argparse
 import json
 import logging
 import platform
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -19,7 +20,7 @@ from .curve import draw_curves
 from .encoder import clip_vision
 from .load import ADAPTER_FILE, BASE_FILE, CONTROL_FILE, ENCODER_FILE, UNET_PREFIX, WEIGHTS, WORDS_PREFIX, below
 from .text_encoder import new_word_encoder
-from .training_adapter import train_adapter, train_control
+from .training_adapter import Teachers, train_adapter, train_control
 from .training_base import train_base
 from .training_encoder import train_encoder
 
@@ -27,10 +28,10 @@ logger = logging.getLogger(__name__)
 
 SEED = 7
 SCHEDULES = {
-    "encoder": Schedule(600, 1.0e-3, decay=0.4),
-    "base": Schedule(1800, 1.0e-3, decay=0.3),
-    "adapter": Schedule(800, 1.0e-3, decay=0.4),
-    "control": Schedule(400, 5.0e-4, decay=0.4),
+    "encoder": Schedule(260, 1.2e-3, warm_up=40, decay=0.4, average=0.98),
+    "base": Schedule(1550, 1.0e-3, decay=0.25, average=0.99),
+    "adapter": Schedule(420, 1.5e-3, decay=0.4, average=0.98),
+    "control": Schedule(280, 8.0e-4, decay=0.4, average=0.98),
 }
 CHECKPOINTS = Path("output/training")
 
@@ -74,10 +75,7 @@ def write_report(stages: dict[str, Training], folder: Path) -> None:
 
 def train(checkpoints: Path, weights: Path, scale: float = 1.0) -> None:
     """Runs every stage that is not finished and writes the files."""
-    schedules = {
-        name: Schedule(max(1, round(plan.steps * scale)), plan.learning_rate, decay=plan.decay)
-        for name, plan in SCHEDULES.items()
-    }
+    schedules = {name: replace(plan, steps=max(1, round(plan.steps * scale))) for name, plan in SCHEDULES.items()}
     stages = {"encoder": train_encoder(schedules["encoder"], checkpoints, SEED)}
     encoder_weights = below("encoder.", stages["encoder"].average)
     save(encoder_weights, weights / ENCODER_FILE)
@@ -90,7 +88,7 @@ def train(checkpoints: Path, weights: Path, scale: float = 1.0) -> None:
     words = new_word_encoder(below("words.", averaged))
 
     encoder = clip_vision({key: value.clone() for key, value in encoder_weights.items()})
-    stages["adapter"] = train_adapter(unet, words, encoder, schedules["adapter"], checkpoints, SEED)
+    stages["adapter"] = train_adapter(Teachers(unet, words, encoder), schedules["adapter"], checkpoints, SEED)
     save(stages["adapter"].average, weights / ADAPTER_FILE)
     stages["control"] = train_control(unet, words, schedules["control"], checkpoints, SEED)
     save(stages["control"].average, weights / CONTROL_FILE)

@@ -1,5 +1,6 @@
 """Training of the demo's adapter and ControlNet on the frozen base model."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -8,56 +9,80 @@ from torch import Tensor, nn
 from comfy.clip_vision import ClipVisionModel
 
 from ..ipadapter_core.training.decoupled import Drops, drop_images, new_adapter, trained_layers, with_image
-from ..ipadapter_core.training.flow import add_noise
+from ..ipadapter_core.training.flow import NoisyBatch, add_noise
 from ..ipadapter_core.training.loop import Schedule, Training
+from ..ipadapter_core.training.matching import lessons, matching_loss
 from .base import initialise
 from .control import new_control_model
 from .references import wild
-from .training_base import said
+from .training_base import Phase, phase_at, said
 from .training_encoder import normalise
 from .words import SLOTS, Description, WordEncoder
 from .world import outline, random_scene, render, same_style
 
 TOKENS = 4
 NAME = "demo_world_ip_adapter.safetensors"
-SMALL, LARGE = (32, 64), (64, 20)  # picture size and batch
+MATCHING_STEPS = 300
+ADAPTER_PHASES = (Phase(MATCHING_STEPS, 64, 16, 0.7), Phase(420, 64, 16, 0.7))
+CONTROL_PHASES = (Phase(280, 64, 20, 0.9),)
 SHAPE_SAID, STYLE_SAID = 0.95, 0.1
 
 
-def _size(step: int, schedule: Schedule, small_part: float) -> tuple[int, int]:
-    return SMALL if step < small_part * schedule.steps else LARGE
+@dataclass(frozen=True)
+class Example:
+    """One batch for the adapter: pictures on their way, the text, and another picture in the same style."""
+
+    batch: NoisyBatch
+    short_context: Tensor  # the text as the adapter's user writes it: mostly the shape alone
+    full_context: Tensor  # the same with the whole style in words, where the image is kept
+    features: Tensor  # of the reference, zero where it is dropped
 
 
-def _noise_mean(size: int) -> float:
-    return 0.2 if size == SMALL[0] else 0.5
+@dataclass(frozen=True)
+class Teachers:
+    """The frozen models that an adapter is trained between."""
+
+    unet: nn.Module
+    words: WordEncoder
+    encoder: ClipVisionModel
+
+    @torch.no_grad()
+    def example(self, phase: Phase, generator: torch.Generator) -> Example:
+        """Draws a batch: colour and texture words are left out nine times in ten, image and text now and then."""
+        reference = random_scene(phase.batch, generator)
+        scene = same_style(reference, generator)
+        image_kept, text_kept = Drops().draw(phase.batch, generator)
+        chance = torch.tensor([SHAPE_SAID] + 4 * [STYLE_SAID])
+        short = (torch.rand(phase.batch, SLOTS, generator=generator) < chance) & text_kept[:, None]
+        style = torch.tensor([False, True, True, True, True])
+        features = self.encoder.model(pixel_values=normalise(wild(reference, generator)))[2]
+        return Example(
+            add_noise(render(scene, phase.size) * 2 - 1, generator, phase.noise),
+            self.words(Description.of(scene, short)),
+            self.words(Description.of(scene, short | (style & image_kept[:, None]))),
+            drop_images(features, image_kept),
+        )
 
 
-def train_adapter(
-    unet: nn.Module, words: WordEncoder, encoder: ClipVisionModel, schedule: Schedule, folder: Path, seed: int
-) -> Training:
-    """Trains the adapter: another picture in the reference's style, the text mostly naming the shape alone."""
+def train_adapter(teachers: Teachers, schedule: Schedule, folder: Path, seed: int) -> Training:
+    """Trains the adapter: first to match what words would do at each layer, then end to end on pictures."""
     torch.manual_seed(seed)
-    unet.requires_grad_(False)
+    unet = teachers.unet.requires_grad_(False)
     layers = trained_layers(unet)
-    adapter = new_adapter(layers, encoder.config["projection_dim"], TOKENS, NAME)
+    adapter = new_adapter(layers, teachers.encoder.config["projection_dim"], TOKENS, NAME)
     training = Training("adapter", dict(adapter.named_parameters()), schedule, folder)
-    drops = Drops()
 
     def loss(step: int) -> Tensor:
         generator = torch.Generator().manual_seed(seed * 1_000_003 + step)
-        size, count = _size(step, schedule, small_part=0.35)
-        reference = random_scene(count, generator)
-        scene = same_style(reference, generator)
-        batch = add_noise(render(scene, size) * 2 - 1, generator, _noise_mean(size))
-        image_kept, text_kept = drops.draw(count, generator)
-        filled = torch.rand(count, SLOTS, generator=generator) < torch.tensor([SHAPE_SAID] + 4 * [STYLE_SAID])
-        with torch.no_grad():
-            context = words(Description.of(scene, filled & text_kept[:, None]))
-            features = encoder.model(pixel_values=normalise(wild(reference, generator)))[2]
+        example = teachers.example(phase_at(step, ADAPTER_PHASES), generator)
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            options = with_image(adapter, layers, drop_images(features, image_kept))
-            predicted = unet(batch.noisy, batch.sigma * 1000, context, transformer_options=options)
-        return (predicted.float() - batch.target).square().mean()
+            if step < MATCHING_STEPS:
+                plan = lessons(adapter, layers, example.features, example.short_context)
+                return matching_loss(unet, plan, example.batch, example.full_context)
+            options = with_image(adapter, layers, example.features)
+            noisy, time = example.batch.noisy, example.batch.sigma * 1000
+            predicted = unet(noisy, time, example.short_context, transformer_options=options)
+        return (predicted.float() - example.batch.target).square().mean()
 
     training.run(loss)
     return training
@@ -86,12 +111,12 @@ def train_control(unet: nn.Module, words: WordEncoder, schedule: Schedule, folde
 
     def loss(step: int) -> Tensor:
         generator = torch.Generator().manual_seed(seed * 1_000_003 + step)
-        size, count = LARGE
-        scene = random_scene(count, generator)
-        batch = add_noise(render(scene, size) * 2 - 1, generator, _noise_mean(size))
-        hint = outline(scene, size).expand(-1, 3, -1, -1)
+        phase = phase_at(step, CONTROL_PHASES)
+        scene = random_scene(phase.batch, generator)
+        batch = add_noise(render(scene, phase.size) * 2 - 1, generator, phase.noise)
+        hint = outline(scene, phase.size).expand(-1, 3, -1, -1)
         with torch.no_grad():
-            context = words(Description.of(scene, said(count, generator)))
+            context = words(Description.of(scene, said(phase.batch, generator)))
         with torch.autocast("cpu", dtype=torch.bfloat16):
             added = control(x=batch.noisy, hint=hint, timesteps=batch.sigma * 1000, context=context)
             predicted = unet(batch.noisy, batch.sigma * 1000, context, control=added)

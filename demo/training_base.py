@@ -1,5 +1,6 @@
 """Training of the base model: pictures of the world from noise, led by the five tokens of the text."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -13,9 +14,24 @@ from .base import initialise, initialise_unet, new_base_model
 from .words import SLOTS, Description, WordEncoder
 from .world import random_scene, render
 
-SMALL = (32, 64)  # picture size and batch of the first part
-LARGE = (64, 20)
-SMALL_PART = 0.33
+
+@dataclass(frozen=True)
+class Phase:
+    """A stretch of the training: until which step, on what pictures, and around how much noise (see `add_noise`)."""
+
+    until: int
+    size: int
+    batch: int
+    noise: float
+
+
+# Small pictures first teach words, colours and textures cheaply; then more noise, where shapes are decided.
+PHASES = (Phase(600, 32, 64, 0.2), Phase(1000, 64, 20, 0.5), Phase(1550, 64, 20, 0.9))
+
+
+def phase_at(step: int, phases: tuple[Phase, ...]) -> Phase:
+    """The phase that a step belongs to; the last one does not end."""
+    return next((phase for phase in phases if step < phase.until), phases[-1])
 
 
 def said(count: int, generator: torch.Generator) -> Tensor:
@@ -39,11 +55,11 @@ def train_base(schedule: Schedule, folder: Path, seed: int) -> Training:
 
     def loss(step: int) -> Tensor:
         generator = torch.Generator().manual_seed(seed * 1_000_003 + step)
-        size, count = SMALL if step < SMALL_PART * schedule.steps else LARGE
-        scene = random_scene(count, generator)
-        batch = add_noise(render(scene, size) * 2 - 1, generator, mean=0.2 if size == SMALL[0] else 0.5)
+        phase = phase_at(step, PHASES)
+        scene = random_scene(phase.batch, generator)
+        batch = add_noise(render(scene, phase.size) * 2 - 1, generator, mean=phase.noise)
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            context = words(Description.of(scene, said(count, generator)))
+            context = words(Description.of(scene, said(phase.batch, generator)))
             predicted = unet(batch.noisy, batch.sigma * 1000, context)
         return (predicted.float() - batch.target).square().mean()
 

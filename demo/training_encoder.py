@@ -13,7 +13,7 @@ from .references import wild
 from .textures import TEXTURE_NAMES
 from .world import Scene, random_scene, same_style
 
-BATCH = 64
+BATCH = 32
 MEAN = (0.48145466, 0.4578275, 0.40821073)
 STD = (0.26862954, 0.26130258, 0.27577711)
 

@@ -43,12 +43,14 @@ class LiveAdapter(NamedTuple):
 class PlacedLayer(NamedTuple):
     """A layer's keys and values on the compute device, (2, N, D), or (F, 2, N, D) with a reference for each frame.
 
-    `weight` (2, 1, 1) is there only where it could not be folded into the value.
+    `weight` (.., 2, N, 1) and the mean value of each token's reference, `mean` (.., 2, N, D), are there only where the
+    weight could not be folded in.
     """
 
     key: Tensor
     value: Tensor
-    weight: Tensor | None
+    weight: Tensor | None = None
+    mean: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -153,20 +155,20 @@ class Application:
         layer = self.layers[index]
         if layer.silent or self.strength.weight == 0 or not self.banks:
             return None
-        join = torch.stack if self.per_frame else lambda parts: torch.cat(parts, dim=1)
-        key = join([bank.keys[index] for bank, _ in self.banks])
-        value = join(
-            [bank.values[index] * weight if weight != 1 else bank.values[index] for bank, weight in self.banks]
-        )
-        if layer.negative_sees_reference:
-            key, value = (part[..., 1:, :, :].expand_as(part) for part in (key, value))
-        weight = (
-            torch.tensor((layer.negative, layer.positive), dtype=torch.float64).view(2, 1, 1) * self.strength.weight
-        )
-        if self.strength.constant or self.strength.scaling is Scaling.V_ONLY:
-            key, value = scale(self.strength.scaling, key, value, weight)
-            return PlacedLayer(key.to(device, dtype), value.to(device, dtype), None)
-        return PlacedLayer(key.to(device, dtype), value.to(device, dtype), weight.to(device, dtype))
+        sides = torch.tensor((layer.negative, layer.positive), dtype=torch.float64).view(2, 1, 1) * self.strength.weight
+        fold = self.strength.constant or self.strength.scaling is Scaling.V_ONLY
+        parts = []
+        for bank, weight in self.banks:
+            key, value = bank.keys[index], bank.values[index]
+            if layer.negative_sees_reference:
+                key, value = (part[1:].expand_as(part) for part in (key, value))
+            mean = value.mean(dim=1, keepdim=True)
+            if fold:
+                parts.append(scale(self.strength.scaling, key, value, sides * weight, mean))
+            else:
+                parts.append((key, value, (sides * weight).expand(-1, key.shape[1], 1), mean.expand_as(value)))
+        join = torch.stack if self.per_frame else lambda tensors: torch.cat(tensors, dim=1)
+        return PlacedLayer(*(join(tensors).to(device, dtype) for tensors in zip(*parts, strict=True)))
 
 
 def _tensors(value: Tensor | tuple[PlacedLayer | None, ...]) -> list[Tensor]:

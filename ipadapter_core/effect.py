@@ -83,11 +83,11 @@ def add_image_output(
         return base
     factor = part.factor
     key, value = (chosen(tensor, call.rows, part) for tensor in (placed.key, placed.value))
-    if placed.weight is not None and factor is not None:
-        weight = chosen(placed.weight, call.rows, Part())
+    if placed.weight is not None and placed.mean is not None and factor is not None:
+        weight, mean = (chosen(tensor, call.rows, part) for tensor in (placed.weight, placed.mean))
         if factor.shape[0] > 1:
-            key, value, weight = (per_picture(tensor, factor.shape[0]) for tensor in (key, value, weight))
-        key, value = scale(application.strength.scaling, key, value, weight * factor)
+            key, value, weight, mean = (per_picture(one, factor.shape[0]) for one in (key, value, weight, mean))
+        key, value = scale(application.strength.scaling, key, value, weight * factor, mean)
         factor = None
     out = image_attention(call.query, key, value, call.heads)
     return add_weighed(base, out, application, call, part._replace(factor=factor))

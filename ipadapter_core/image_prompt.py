@@ -8,6 +8,7 @@ from torch import Tensor
 from .adapter import Adapter
 from .checkpoint.spec import Feature
 from .key_value_bank import KeyValueBank
+from .masks import CanvasMask
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,11 +26,14 @@ class EncodedImage:
 
 @dataclass(frozen=True, eq=False)
 class Reference:
-    """An encoded picture with a weight of its own and, where it shall act in a part of the result only, a mask (M, H, W)."""
+    """An encoded picture with a weight of its own and, where it shall act in a part of the result only, a mask.
+
+    References that share the very same mask are attended to together.
+    """
 
     image: EncodedImage
     weight: float = 1.0
-    mask: Tensor | None = None
+    mask: CanvasMask | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -32,6 +32,11 @@ class CanvasMask(NamedTuple):
     rows: Tensor
     columns: Tensor
 
+    def picture(self, number: int) -> "CanvasMask":
+        """The mask of one picture of the batch, the last one for all that follow."""
+        place = min(number, len(self.values) - 1)
+        return self._replace(values=self.values[place : place + 1])
+
 
 def canvas_mask(mask: Tensor) -> CanvasMask:
     """A mask (H, W), (M, H, W) or (M, 1, H, W) of even samples."""
@@ -48,9 +53,9 @@ def product(one: CanvasMask, other: CanvasMask) -> CanvasMask:
 
 
 def sequence(masks: Sequence[CanvasMask]) -> CanvasMask:
-    """The masks one after the other, a picture each; of several for one picture the first counts."""
+    """The masks one after the other."""
     values, rows, columns = _on_common_edges(masks)
-    return CanvasMask(torch.cat([one[:1] for one in values]), rows, columns)
+    return CanvasMask(torch.cat(values), rows, columns)
 
 
 def _lengthened(values: Tensor, count: int) -> Tensor:

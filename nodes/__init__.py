@@ -5,10 +5,22 @@ from comfy_api.latest import ComfyExtension, io
 from .apply import ApplyIPAdapter
 from .encode import EncodeReferenceImage
 from .folders import register_folders
+from .layer_weights import LayerWeightsNode
 from .load import LoadIPAdapter
 from .load_encoder import LoadImageEncoder
+from .references import CombineImagePrompts, WeighReference
+from .schedule import WeightScheduleNode
 
-NODES: list[type[io.ComfyNode]] = [LoadIPAdapter, LoadImageEncoder, EncodeReferenceImage, ApplyIPAdapter]
+NODES: list[type[io.ComfyNode]] = [
+    LoadIPAdapter,
+    LoadImageEncoder,
+    EncodeReferenceImage,
+    ApplyIPAdapter,
+    LayerWeightsNode,
+    WeightScheduleNode,
+    CombineImagePrompts,
+    WeighReference,
+]
 
 
 class IPAdapterCoreExtension(ComfyExtension):

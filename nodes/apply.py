@@ -4,7 +4,10 @@ from comfy_api.latest import io
 
 from ..ipadapter_core.application import Strength
 from ..ipadapter_core.patchers.apply import apply_image_prompt
-from .sockets import CATEGORY, ImagePromptSocket, IPAdapterSocket
+from ..ipadapter_core.references import Attendance
+from ..ipadapter_core.weights.scaling import Scaling
+from ..ipadapter_core.weights.text import read_numbers
+from .sockets import CATEGORY, ImagePromptSocket, IPAdapterSocket, LayerWeightsSocket, WeightScheduleSocket
 
 
 class ApplyIPAdapter(io.ComfyNode):
@@ -50,6 +53,41 @@ class ApplyIPAdapter(io.ComfyNode):
                 io.Mask.Input(
                     "mask", optional=True, tooltip="Where in the result it acts: white fully, black not at all."
                 ),
+                LayerWeightsSocket.Input(
+                    "layer_weights",
+                    optional=True,
+                    tooltip="From Layer Weights: style only, composition only, single blocks.",
+                ),
+                WeightScheduleSocket.Input(
+                    "weight_schedule",
+                    optional=True,
+                    tooltip="From Weight Schedule: a multiplier that changes over the run.",
+                ),
+                io.Combo.Input(
+                    "embeds_scaling",
+                    options=Scaling,
+                    default=Scaling.V_ONLY,
+                    optional=True,
+                    advanced=True,
+                    tooltip="What the weight multiplies. 'V only' is a plain volume knob; with K the model also picks less "
+                    "sharply from the reference, which is softer at low weights.",
+                ),
+                io.Combo.Input(
+                    "references",
+                    options=Attendance,
+                    default=Attendance.TOGETHER,
+                    optional=True,
+                    advanced=True,
+                    tooltip="Every picture sees all references together, or picture i of the batch sees reference i only and "
+                    "the last reference stays for the rest.",
+                ),
+                io.String.Input(
+                    "frame_weights",
+                    default="",
+                    optional=True,
+                    advanced=True,
+                    tooltip="Multipliers for the pictures of a batch in turn: '1, 0.8, 0.5'. The last one holds for the rest.",
+                ),
             ],
             outputs=[
                 io.Model.Output("MODEL", tooltip="For a sampler, a ControlNet graph, or another Apply IP-Adapter.")
@@ -57,7 +95,25 @@ class ApplyIPAdapter(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, model, ip_adapter, image_prompt, weight, start_percent, end_percent, mask=None) -> io.NodeOutput:
+    def execute(  # noqa: PLR0913 - an argument for each input
+        cls,
+        model,
+        ip_adapter,
+        image_prompt,
+        weight,
+        start_percent,
+        end_percent,
+        mask=None,
+        layer_weights=None,
+        weight_schedule=None,
+        embeds_scaling=Scaling.V_ONLY,
+        references=Attendance.TOGETHER,
+        frame_weights="",
+    ) -> io.NodeOutput:
         """Patches a clone."""
-        strength = Strength(weight, start_percent, end_percent)
-        return io.NodeOutput(apply_image_prompt(model, ip_adapter, image_prompt, strength, mask))
+        frames = read_numbers(frame_weights, "frame_weights of Apply IP-Adapter") or None
+        strength = Strength(weight, start_percent, end_percent, weight_schedule, frames, Scaling(embeds_scaling))
+        per_frame = Attendance(references) is Attendance.PER_FRAME
+        return io.NodeOutput(
+            apply_image_prompt(model, ip_adapter, image_prompt, strength, mask, per_frame, layer_weights)
+        )

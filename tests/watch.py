@@ -9,6 +9,7 @@ from pack.ipadapter_core.application import Strength
 from pack.ipadapter_core.checkpoint.spec import Feature
 from pack.ipadapter_core.host import base_attention
 from pack.ipadapter_core.image_prompt import EncodedImage, ImagePrompt, Reference
+from pack.ipadapter_core.masks import canvas_mask
 from pack.ipadapter_core.patchers import unet
 from pack.ipadapter_core.patchers.apply import apply_image_prompt
 from pack.ipadapter_core.patchers.sampling import applications_of
@@ -60,7 +61,8 @@ def references(count: int, masks=(), weights=()) -> tuple[Reference, ...]:
     for index in range(count):
         features, negative = (torch.randn(1, 64, generator=generator).double() for _ in range(2))
         weight = weights[index] if weights else 1.0
-        made.append(Reference(EncodedImage(features, negative), weight, masks[index] if masks else None))
+        own = masks[index] if masks else None
+        made.append(Reference(EncodedImage(features, negative), weight, None if own is None else canvas_mask(own)))
     return tuple(made)
 
 

@@ -12,7 +12,7 @@ from ..errors import ImagePromptError, ModelMismatchError
 from ..host import ManagedAdapter
 from ..image_prompt import ImagePrompt, Reference
 from ..masks import CanvasMask, canvas_mask, product, sequence
-from ..weights.layers import LayerWeight
+from ..weights.layers import LayerWeight, LayerWeights
 from . import anima, flux, sd3, unet
 from .sampling import add_application
 
@@ -44,15 +44,18 @@ def apply_image_prompt(
     strength: Strength,
     mask: Tensor | None = None,
     per_frame: bool = False,
+    layer_weights: LayerWeights | None = None,
 ) -> ModelPatcher:
     """A clone of `model` that attends to the prompt's references; the model that went in stays as it was.
 
-    `mask` (M, H, W) confines the effect to a part of the canvas. References with a mask of their own act one by one, the
-    others together; with `per_frame` the references go to the pictures of the batch in turn, the last one to all that
-    follow. Raises `ModelMismatchError` or `ImagePromptError` when the three do not belong together.
+    `mask` (M, H, W) confines the effect to a part of the canvas. References under one mask, or under none, are attended to
+    together, and those under different masks are added up; a reference of weight 0 is not there. With `per_frame` the
+    references go to the pictures of the batch in turn, the last one to all that follow.
+    Raises `ModelMismatchError`, `ImagePromptError` or `WeightError` when they do not belong together.
     """
     blocks = _fitting_blocks(model, adapter, prompt)
     family = FAMILIES[adapter.spec.base]
+    layers = (layer_weights or LayerWeights()).resolve(blocks)
     patched = model.clone()
     groups = _in_turn if per_frame and len(prompt.references) > 1 else _together
     for references, region in groups(prompt.references, None if mask is None else canvas_mask(mask)):
@@ -61,7 +64,7 @@ def apply_image_prompt(
         if region is not None and not region.values.any():
             continue
         region = None if region is None or bool((region.values == 1).all()) else region
-        application = _application(adapter, blocks, references, strength, region, groups is _in_turn)
+        application = _application(adapter, blocks, layers, references, strength, region, groups is _in_turn)
         if hasattr(family, "prepare"):
             patched = family.prepare(patched, adapter)
         patched = add_application(patched, application, family.compose)
@@ -101,6 +104,7 @@ def _network(model: ModelPatcher, adapter: ManagedAdapter) -> nn.Module:
 def _application(
     adapter: ManagedAdapter,
     blocks: tuple[Block, ...],
+    layers: tuple[LayerWeight, ...],
     references: tuple[Reference, ...],
     strength: Strength,
     mask: CanvasMask | None,
@@ -119,7 +123,6 @@ def _application(
         banks = tuple(WeightedBank(adapter.bank(one.image), one.weight) for one in references)
     if kind is LayerKind.GATED:
         live = LiveAdapter(adapter.patcher)
-    layers = tuple(LayerWeight() for _ in blocks)
     return Application(blocks, banks, layers, strength, mask, per_frame, live)
 
 
@@ -127,21 +130,26 @@ Group = tuple[tuple[Reference, ...], CanvasMask | None]
 
 
 def _together(references: tuple[Reference, ...], mask: CanvasMask | None) -> list[Group]:
-    """References that are attended to together, each group with the mask that it acts under."""
-    acting = [reference for reference in references if reference.weight != 0]
-    free = tuple(reference for reference in acting if reference.mask is None)
-    groups: list[Group] = [(free, mask)] if free else []
-    return groups + [((one,), _own(one, mask)) for one in acting if one.mask is not None]
+    """References that are attended to together, each group with the mask that its references share."""
+    groups: dict[int, list[Reference]] = {}
+    for reference in references:
+        if reference.weight != 0:
+            groups.setdefault(id(reference.mask), []).append(reference)
+    return [(tuple(group), _both(group[0].mask, mask)) for group in groups.values()]
 
 
 def _in_turn(references: tuple[Reference, ...], mask: CanvasMask | None) -> list[Group]:
-    """All references, one for each picture of the batch, with the mask of each."""
-    if all(reference.mask is None for reference in references):
+    """All references, one for each picture of the batch, each with the mask that it has for that picture."""
+    masks = [reference.mask for reference in references]
+    given = [len(own.values) for own in masks if own is not None]
+    if not given:
         return [(references, mask)]
-    own = sequence([WHOLE if one.mask is None else canvas_mask(one.mask) for one in references])
-    return [(references, own if mask is None else product(own, mask))]
+    of_picture = [masks[min(number, len(masks) - 1)] for number in range(max(len(masks), *given))]
+    own = sequence([WHOLE if one is None else one.picture(number) for number, one in enumerate(of_picture)])
+    return [(references, _both(own, mask))]
 
 
-def _own(reference: Reference, mask: CanvasMask | None) -> CanvasMask | None:
-    own = canvas_mask(reference.mask)
-    return own if mask is None else product(own, mask)
+def _both(own: CanvasMask | None, common: CanvasMask | None) -> CanvasMask | None:
+    if own is None or common is None:
+        return common if own is None else own
+    return product(own, common)

@@ -17,14 +17,16 @@ class Scaling(str, Enum):
     K_AND_MEAN_V_PENALTY = "K+mean(V) w/ C penalty"
 
 
-def scale(mode: Scaling, key: Tensor, value: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Keys and values (..., N, D) after `weight` (..., 1, 1); where the weight is 0 the value is 0 in every mode."""
+def scale(mode: Scaling, key: Tensor, value: Tensor, weight: Tensor, mean: Tensor) -> tuple[Tensor, Tensor]:
+    """Keys and values (..., N, D) after `weight` (..., 1 or N, 1); where the weight is 0 the value is 0 in every mode.
+
+    `mean` (..., 1 or N, D) is the mean over the tokens of the reference that a token belongs to.
+    """
     if mode is Scaling.V_ONLY:
         return key, value * weight
     if mode is not Scaling.K_AND_V:
         weight = weight * (key.shape[-1] / REFERENCE_WIDTH)
     if mode is Scaling.K_AND_MEAN_V_PENALTY:
-        mean = value.mean(dim=-2, keepdim=True)
         scaled = torch.where(weight == 0, 0, value - mean + mean * weight)
     else:
         scaled = value * weight
