@@ -28,10 +28,10 @@ logger = logging.getLogger(__name__)
 
 SEED = 7
 SCHEDULES = {
-    "encoder": Schedule(260, 1.2e-3, warm_up=40, decay=0.4, average=0.98),
-    "base": Schedule(1550, 1.0e-3, decay=0.25, average=0.99),
-    "adapter": Schedule(420, 1.5e-3, decay=0.4, average=0.98),
-    "control": Schedule(280, 8.0e-4, decay=0.4, average=0.98),
+    "encoder": Schedule(1160, 1.2e-3, warm_up=40, decay=0.4, average=0.99),
+    "base": Schedule(2450, 8.0e-4, decay=0.2, average=0.995),
+    "adapter": Schedule(640, 1.5e-3, decay=0.4, average=0.98),
+    "control": Schedule(380, 8.0e-4, decay=0.3, average=0.99),
 }
 CHECKPOINTS = Path("output/training")
 
