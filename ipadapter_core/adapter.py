@@ -4,6 +4,7 @@ from torch import Tensor, nn
 
 from .checkpoint.spec import AdapterSpec
 from .features import Features
+from .layers import KeyValueLayer, build_layer
 from .projectors.build import build_projector
 
 
@@ -17,25 +18,21 @@ class Adapter(nn.Module):
     def __init__(self, spec: AdapterSpec, operations, dtype=None, device=None):
         super().__init__()
         self.spec = spec
-        self.image_proj = build_projector(spec.projector, operations, dtype=dtype, device=device)
-
-        def project(width: int) -> nn.Module:
-            return operations.Linear(spec.text_width, width, bias=False, dtype=dtype, device=device)
-
+        options = {"dtype": dtype, "device": device}
         self.reads = {layer.number: slice(*layer.tokens or (None,)) for layer in spec.layers}
+        self.image_proj = build_projector(spec.projector, operations, **options)
         self.ip_adapter = nn.ModuleDict(
-            {
-                str(layer.number): nn.ModuleDict({"to_k_ip": project(layer.width), "to_v_ip": project(layer.width)})
-                for layer in spec.layers
-            }
+            {str(layer.number): build_layer(spec, layer.width, operations, **options) for layer in spec.layers}
         )
 
     def image_tokens(self, features: Features) -> Tensor:
         """Projects features, (B, E) or (B, L, E) or what the projector takes in parts, to image tokens (B, N, C)."""
         return self.image_proj(features)
 
+    def layer(self, number: int) -> KeyValueLayer:
+        """The layer that has `number` in the file."""
+        return self.ip_adapter[str(number)]  # type: ignore[return-value]
+
     def key_value(self, number: int, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """The key and the value (B, N, D) of the layer that has `number` in the file, for image tokens (B, N, C)."""
-        layer = self.ip_adapter[str(number)]
-        tokens = tokens[:, self.reads[number]]
-        return layer["to_k_ip"](tokens), layer["to_v_ip"](tokens)  # type: ignore[index]
+        return self.layer(number).key_value(tokens[:, self.reads[number]])

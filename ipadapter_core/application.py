@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import count
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -14,7 +14,7 @@ from .weights.layers import LayerWeight
 from .weights.scaling import Scaling, scale
 from .weights.schedule import WeightSchedule
 
-Block = tuple[str, int, int]  # ("input" | "middle" | "output", its number, the depth inside it)
+Block = tuple[str, int, int]  # (kind of place, its number, the depth inside it); each patcher names its own kinds
 _numbers = count()
 
 
@@ -23,6 +23,21 @@ class WeightedBank(NamedTuple):
 
     bank: KeyValueBank
     weight: float = 1.0
+
+
+class LiveReference(NamedTuple):
+    """A reference whose keys are made while sampling: features and negative (1, L, E), and its own weight."""
+
+    features: Tensor
+    negative: Tensor
+    weight: float = 1.0
+
+
+class LiveAdapter(NamedTuple):
+    """An adapter that has to stay loaded beside the model, and the references that it reads there."""
+
+    patcher: Any
+    references: tuple[LiveReference, ...] = ()
 
 
 class PlacedLayer(NamedTuple):
@@ -69,7 +84,8 @@ class Application:
 
     `blocks`, `layers` and the layers of each bank run in the order of the adapter's file. `banks` are attended to together,
     or, with `per_frame`, one for each picture of the batch (the last one for all that follow). `mask` covers
-    the canvas, with one mask for all pictures or one for each (the last one for all that follow).
+    the canvas, with one mask for all pictures or one for each (the last one for all that follow). `live` is there only
+    where a part of the adapter depends on the step.
 
     What is placed on a device is remembered by device and dtype until `cleanup`, which ComfyUI calls when a run ends.
     """
@@ -80,6 +96,7 @@ class Application:
     strength: Strength = Strength()
     mask: CanvasMask | None = None
     per_frame: bool = False
+    live: LiveAdapter | None = None
     number: int = field(default_factory=lambda: next(_numbers), init=False)
     _placed: dict = field(default_factory=dict, init=False, repr=False)
 
@@ -89,6 +106,10 @@ class Application:
     def to(self, _device_or_dtype) -> "Application":
         """ComfyUI moves patches with the model; ours move when they are used."""
         return self
+
+    def models(self) -> list:
+        """What ComfyUI shall load with the model."""
+        return [self.live.patcher] if self.live else []
 
     def cleanup(self) -> None:
         """Lets go of everything on compute devices."""
@@ -132,7 +153,7 @@ class Application:
 
     def _place(self, index: int, device: torch.device, dtype: torch.dtype) -> PlacedLayer | None:
         layer = self.layers[index]
-        if layer.silent or self.strength.weight == 0:
+        if layer.silent or self.strength.weight == 0 or not self.banks:
             return None
         sides = torch.tensor((layer.negative, layer.positive), dtype=torch.float64).view(2, 1, 1) * self.strength.weight
         fold = self.strength.constant or self.strength.scaling is Scaling.V_ONLY

@@ -45,12 +45,17 @@ class Part(NamedTuple):
 
 
 class LayerCall(NamedTuple):
-    """What every application at one call of a layer shares: query (B, L, D), heads, token grid and the batch's make-up."""
+    """What every application at one call of a layer shares: query (B, L, D), heads, token grid and the batch's make-up.
+
+    Of the L tokens, `before` come before those of the grid and `after` behind them: text, or pictures to be edited.
+    """
 
     query: Tensor
     heads: int
     grid: Size
     rows: Rows
+    before: int = 0
+    after: int = 0
 
 
 def ready(application: Application, rows: Rows, factor: Factor, like: Tensor, grids: Sequence[Size] = ()) -> Part:
@@ -66,8 +71,10 @@ def ready(application: Application, rows: Rows, factor: Factor, like: Tensor, gr
     return Part(strength, _choice(application, rows, like.device), masks)
 
 
-def add_image_output(base: Tensor, application: Application, index: int, call: LayerCall, part: Part) -> Tensor:
-    """`base` (B, L, D) and what an application contributes at its layer `index`.
+def add_image_output(
+    base: Tensor | None, application: Application, index: int, call: LayerCall, part: Part
+) -> Tensor | None:
+    """`base` (B, L, D) and what an application contributes at its layer `index`; without a base, that alone.
 
     Not in place: another pack, or a backward pass, may still need what it gave.
     """
@@ -75,22 +82,37 @@ def add_image_output(base: Tensor, application: Application, index: int, call: L
     if placed is None:
         return base
     factor = part.factor
-    key, value = (_chosen(tensor, call.rows, part) for tensor in (placed.key, placed.value))
+    key, value = (chosen(tensor, call.rows, part) for tensor in (placed.key, placed.value))
     if placed.weight is not None and placed.mean is not None and factor is not None:
-        weight, mean = (_chosen(tensor, call.rows, part) for tensor in (placed.weight, placed.mean))
+        weight, mean = (chosen(tensor, call.rows, part) for tensor in (placed.weight, placed.mean))
         if factor.shape[0] > 1:
-            key, value, weight, mean = (_per_picture(one, factor.shape[0]) for one in (key, value, weight, mean))
+            key, value, weight, mean = (per_picture(one, factor.shape[0]) for one in (key, value, weight, mean))
         key, value = scale(application.strength.scaling, key, value, weight * factor, mean)
         factor = None
     out = image_attention(call.query, key, value, call.heads)
-    multiplier = factor
+    return add_weighed(base, out, application, call, part._replace(factor=factor))
+
+
+def add_weighed(base: Tensor | None, out: Tensor, application: Application, call: LayerCall, part: Part) -> Tensor:
+    """`base` (B, L, D), if any, and an output times the part's factor times the application's mask."""
+    multiplier = part.factor
     if application.mask is not None:
         weights = next((mask for grid, mask in part.masks if grid == call.grid), None)
         if weights is None:
             weights = mask_rows(application, call.rows, call.grid, call.query)
-        weights = weights.to(call.query.dtype)
-        multiplier = weights if factor is None else weights * factor
+        weights = _whole_row(weights.to(call.query.dtype), call)
+        multiplier = weights if multiplier is None else weights * multiplier
+    if base is None:
+        return out if multiplier is None else out * multiplier
     return base + out if multiplier is None else torch.addcmul(base, out, multiplier)
+
+
+def _whole_row(weights: Tensor, call: LayerCall) -> Tensor:
+    """Tokens beside the grid take the mask's mean, so that masks that add up do so for them, too."""
+    if not call.before and not call.after:
+        return weights
+    mean = weights.mean(dim=1, keepdim=True)
+    return torch.cat((mean.expand(-1, call.before, -1), weights, mean.expand(-1, call.after, -1)), dim=1)
 
 
 def mask_rows(application: Application, rows: Rows, grid: Size, like: Tensor) -> Tensor:
@@ -114,7 +136,8 @@ def _in_rows(weights: list[Tensor], rows: Rows) -> Tensor:
 def _choice(application: Application, rows: Rows, device: torch.device) -> Tensor | None:
     if not application.per_frame:
         return None
-    last = len(application.banks) - 1
+    live = application.live.references if application.live else ()
+    last = max(len(application.banks), len(live)) - 1
     return _index(application, tuple(2 * min(i, last) + side for side in rows.polarities for i in rows.frames), device)
 
 
@@ -130,7 +153,7 @@ def _index(application: Application, places: tuple[int, ...], device: torch.devi
     return application.kept((device, places), lambda: torch.tensor(places, device=device))
 
 
-def _chosen(tensor: Tensor, rows: Rows, part: Part) -> Tensor:
+def chosen(tensor: Tensor, rows: Rows, part: Part) -> Tensor:
     """(2, ...) -> (C, ...), a row for each pass or one for all; (F, 2, ...) -> (B, ...), for each picture of each pass."""
     if part.choice is not None:
         return tensor.flatten(0, 1)[part.choice]
@@ -140,6 +163,6 @@ def _chosen(tensor: Tensor, rows: Rows, part: Part) -> Tensor:
     return torch.cat([tensor[side : side + 1] for side in sides]) if len(sides) > 1 else tensor[sides[0] : sides[0] + 1]
 
 
-def _per_picture(tensor: Tensor, rows: int) -> Tensor:
+def per_picture(tensor: Tensor, rows: int) -> Tensor:
     """(C, ...) -> (B, ...): repeats what a pass shares for each of its pictures."""
     return tensor.repeat_interleave(rows // tensor.shape[0], dim=0)

@@ -1,6 +1,5 @@
 """Every call of ComfyUI that is not a hook: files, devices, memory, attention."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from weakref import WeakKeyDictionary
@@ -15,8 +14,8 @@ import comfy.ops
 import comfy.utils
 
 from .adapter import Adapter
-from .checkpoint.detect import detect
-from .checkpoint.layouts import LORA_KEY, canonical_names
+from .checkpoint.detect import LORA, check_metadata, detect
+from .checkpoint.key_names import FACE_LORA_KEY, canonical_names
 from .checkpoint.spec import AdapterSpec
 from .errors import CheckpointError
 from .image_prompt import EncodedImage
@@ -27,12 +26,12 @@ from .key_value_bank import KeyValueBank, project
 class ManagedAdapter:
     """An adapter whose memory ComfyUI manages: what the IP_ADAPTER socket carries.
 
-    `lora` are the tensors of the LoRA inside a FaceID file, by their names there; mapped, not loaded.
+    `lora` are the tensors of the LoRA inside some files, by their names there; mapped, not loaded.
     """
 
     spec: AdapterSpec
     patcher: comfy.model_patcher.ModelPatcher
-    lora: Mapping[str, Tensor] = field(default_factory=dict, repr=False)
+    lora: dict[str, Tensor] = field(default_factory=dict, repr=False)
 
     @property
     def network(self) -> Adapter:
@@ -76,12 +75,23 @@ def load_adapter(path: str) -> ManagedAdapter:
     Raises `CheckpointError` when the file cannot be read or is no adapter that we know.
     """
     file = Path(path).name
-    weights = _flat(_read(path, file))
+    weights, metadata = _read(path, file)
+    check_metadata(metadata or {}, file)
+    return adapter_from_weights(flat(weights), file)
+
+
+def adapter_from_weights(weights: dict[str, Tensor], file: str) -> ManagedAdapter:
+    """An adapter from flat weights under canonical keys.
+
+    Raises `CheckpointError` when they are no adapter that we know.
+    """
     spec = detect({key: tuple(tensor.shape) for key, tensor in weights.items()}, file)
     network = Adapter(spec, comfy.ops.manual_cast, device="meta")
-    lora = {key: weights.pop(key) for key in list(weights) if LORA_KEY.fullmatch(key)}
+    lora = {key: tensor for key, tensor in weights.items() if key.startswith(LORA) or FACE_LORA_KEY.fullmatch(key)}
+    own = {key: tensor for key, tensor in weights.items() if key not in lora}
+    lora = {key.removeprefix(LORA): tensor for key, tensor in lora.items()}
     try:
-        network.load_state_dict(weights, assign=True)  # each tensor stays as the file has it: mapped, in its own dtype
+        network.load_state_dict(own, assign=True)  # each tensor stays as the file has it: mapped, in its own dtype
     except RuntimeError as error:
         reason = str(error).split("\n\t")[1:3]
         raise CheckpointError(
@@ -92,9 +102,9 @@ def load_adapter(path: str) -> ManagedAdapter:
     return ManagedAdapter(spec, patcher, lora)
 
 
-def _read(path: str, file: str) -> dict:
+def _read(path: str, file: str) -> tuple[dict, dict[str, str] | None]:
     try:
-        return comfy.utils.load_torch_file(path, safe_load=True)
+        return comfy.utils.load_torch_file(path, safe_load=True, return_metadata=True)
     except Exception as error:  # noqa: BLE001 - whatever a broken file raises becomes one clear sentence
         size = Path(path).stat().st_size if Path(path).exists() else 0
         raise CheckpointError(
@@ -103,14 +113,14 @@ def _read(path: str, file: str) -> dict:
         ) from error
 
 
-def _flat(weights: dict) -> dict[str, Tensor]:
-    """One level of keys that start with `image_proj.` or `ip_adapter.`, whichever way the file nests and names them."""
-    flat = {}
+def flat(weights: dict) -> dict[str, Tensor]:
+    """One level of canonical keys, whichever way the file nests and names them."""
+    found: dict = {}
     for key, value in weights.items():
         inner = value.items() if isinstance(value, dict) else ((None, value),)
-        flat |= {key if name is None else f"{key}.{name}": tensor for name, tensor in inner}
-    names = canonical_names(flat)
-    return {name: flat[key] for key, name in names.items() if isinstance(flat[key], Tensor)}
+        found |= {key if name is None else f"{key}.{name}": tensor for name, tensor in inner}
+    names = canonical_names(found)
+    return {name: found[key] for key, name in names.items() if isinstance(found[key], Tensor)}
 
 
 def base_attention(query: Tensor, key: Tensor, value: Tensor, options: dict) -> Tensor:

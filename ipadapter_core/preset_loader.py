@@ -49,7 +49,7 @@ def load_preset(model, preset: Preset, shelves: Shelves, lora_strength: float, p
     encoder = load_image_encoder(chosen.encoder) if chosen.encoder else None
     analysis, said = _face_analysis(chosen, shelves, provider)
     lines = [chosen.report, said]
-    if adapter.lora and lora_strength:
+    if adapter.spec.lora_rank and lora_strength:
         patched = apply_lora(model, adapter, lora_strength)
         model = patched.model
         lines.append(patched.report)

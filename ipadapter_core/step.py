@@ -32,11 +32,12 @@ class Step(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """One sampling run: who is positive, what time it is, and the patches that were composed for it."""
+    """One sampling run: who is positive, what time it is, the patches composed for it, and what a step has worked out."""
 
     roles: GuiderRoles | None = None
     timeline: Timeline | None = None
     composed: list = field(default_factory=list)
+    memory: dict = field(default_factory=dict)
 
     def step(
         self, conds: Sequence[Sequence[Mapping] | None], x: Tensor, sigma: Tensor, applications: Sequence[Application]

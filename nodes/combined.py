@@ -7,7 +7,10 @@ from ..ipadapter_core.encoders.combined import Words, encode_content_and_style, 
 from ..ipadapter_core.encoders.fit import Fit
 from .sockets import CATEGORY, ImagePromptSocket, IPAdapterSocket
 
-FIT_TOOLTIP = "Encoders see a square. Keep the centre or one side of a longer picture, pad it, or stretch it."
+FIT_TOOLTIP = (
+    "Encoders see a square. As the adapter was trained, or keep the centre or one side of a longer picture, pad it, or "
+    "stretch it."
+)
 
 
 class EncodeContentAndStyle(io.ComfyNode):
@@ -27,7 +30,7 @@ class EncodeContentAndStyle(io.ComfyNode):
                 io.Image.Input("content", tooltip="What is to be seen; acts in the down blocks."),
                 io.Image.Input("style", tooltip="How it is painted; acts in the up blocks."),
                 io.ClipVision.Input("clip_vision", tooltip="CLIP ViT-bigG, as SDXL's base adapter has it."),
-                io.Combo.Input("fit", options=Fit, default=Fit.CENTER, tooltip=FIT_TOOLTIP),
+                io.Combo.Input("fit", options=Fit, default=Fit.TRAINED, tooltip=FIT_TOOLTIP),
             ],
             outputs=[ImagePromptSocket.Output("image_prompt", tooltip="For Apply IP-Adapter.")],
         )
@@ -70,7 +73,7 @@ class EncodeInstructedImage(io.ComfyNode):
                 io.String.Input(
                     "negative_prompt", default="", multiline=True, tooltip="The same text as in the negative prompt."
                 ),
-                io.Combo.Input("fit", options=Fit, default=Fit.CENTER, tooltip=FIT_TOOLTIP),
+                io.Combo.Input("fit", options=Fit, default=Fit.TRAINED, tooltip=FIT_TOOLTIP),
             ],
             outputs=[ImagePromptSocket.Output("image_prompt", tooltip="For Apply IP-Adapter.")],
         )

@@ -35,9 +35,9 @@ class EncodeReferenceImage(io.ComfyNode):
                 io.Combo.Input(
                     "fit",
                     options=Fit,
-                    default=Fit.CENTER,
-                    tooltip="Encoders see a square. Keep the centre or one side of a longer picture, pad it to keep "
-                    "everything, or stretch it.",
+                    default=Fit.TRAINED,
+                    tooltip="Encoders see a square. As the adapter was trained, or keep the centre or one side of a longer "
+                    "picture, pad it to keep everything, or stretch it.",
                 ),
                 io.Image.Input(
                     "negative_image",

@@ -78,7 +78,12 @@ def effect(model: ModelPatcher, index: int, given: Tensor, passes=(1, 0)) -> Ten
     (begin,), (around,) = (
         model.get_wrappers(kind, NAME) for kind in (WrappersMP.CALC_COND_BATCH, WrappersMP.APPLY_MODEL)
     )
-    double = SimpleNamespace(get_dtype_inference=lambda: torch.float64, model_sampling=model.model.model_sampling)
+    real = model.model
+    double = SimpleNamespace(
+        get_dtype_inference=lambda: torch.float64,
+        model_sampling=real.model_sampling,
+        diffusion_model=real.diffusion_model,
+    )
     latent = torch.zeros(given.shape[0] // len(passes), 4, *GRID, dtype=torch.float64)
     sigma = torch.ones(1, dtype=torch.float64)
     silent = torch.zeros(given.shape[0], 5, width, dtype=torch.float64)  # text whose values are zero adds nothing

@@ -3,7 +3,7 @@
 import pytest
 import torch
 from pack.ipadapter_core.checkpoint.spec import Feature
-from pack.ipadapter_core.encoders.clip_vision import Look, encode_references, features_of_nothing, pixels_for
+from pack.ipadapter_core.encoders.clip_vision import Look, View, encode_references, features_of_nothing, pixels_for
 from pack.ipadapter_core.encoders.fit import Fit, fit_square
 from pack.ipadapter_core.errors import EncoderMismatchError
 from pack.tests.oracle import relative
@@ -14,6 +14,8 @@ from comfy.clip_vision import ClipVisionModel
 
 SIZES = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 3, "num_attention_heads": 4, "image_size": 56,
          "patch_size": 14, "projection_dim": 48, "hidden_act": "gelu"}  # fmt: skip
+
+CENTER = View(Fit.CENTER, None)
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +100,7 @@ def test_masked_and_transparent_parts_are_neutral(encoders):
     mask[:, :, :28] = 0
     plain = picture()
     transparent = torch.cat((plain, mask.unsqueeze(-1)), dim=-1)
-    for seen in (pixels_for(ours, plain, Look(mask=mask)), pixels_for(ours, transparent, Look())):
+    for seen in (pixels_for(ours, plain, CENTER, mask), pixels_for(ours, transparent, CENTER)):
         neutral = (torch.tensor(ours.image_mean) * 255).round() / 255
         assert torch.equal(seen[0, :, :28], neutral.expand(56, 28, 3))
         assert torch.equal(seen[0, :, 28:], ((plain[0, :, 28:] * 255).round() / 255))
@@ -107,9 +109,7 @@ def test_masked_and_transparent_parts_are_neutral(encoders):
 def test_a_mask_of_ones_changes_nothing(encoders):
     """Of any size."""
     ours, _ = encoders
-    assert torch.equal(
-        pixels_for(ours, picture(), Look(mask=torch.ones(1, 9, 30))), pixels_for(ours, picture(), Look())
-    )
+    assert torch.equal(pixels_for(ours, picture(), CENTER, torch.ones(1, 9, 30)), pixels_for(ours, picture(), CENTER))
 
 
 def test_the_wrong_encoder_is_named(encoders):

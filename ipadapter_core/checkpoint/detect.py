@@ -4,46 +4,53 @@ import re
 from dataclasses import replace
 
 from ..errors import CheckpointError
-from .face_formats import FACE_FORMATS
-from .formats import FORMATS, Format
-from .layouts import LAYERS, LORA_KEY, PROJECTOR
+from .formats import Format
+from .key_names import FACE_LORA_KEY
+from .layouts import Layout, nearest_layout
 from .spec import AdapterSpec, BaseModel, LayerSpec, ProjectorSpec, Shapes
 
-KNOWN = FORMATS + FACE_FORMATS
-LAYER_KEY = re.compile(r"(\d+)\.to_([kv])_ip\.weight")
+PROJECTOR = "image_proj."
+LAYERS = "ip_adapter."
+LORA = "lora."
+LAYER_KEY = re.compile(r"(\d+)\.(.+)")
+LORA_KEY = re.compile(r"blocks\.\d+\.((self|cross)_attn\.(q|k|v|output)_proj|mlp\.layer[12])\.lora_[AB]\.weight")
 EXPECTED = (
     "an IP-Adapter holds an image projector (image_proj) and key/value projections (ip_adapter or adapter_modules)"
 )
 LOAD_NODE = "choose another file in Load IP-Adapter"
 
 DOWN_LAYERS, UP_LAYERS = 24, 36  # of SDXL
+UNSUPPORTED_OPTIONS = ("ip_norm_keys", "ip_inject_before_mlp")  # of LuciferTC's trainer, in a file's metadata
 BASE_MODELS = {(768, 16): BaseModel.SD15, (2048, 70): BaseModel.SDXL}
 
 
 def detect(shapes: Shapes, file: str) -> AdapterSpec:
     """Describes an adapter from its flat key names and shapes.
 
-    `shapes` maps keys that start with `image_proj.` or `ip_adapter.` to tensor shapes. Tensors are not looked at.
+    `shapes` maps canonical keys (`image_proj.*`, `ip_adapter.*`, `lora.*`) to tensor shapes. Tensors are not looked at.
     Raises `CheckpointError` for unknown layouts, missing or unknown keys.
     """
-    projector = _below(PROJECTOR, shapes)
-    lora = {key: shape for key, shape in shapes.items() if LORA_KEY.fullmatch(key)}
-    layers, text_width = _layers(_below(LAYERS, {key: shapes[key] for key in shapes if key not in lora}), file)
-    if not projector:
+    projector, lora = _below(PROJECTOR, shapes), _below(LORA, shapes)
+    face_lora = {key: shape for key, shape in shapes.items() if FACE_LORA_KEY.fullmatch(key)}
+    others = {key: shape for key, shape in shapes.items() if key not in face_lora}
+    layout, layers, text_width = _layers(_below(LAYERS, others), file)
+    if not projector and all(row.signature for row in layout.formats):
         raise CheckpointError(f"{file}: no image projector found; {EXPECTED}: {LOAD_NODE}")
-    unknown = sorted(key for key in shapes if not key.startswith((PROJECTOR, LAYERS)))
+    unknown = [key for key in shapes if not key.startswith((PROJECTOR, LAYERS, LORA))]
+    unknown += [LORA + key for key in lora if not (layout.lora and LORA_KEY.fullmatch(key))]
     if unknown:
-        raise CheckpointError(f"{file}: unknown keys {_some(unknown)}; {EXPECTED}: {LOAD_NODE}")
-    found = _format(projector, file)
+        raise CheckpointError(f"{file}: unknown keys {_some(sorted(unknown))}; {EXPECTED}: {LOAD_NODE}")
+    found = _format(layout, projector, file)
     measured = found.measure(projector, text_width)
     return AdapterSpec(
         file=file,
         format=found.name,
-        base=found.base or BASE_MODELS.get((text_width, len(layers)), BaseModel.OTHER),
+        base=layout.base or found.base or BASE_MODELS.get((text_width, len(layers)), BaseModel.OTHER),
         projector=measured,
         layers=_divided(layers, measured, file) if measured.parts else layers,
         text_width=text_width,
-        lora_rank=_lora_rank(lora, len(layers), file),
+        lora_rank=_lora_rank(face_lora, len(layers), file),
+        layer_kind=layout.kind,
     )
 
 
@@ -74,42 +81,58 @@ def _lora_rank(lora: Shapes, layers: int, file: str) -> int:
     return lora[f"{LAYERS}0.to_q_lora.down.weight"][0]
 
 
+def check_metadata(metadata: dict[str, str], file: str) -> None:
+    """Raises `CheckpointError` for training options that leave no trace in the tensors and change what they compute."""
+    found = [name for name in UNSUPPORTED_OPTIONS if metadata.get(name, "").lower() == "true"]
+    if found:
+        raise CheckpointError(
+            f"{file}: trained with {' and '.join(found)}, expected an adapter for Anima without: {LOAD_NODE}"
+        )
+
+
 def _below(prefix: str, shapes: Shapes) -> Shapes:
     return {key[len(prefix) :]: shape for key, shape in shapes.items() if key.startswith(prefix)}
 
 
-def _format(projector: Shapes, file: str) -> Format:
-    fitting = [row for row in KNOWN if row.signature <= projector.keys() and row.fits(projector)]
+def _format(layout: Layout, projector: Shapes, file: str) -> Format:
+    fitting = [
+        row
+        for row in layout.formats
+        if row.signature <= projector.keys() and bool(row.signature) == bool(projector) and row.fits(projector)
+    ]
     if len(fitting) != 1:
-        known = ", ".join(row.name for row in KNOWN)
+        known = ", ".join(row.name for row in layout.formats)
         raise CheckpointError(
-            f"{file}: unknown image projector with keys {_some(sorted(projector))}; known kinds are {known}: {LOAD_NODE}"
+            f"{file}: layers of {layout.name} with an unknown image projector, keys {_some(sorted(projector))}; known kinds "
+            f"are {known}: {LOAD_NODE}"
         )
     return fitting[0]
 
 
-def _layers(shapes: Shapes, file: str) -> tuple[tuple[LayerSpec, ...], int]:
-    """The layers in file order, and the width of the image tokens that they all read."""
-    matches = {key: LAYER_KEY.fullmatch(key) for key in shapes}
-    unknown = sorted(key for key, match in matches.items() if match is None)
-    if unknown:
-        raise CheckpointError(f"{file}: unknown keys {_some([LAYERS + key for key in unknown])}: {LOAD_NODE}")
-    numbers = sorted({int(match[1]) for match in matches.values() if match})
+def _layers(shapes: Shapes, file: str) -> tuple[Layout, tuple[LayerSpec, ...], int]:
+    """The layout, its layers in file order, and the width of the image tokens that they all read."""
+    matches = {key: match for key in shapes if (match := LAYER_KEY.fullmatch(key))}
+    numbers = sorted({int(match[1]) for match in matches.values()})
     if not numbers:
         raise CheckpointError(f"{file}: no key/value projections found; {EXPECTED}: {LOAD_NODE}")
-    expected = {f"{number}.to_{kind}_ip.weight" for number in numbers for kind in "kv"}
-    missing = sorted(expected - shapes.keys())
-    if missing or numbers != list(range(1, 2 * len(numbers), 2)):
-        gap = missing or [f"{n}.to_k_ip.weight" for n in range(1, numbers[-1], 2) if n not in numbers]
-        raise CheckpointError(f"{file}: keys {_some([LAYERS + key for key in gap])} are missing, the file looks damaged: "
+    layout = nearest_layout(numbers, {match[2] for match in matches.values()})
+    unknown = sorted(key for key in shapes if key not in matches or matches[key][2] not in layout.parts)
+    if unknown:
+        raise CheckpointError(f"{file}: unknown keys {_some([LAYERS + key for key in unknown])}: {LOAD_NODE}")
+    expected = [
+        f"{n}.{part}" for n in range(layout.first, numbers[-1] + 1, layout.step) for part in sorted(layout.parts)
+    ]
+    missing = [LAYERS + key for key in expected if key not in shapes]
+    if missing:
+        raise CheckpointError(f"{file}: keys {_some(missing)} are missing, the file looks damaged: "
                               f"download it again or {LOAD_NODE}")  # fmt: skip
-    context_width = shapes["1.to_k_ip.weight"][1]
+    context_width = shapes[f"{numbers[0]}.to_k_ip.weight"][-1]
     for key, shape in shapes.items():
-        if len(shape) != 2 or shape[1] != context_width:
+        if key.endswith("_ip.weight") and (len(shape) != 2 or shape[1] != context_width):
             raise CheckpointError(
                 f"{file}: {LAYERS}{key} has shape {shape}, expected [width, {context_width}]: {LOAD_NODE}"
             )
-    return tuple(LayerSpec(number, shapes[f"{number}.to_k_ip.weight"][0]) for number in numbers), context_width
+    return layout, tuple(LayerSpec(number, shapes[f"{number}.to_k_ip.weight"][0]) for number in numbers), context_width
 
 
 def _some(keys: list[str], limit: int = 3) -> str:

@@ -1,47 +1,85 @@
-"""Key names: from the ways in which files nest and name their tensors to one flat naming.
+"""A row for each published layout of an adapter's layers, and the one set of names that every layout is brought to.
 
-After this, keys start with `image_proj.` or `ip_adapter.<number>.`; detection knows nothing else.
+Names after `canonical`: `image_proj.*`, `ip_adapter.<number>.<part>`, `lora.*`. Layouts: tencent-ailab/IP-Adapter (62e4af9);
+XLabs-AI/x-flux; InstantX/FLUX.1-dev-IP-Adapter; InstantX/SD3.5-Large-IP-Adapter; LuciferTC/Anima-IP-Adapter;
+instantX-research/CSGO; aihao2000/IP-Adapter-Art.
 """
 
 import re
-from collections.abc import Iterable
+from typing import NamedTuple
 
-PROJECTOR = "image_proj."
-LAYERS = "ip_adapter."
-LORA_KEY = re.compile(r"ip_adapter\.(\d+)\.to_(q|k|v|out)_lora\.(down|up)\.weight")
+from .face_formats import FACE_FORMATS
+from .formats import ANIMA_FORMATS, INSTANTX_FLUX_FORMATS, INSTANTX_SD3_FORMATS, UNET_FORMATS, XLABS_FORMATS, Format
+from .spec import BaseModel, LayerKind
 
-PREFIXES = {
-    "adapter_modules.": LAYERS,
-    "content_image_proj.": f"{PROJECTOR}content.",
-    "style_image_proj.": f"{PROJECTOR}style.",
-    "encoder_hid_proj.image_projection_layers.0.": PROJECTOR,
-}
-ELSEWHERE = ("controlnet_adapter_modules.",)  # CSGO's second set of layers, for a ControlNet: not part of the adapter
-DIFFUSERS_KEY = re.compile(
-    r"(down_blocks|up_blocks|mid_block)\.(?:(\d+)\.)?attentions\.(\d+)\.transformer_blocks\.(\d+)\.attn2\.processor\."
-    r"to_([kv])_ip\.0\.weight"
+RENAMES = (
+    (re.compile(r"adapter_modules\."), "ip_adapter."),
+    (re.compile(r"ip_adapter_proj_model\."), "image_proj."),
+    (re.compile(r"(content|style)_image_proj\."), r"image_proj.\1."),
+    (re.compile(r"encoder_hid_proj\.image_projection_layers\.0\."), "image_proj."),
+    (
+        re.compile(r"double_blocks\.(\d+)\.processor\.ip_adapter_double_stream_([kv])_proj\."),
+        r"ip_adapter.\1.to_\2_ip.",
+    ),
+    (re.compile(r"blocks\.(\d+)\.ip_([kv])_proj\."), r"ip_adapter.\1.to_\2_ip."),
+    (re.compile(r"blocks\.(\d+)\.adaln_ip\.1\."), r"ip_adapter.\1.gate."),
+    (re.compile(r"lora\.base_model\.model\."), "lora."),
 )
-ORDER = {"down_blocks": 0, "up_blocks": 1, "mid_block": 2}
 
 
-def canonical_names(keys: Iterable[str]) -> dict[str, str]:
-    """The flat name of every key that belongs to an adapter; a key that nobody knows keeps its own."""
-    names = {key: _renamed(key) for key in keys if not key.startswith(ELSEWHERE)}
-    matches = {key: match for key in names if (match := DIFFUSERS_KEY.fullmatch(key))}
-    ranks = {place: rank for rank, place in enumerate(sorted({_place(match) for match in matches.values()}))}
-    for key, match in matches.items():
-        names[key] = f"{LAYERS}{2 * ranks[_place(match)] + 1}.to_{match[5]}_ip.weight"
-    return names
+class Layout(NamedTuple):
+    """One way to number and equip an adapter's layers.
+
+    Layers are numbered `first`, `first + step` and so on; `parts` are the keys of each. `base` is None where sizes tell it.
+    """
+
+    name: str
+    first: int
+    step: int
+    parts: frozenset[str]
+    kind: LayerKind
+    formats: tuple[Format, ...]
+    base: BaseModel | None = None
+    lora: bool = False
 
 
-def _renamed(key: str) -> str:
-    for prefix, name in PREFIXES.items():
-        if key.startswith(prefix):
-            return name + key[len(prefix) :]
+_KEY_VALUE = frozenset({"to_k_ip.weight", "to_v_ip.weight"})
+_BIASED = _KEY_VALUE | {"to_k_ip.bias", "to_v_ip.bias"}
+_JOINT = _KEY_VALUE | {
+    "norm_ip.linear.weight",
+    "norm_ip.linear.bias",
+    "norm_q.weight",
+    "norm_k.weight",
+    "norm_ip_k.weight",
+}
+
+LAYOUTS = (
+    Layout("UNet", 1, 2, _KEY_VALUE, LayerKind.PLAIN, UNET_FORMATS + FACE_FORMATS),
+    Layout("FLUX.1 by XLabs", 0, 1, _BIASED, LayerKind.BIASED, XLABS_FORMATS, BaseModel.FLUX),
+    Layout("FLUX.1 by InstantX", 0, 1, _KEY_VALUE, LayerKind.NORMED_KEY, INSTANTX_FLUX_FORMATS, BaseModel.FLUX),
+    Layout("SD3.5 by InstantX", 0, 1, _JOINT, LayerKind.JOINT, INSTANTX_SD3_FORMATS, BaseModel.SD35_LARGE),
+    Layout(
+        "Anima by LuciferTC",
+        0,
+        1,
+        _BIASED | {"gate.weight", "gate.bias"},
+        LayerKind.GATED,
+        ANIMA_FORMATS,
+        BaseModel.ANIMA,
+        lora=True,
+    ),
+)
+
+
+def canonical(key: str) -> str:
+    """A file's key under the names that detection and the networks use."""
+    for pattern, name in RENAMES:
+        if pattern.match(key):
+            return pattern.sub(name, key, count=1)
     return key
 
 
-def _place(match: re.Match) -> tuple[int, int, int, int]:
-    """Where a layer stands in the order of adapter files: down, up, mid."""
-    part, block, attention, depth = match.groups()[:4]
-    return ORDER[part], int(block or 0), int(attention), int(depth)
+def nearest_layout(numbers: list[int], parts: set[str]) -> Layout:
+    """The layout whose numbering fits and whose parts differ least from those that a file has."""
+    step = 2 if all(number % 2 for number in numbers) else 1
+    return min((row for row in LAYOUTS if row.step == step), key=lambda row: len(row.parts ^ parts))

@@ -18,6 +18,16 @@ class Feature(str, Enum):
     RAW_FACE_AND_PICTURE = "embedding and picture"
     CONTENT_AND_STYLE = "content and style pictures"  # HIDDEN of either
     INSTRUCTED = "picture with instruction"  # HIDDEN, the instruction and the prompt in CLIP-L's words
+    LAST = "last_hidden_state"  # (B, L, E), the last layer after its norm
+    ATTENTION_POOLED = "pooler_output"  # (B, E), what a SigLIP model's pooling head makes of the last layer
+
+
+class Negative(str, Enum):
+    """What stands in for the reference in the negative pass, where the user gives no picture for it."""
+
+    ZERO_FEATURES = "zeros in place of features"
+    ZERO_PIXELS = "a picture that is zero after normalisation"
+    BLACK_PICTURE = "a black picture"
 
 
 class ProjectorKind(str, Enum):
@@ -32,6 +42,9 @@ class ProjectorKind(str, Enum):
     STYLE = "style"
     CONTENT_STYLE = "content and style"
     INSTRUCTED = "instructed resampler"
+    MLP_TOKENS = "two-layer"
+    TIME_RESAMPLER = "time-dependent resampler"
+    NONE = "no"
 
 
 class BaseModel(str, Enum):
@@ -41,6 +54,19 @@ class BaseModel(str, Enum):
     SDXL = "SDXL"
     KOLORS = "Kolors"
     OTHER = "another UNet"
+    FLUX = "FLUX.1"
+    SD35_LARGE = "SD3.5 Large"
+    ANIMA = "Anima"
+
+
+class LayerKind(str, Enum):
+    """What a layer of an adapter is made of, beside its key and value projections."""
+
+    PLAIN = "plain"
+    BIASED = "with biases"
+    NORMED_KEY = "with normalised keys"
+    GATED = "with a gate that depends on time"
+    JOINT = "joined to the image's own keys"
 
 
 @dataclass(frozen=True)
@@ -62,6 +88,8 @@ class ProjectorSpec:
     picture_width: int = 0
     text_width: int = 0
     parts: tuple["ProjectorSpec", ...] = ()
+    time_width: int = 0
+    negative: Negative = Negative.ZERO_FEATURES
 
 
 @dataclass(frozen=True)
@@ -81,7 +109,7 @@ class AdapterSpec:
     """Everything that a file says about itself.
 
     `text_width` is the width of what its keys and values are made from: that of the image tokens, except where the
-    model's own text projection stands in between (Kolors FaceID). `lora_rank` is 0 where the file holds no LoRA.
+    model's own text projection stands in between (Kolors FaceID). `lora_rank` is 0 where the file holds no LoRA of FaceID.
     """
 
     file: str
@@ -91,6 +119,7 @@ class AdapterSpec:
     layers: tuple[LayerSpec, ...]
     text_width: int
     lora_rank: int = 0
+    layer_kind: LayerKind = LayerKind.PLAIN
 
     @property
     def encoder(self) -> str:
@@ -129,6 +158,9 @@ ENCODERS = {
     (Feature.FACE_AND_PICTURE, 1280): "face analysis (buffalo_l) and CLIP ViT-H/14 (laion2B)",
     (Feature.CONTENT_AND_STYLE, 1664): "CLIP ViT-bigG/14 (laion2B)",
     (Feature.INSTRUCTED, 1280): "CLIP ViT-H/14 (laion2B)",
+    (Feature.HIDDEN, 1152): "SigLIP-so400m-384",
+    (Feature.ATTENTION_POOLED, 1152): "SigLIP-so400m-384 (from Load Image Encoder)",
+    (Feature.LAST, 768): "SigLIP2-base-512 (from Load Image Encoder)",
 }
 KOLORS_ENCODERS = {
     Feature.HIDDEN: "CLIP ViT-L/14 at 336 pixels",

@@ -8,17 +8,18 @@ from torch import Tensor
 import comfy.model_management
 from comfy.clip_vision import ClipVisionModel
 
-from ..checkpoint.spec import AdapterSpec, Feature
+from ..checkpoint.spec import AdapterSpec, Feature, Negative
 from ..errors import EncoderMismatchError
 from ..host import intermediate
 from ..image_prompt import EncodedImage, ImagePrompt, Reference
 from .fit import Fit, fit_square
 
+SIGLIP = "siglip_vision_model"
+FROM_PICTURES = (Feature.POOLED, Feature.HIDDEN, Feature.STYLE, Feature.LAST, Feature.ATTENTION_POOLED)
+VECTORS = (Feature.POOLED, Feature.STYLE, Feature.ATTENTION_POOLED)  # one for each picture
+EACH_PATCH = ", one for each patch"
 AT_ONCE = 16  # pictures that pass the encoder together
 
-
-FROM_PICTURES = (Feature.POOLED, Feature.HIDDEN, Feature.STYLE)
-FROM_ZEROS = (Feature.POOLED, Feature.STYLE)  # those whose negative is an embedding of zeros
 ENCODE_NODES = {
     Feature.FACE: "Encode Face",
     Feature.RAW_FACE: "Encode Face",
@@ -40,7 +41,7 @@ class Wanted(NamedTuple):
 class Look(NamedTuple):
     """What the encoder shall look at in a picture: which part of the frame, and under which mask (M, H, W)."""
 
-    fit: Fit = Fit.CENTER
+    fit: Fit = Fit.TRAINED
     mask: Tensor | None = None
 
 
@@ -49,8 +50,8 @@ def encode_references(
 ) -> tuple[ImagePrompt, Tensor]:
     """Encodes pictures (B, H, W, C), each as one reference; returns the prompt and the pixels (B, S, S, 3) that were seen.
 
-    The negative is the reference implementation's: zero embeddings for pooled features, for hidden states what the
-    encoder makes of zero pixels after normalisation; or a picture of the caller's.
+    The negative is the reference implementation's (zeros, or what the encoder makes of zero pixels after normalisation, or
+    of black), or a picture of the caller's.
     Raises `EncoderMismatchError` when there is no encoder or it makes other features than the adapter needs.
     Source: tencent-ailab/IP-Adapter (62e4af9), ip_adapter/ip_adapter.py, get_image_embeds.
     """
@@ -62,12 +63,15 @@ def encode_references(
     check_connected(spec, encoder)
     assert encoder is not None
     wanted = Wanted(spec.projector.feature, spec.projector.feature_width, spec)
-    seen = pixels_for(encoder, pictures, look)
+    view = view_for(spec, encoder, look)
+    seen = pixels_for(encoder, pictures, view, look.mask)
     features = picture_features(wanted, encoder, seen)
     if negative is not None:
-        against = picture_features(wanted, encoder, pixels_for(encoder, negative, Look(look.fit)))
-    elif spec.projector.feature in FROM_ZEROS:
+        against = picture_features(wanted, encoder, pixels_for(encoder, negative, view))
+    elif spec.projector.negative is Negative.ZERO_FEATURES:
         against = torch.zeros_like(features[:1])
+    elif spec.projector.negative is Negative.BLACK_PICTURE:
+        against = picture_features(wanted, encoder, torch.zeros_like(seen[:1]))
     else:
         against = features_of_nothing(encoder)
     references = tuple(
@@ -77,17 +81,40 @@ def encode_references(
     return ImagePrompt(references, spec.projector.feature, spec.encoder), seen
 
 
-def pixels_for(encoder: ClipVisionModel, pictures: Tensor, look: Look) -> Tensor:
+class View(NamedTuple):
+    """How a picture becomes a square: the fit, and the colour beside a padded picture (None: the encoder's mean)."""
+
+    fit: Fit
+    bars: float | None
+
+
+def view_for(spec: AdapterSpec, encoder: ClipVisionModel, look: Look) -> View:
+    """The view that was asked for, or the one that the adapter was trained with."""
+    return trained_view(spec, encoder) if look.fit is Fit.TRAINED else View(look.fit, None)
+
+
+def trained_view(spec: AdapterSpec, encoder: ClipVisionModel) -> View:
+    """What the adapter was trained with: CLIP's centre crop, SigLIP's stretch, or Anima's padding with black."""
+    if spec.projector.feature is Feature.LAST:
+        return View(Fit.PAD, 0.0)
+    return View(Fit.STRETCH if encoder.model_type == SIGLIP else Fit.CENTER, None)
+
+
+def pixels_for(encoder: ClipVisionModel, pictures: Tensor, view: View, mask: Tensor | None = None) -> Tensor:
     """The square pictures (B, S, S, 3) that go to the encoder, rounded to 8 bits as it does itself.
 
-    What a mask or transparency hides takes the encoder's mean colour, which it sees as zero.
+    What a mask (M, H, W) or transparency hides takes the encoder's mean colour, which it sees as zero.
     """
     mean = torch.tensor(encoder.image_mean)
     size = encoder.image_size
-    planes = fit_square(pictures.movedim(-1, 1).float(), size, look.fit, _background(mean, pictures.shape[-1]))
+    bars = mean if view.bars is None else torch.full((3,), view.bars)
+    background = torch.cat((bars, torch.full((max(pictures.shape[-1] - 3, 0),), 0.0 if view.bars is None else 1.0)))
+    planes = fit_square(pictures.movedim(-1, 1).float(), size, view.fit, background)
     colours, visible = planes[:, :3], planes[:, 3:4] if planes.shape[1] > 3 else torch.ones_like(planes[:, :1])
-    if look.mask is not None:
-        shown = fit_square(look.mask.unsqueeze(1).float(), size, look.fit, torch.zeros(1))
+    if mask is not None:
+        shown = fit_square(
+            mask.unsqueeze(1).float(), size, view.fit, torch.full((1,), 0.0 if view.bars is None else 1.0)
+        )
         visible = visible * shown[torch.arange(len(colours)).clamp(max=len(shown) - 1)]
     seen = visible * colours + (1 - visible) * mean.view(1, 3, 1, 1)
     return (seen.movedim(1, -1) * 255).round() / 255
@@ -100,10 +127,6 @@ def features_of_nothing(encoder: ClipVisionModel) -> Tensor:
     with torch.inference_mode():
         hidden = encoder.model(pixel_values=nothing, intermediate_output=-2)[1]
     return intermediate(hidden)
-
-
-def _background(mean: Tensor, channels: int) -> Tensor:
-    return torch.cat((mean, torch.zeros(max(channels - 3, 0))))
 
 
 def encode_node(spec: AdapterSpec) -> str:
@@ -122,14 +145,21 @@ def check_connected(spec: AdapterSpec, encoder: ClipVisionModel | None) -> None:
 
 def picture_features(wanted: Wanted, encoder: ClipVisionModel, pixels: Tensor) -> Tensor:
     """What the encoder makes of square pictures (B, S, S, 3); raises `EncoderMismatchError` when it is something else."""
-    name = wanted.feature.value
-    outputs = [encoder.encode_image(part, crop=False) for part in pixels.split(AT_ONCE)]
-    parts = [getattr(output, name, None) for output in outputs]
-    features = None if any(part is None for part in parts) else intermediate(torch.cat(parts))
-    if features is None or features.shape[-1] != wanted.width:
-        found = "no such output" if features is None else f"width {features.shape[-1]}"
+    name, spec = wanted.feature.value, wanted.spec
+    found = [getattr(encoder.encode_image(part, crop=False), name, None) for part in pixels.split(AT_ONCE)]
+    parts = [part for part in found if part is not None]
+    if not parts:
         raise EncoderMismatchError(
-            f"the image encoder makes {name} of {found}, but {wanted.spec.file} needs width {wanted.width}: connect "
-            f"{wanted.spec.encoder} to clip_vision of {encode_node(wanted.spec)}"
+            f"the image encoder makes no {name}, but {spec.file} needs it: load {spec.encoder} with Load Image Encoder and "
+            f"connect it to clip_vision of {encode_node(spec)}"
+        )
+    features = intermediate(torch.cat(parts))
+    vector = wanted.feature in VECTORS
+    other = wanted.feature is Feature.LAST and encoder.model_type != SIGLIP
+    if features.shape[-1] != wanted.width or features.ndim != (2 if vector else 3) or other:
+        raise EncoderMismatchError(
+            f"the image encoder makes {name} of width {features.shape[-1]}{'' if features.ndim == 2 else EACH_PATCH}, but "
+            f"{spec.file} needs width {wanted.width}{'' if vector else EACH_PATCH}: connect {spec.encoder} to clip_vision of "
+            f"{encode_node(spec)}"
         )
     return features

@@ -12,7 +12,7 @@ from ..checkpoint.spec import AdapterSpec, Feature
 from ..errors import ImagePromptError
 from ..host import intermediate
 from ..image_prompt import EncodedImage, ImagePrompt, Reference
-from .clip_vision import Look, Wanted, check_connected, features_of_nothing, picture_features, pixels_for
+from .clip_vision import Look, Wanted, check_connected, features_of_nothing, picture_features, pixels_for, view_for
 
 EVERY_LAYER = -100  # further back than any text encoder reaches: ComfyUI then takes the last layer with its norm
 TEXT_TOKENS = 77  # of CLIP; the reference cuts off what is longer
@@ -35,9 +35,11 @@ def encode_content_and_style(
     """
     _check(spec, Feature.CONTENT_AND_STYLE, "Encode Content and Style")
     check_connected(spec, encoder)
-    seen = [pixels_for(encoder, pictures, look) for pictures in (content, style)]  # type: ignore[arg-type]
+    assert encoder is not None
+    view = view_for(spec, encoder, look)
+    seen = [pixels_for(encoder, pictures, view, look.mask) for pictures in (content, style)]
     wanted = Wanted(Feature.HIDDEN, spec.projector.feature_width, spec)
-    features = [picture_features(wanted, encoder, pixels) for pixels in seen]  # type: ignore[arg-type]
+    features = [picture_features(wanted, encoder, pixels) for pixels in seen]
     nothing = torch.zeros_like(features[0][:1])
     references = []
     for i in range(max(len(part) for part in features)):
@@ -57,7 +59,7 @@ def encode_instructed(
     _check(spec, Feature.INSTRUCTED, "Encode Instructed Image")
     check_connected(spec, encoder)
     assert encoder is not None
-    seen = pixels_for(encoder, pictures, look)
+    seen = pixels_for(encoder, pictures, view_for(spec, encoder, look), look.mask)
     features = picture_features(Wanted(Feature.HIDDEN, spec.projector.feature_width, spec), encoder, seen)
     width = spec.projector.text_width
     instruction, prompt, empty, negative = (

@@ -7,8 +7,9 @@ from torch.nn.functional import interpolate
 
 
 class Fit(str, Enum):
-    """Which part of a picture that is not square is kept."""
+    """Which part of a picture that is not square is kept; as trained is one of the others, by the adapter."""
 
+    TRAINED = "as trained"
     CENTER = "center"
     TOP = "top"
     BOTTOM = "bottom"

@@ -52,6 +52,7 @@ class HuggingFaceEncoder:
     """
 
     def __init__(self, network: nn.Module, preparation: Preparation, style: bool = False):
+        self.model_type = network.config.model_type
         self.image_size, self.image_mean, self.image_std = preparation
         self.style = style
         self.load_device = comfy.model_management.text_encoder_device()
@@ -73,6 +74,7 @@ class HuggingFaceEncoder:
         made = Output()
         made["last_hidden_state"], made["image_embeds"] = last.to(device), pooled.to(device)
         made["penultimate_hidden_states"] = states[:, -2].to(device)
+        made["pooler_output"] = made["image_embeds"]
         made["all_hidden_states"] = states.to(device)
         made["image_sizes"], made["mm_projected"] = [pixels.shape[1:]] * len(pixels), None
         if self.style:
@@ -132,26 +134,6 @@ def _preparation(folder: Path, kind: str, config: Any) -> Preparation:
             else int(target)
         )
     return Preparation(size, mean, std)
-
-
-def siglip_from_weights(weights: dict[str, Tensor]) -> HuggingFaceEncoder:
-    """SigLIP or SigLIP2 of fixed size from a single file, with its pooling head; sizes come from the shapes."""
-    from transformers import SiglipVisionConfig, SiglipVisionModel
-
-    prefix = "vision_model."
-    patch = weights[f"{prefix}embeddings.patch_embedding.weight"].shape
-    positions = weights[f"{prefix}embeddings.position_embedding.weight"].shape[0]
-    config = SiglipVisionConfig(
-        hidden_size=patch[0],
-        intermediate_size=weights[f"{prefix}encoder.layers.0.mlp.fc1.weight"].shape[0],
-        num_hidden_layers=_layers(weights),
-        num_attention_heads=16 if patch[0] in (1024, 1152) else patch[0] // 64,  # of SigLIP: B 12, L 16, so400m 16
-        image_size=round(positions**0.5) * patch[-1],
-        patch_size=patch[-1],
-    )
-    network = SiglipVisionModel(config)
-    _load(network, {key: tensor for key, tensor in weights.items() if key.startswith(prefix)})
-    return HuggingFaceEncoder(network, Preparation(config.image_size, HALF, HALF))
 
 
 def clip_from_weights(weights: dict[str, Tensor], style: bool) -> HuggingFaceEncoder:

@@ -8,15 +8,16 @@ import comfy.clip_vision
 import comfy.utils
 from comfy.clip_vision import ClipVisionModel
 
+from ..checkpoint.spec import Shapes
 from ..errors import CheckpointError, EncoderMismatchError
 from ..library.headers import read_shapes
 from ..library.kinds import encoder_sizes
-from .hugging_face import HuggingFaceEncoder, clip_from_weights, load_folder, siglip_from_weights
+from .hugging_face import HuggingFaceEncoder, clip_from_weights, load_folder
+from .siglip import PREFIX, siglip_from_weights
 
 Encoder = ClipVisionModel | HuggingFaceEncoder
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 OWN = (1280, 1664)  # widths of ViT-H and bigG, which ComfyUI loads just as well, and streams
-SIGLIP_HEAD = "vision_model.head.probe"
 CSD_STYLE = "last_layer_style"
 
 
@@ -45,8 +46,10 @@ def _from_file(path: Path) -> Encoder:
         shapes = read_shapes(path)
     except CheckpointError as error:
         raise EncoderMismatchError(str(error)) from error
-    if SIGLIP_HEAD in shapes:
-        return siglip_from_weights(_weights(path))
+    if _is_siglip(shapes):
+        return siglip_from_weights(
+            {key: one for key, one in _weights(path).items() if key.startswith(PREFIX)}, path.name
+        )
     if any(key.endswith(CSD_STYLE) for key in shapes):
         return clip_from_weights(csd_weights(_weights(path)), style=True)
     sizes = encoder_sizes(shapes)
@@ -61,6 +64,12 @@ def _from_file(path: Path) -> Encoder:
             "file and its config.json into a folder of their own below models/clip_vision"
         )
     return loaded
+
+
+def _is_siglip(shapes: Shapes) -> bool:
+    """A vision model without a class token, on square patches of pixels."""
+    patches = shapes.get(f"{PREFIX}embeddings.patch_embedding.weight", ())
+    return len(patches) == 4 and f"{PREFIX}embeddings.class_embedding" not in shapes
 
 
 def _weights(path: Path) -> dict[str, Tensor]:

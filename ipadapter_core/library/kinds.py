@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..checkpoint.detect import detect
-from ..checkpoint.layouts import canonical_names
+from ..checkpoint.key_names import canonical_names
 from ..checkpoint.spec import AdapterSpec, BaseModel, Feature, Shapes
 from ..errors import CheckpointError
 from .headers import Remembered, read_shapes

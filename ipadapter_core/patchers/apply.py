@@ -3,18 +3,38 @@
 import torch
 from torch import Tensor, nn
 
+from comfy.ldm.chroma_radiance.model import ChromaRadiance
 from comfy.model_patcher import ModelPatcher
 
-from ..application import Application, Block, Strength, WeightedBank
-from ..checkpoint.spec import AdapterSpec
+from ..application import Application, Block, LiveAdapter, LiveReference, Strength, WeightedBank
+from ..checkpoint.spec import AdapterSpec, BaseModel, LayerKind
 from ..errors import ImagePromptError, ModelMismatchError
 from ..features import leading
 from ..host import ManagedAdapter
 from ..image_prompt import ImagePrompt, Reference
 from ..masks import CanvasMask, canvas_mask, product, sequence
-from ..weights.layers import LayerWeights
+from ..weights.layers import LayerWeight, LayerWeights
+from . import anima, flux, sd3, unet
 from .sampling import add_application
-from .unet import check_fit, compose, layer_map, own_layers, unet_of
+
+FAMILIES = {
+    BaseModel.SD15: unet,
+    BaseModel.SDXL: unet,
+    BaseModel.KOLORS: unet,
+    BaseModel.OTHER: unet,
+    BaseModel.FLUX: flux,
+    BaseModel.SD35_LARGE: sd3,
+    BaseModel.ANIMA: anima,
+}
+NOT_MEANT = (ChromaRadiance,)  # built on a class that fits, but on pixels
+WITHOUT_WEIGHTS = {  # by the start of the name of ComfyUI's model class
+    "Flux2": "the model's own reference images (ReferenceLatent)",
+    "WAN": "WanImageToVideo's clip_vision_output, WanVaceToVideo or WanPhantomSubjectToVideo",
+    "QwenImage": "TextEncodeQwenImageEditPlus with a Qwen-Image-Edit checkpoint",
+    "Lumina2": "a LoRA, or TextEncodeZImageOmni with a Z-Image-Omni checkpoint,",
+    "ZImage": "a LoRA of the subject or style",
+    "Krea2": "ReferenceLatent with Krea 2's style reference LoRA",
+}
 
 WHOLE = canvas_mask(torch.ones(1, 1))
 
@@ -36,6 +56,7 @@ def apply_image_prompt(
     Raises `ModelMismatchError`, `ImagePromptError` or `WeightError` when they do not belong together.
     """
     blocks = _fitting_blocks(model, adapter, prompt)
+    family = FAMILIES[adapter.spec.base]
     layers = (layer_weights or LayerWeights()).resolve(blocks)
     text_projection = _text_projection(model, adapter.spec)
     patched = model.clone()
@@ -45,20 +66,18 @@ def apply_image_prompt(
             continue
         if region is not None and not region.values.any():
             continue
-        banks = tuple(
-            WeightedBank(adapter.bank(reference.image, text_projection), reference.weight) for reference in references
-        )
         region = None if region is None or bool((region.values == 1).all()) else region
-        application = Application(blocks, banks, layers, strength, region, groups is _in_turn)
-        patched = add_application(patched, application, compose)
+        application = _application(
+            adapter, blocks, layers, references, strength, region, groups is _in_turn, text_projection
+        )
+        if hasattr(family, "prepare"):
+            patched = family.prepare(patched, adapter)
+        patched = add_application(patched, application, family.compose)
     return patched
 
 
 def _fitting_blocks(model: ModelPatcher, adapter: ManagedAdapter, prompt: ImagePrompt) -> tuple[Block, ...]:
-    unet = unet_of(model, adapter.spec)
-    layers = layer_map(unet)
-    check_fit(adapter.spec, layers)
-    layers = own_layers(adapter.spec, layers)
+    blocks = FAMILIES[adapter.spec.base].blocks_for(adapter.spec, _network(model, adapter))
     wanted = adapter.spec.projector
     width = leading(prompt.references[0].image.features).shape[-1]
     if (prompt.feature, width) != (wanted.feature, wanted.feature_width):
@@ -67,7 +86,24 @@ def _fitting_blocks(model: ModelPatcher, adapter: ManagedAdapter, prompt: ImageP
             f"{adapter.spec.file} needs {wanted.feature.value} of width {wanted.feature_width} ({adapter.spec.encoder}): "
             "give the encode node the same IP-Adapter as Apply IP-Adapter"
         )
-    return tuple(layer.block for layer in layers)
+    return blocks
+
+
+def _network(model: ModelPatcher, adapter: ManagedAdapter) -> nn.Module:
+    network = model.get_model_object("diffusion_model")
+    family = FAMILIES[adapter.spec.base]
+    name = type(model.model).__name__
+    instead = next((advice for start, advice in WITHOUT_WEIGHTS.items() if name.startswith(start)), None)
+    if instead is not None:
+        raise ModelMismatchError(
+            f"the model is {name}, for which nobody has published IP-Adapter weights: use {instead} instead of Apply IP-Adapter"
+        )
+    if not isinstance(network, family.MODELS) or type(network) in NOT_MEANT:
+        raise ModelMismatchError(
+            f"{adapter.spec.file} is for {adapter.spec.base.value}, but the model is {name}: load a checkpoint that fits, or "
+            "another file in Load IP-Adapter"
+        )
+    return network
 
 
 def _text_projection(model: ModelPatcher, spec: AdapterSpec) -> nn.Module | None:
@@ -82,6 +118,32 @@ def _text_projection(model: ModelPatcher, spec: AdapterSpec) -> nn.Module | None
             f"model has none of width {spec.projector.context_width}: load {spec.base.value} with a node that keeps it"
         )
     return layer
+
+
+def _application(
+    adapter: ManagedAdapter,
+    blocks: tuple[Block, ...],
+    layers: tuple[LayerWeight, ...],
+    references: tuple[Reference, ...],
+    strength: Strength,
+    mask: CanvasMask | None,
+    per_frame: bool,
+    text_projection: nn.Module | None,
+) -> Application:
+    """One application: keys and values made beforehand, and what has to stay loaded where a part depends on the step."""
+    kind = adapter.spec.layer_kind
+    live = None
+    banks: tuple[WeightedBank, ...] = ()
+    if kind is LayerKind.JOINT:
+        live = LiveAdapter(
+            adapter.patcher,
+            tuple(LiveReference(one.image.features, one.image.negative, one.weight) for one in references),
+        )
+    else:
+        banks = tuple(WeightedBank(adapter.bank(one.image, text_projection), one.weight) for one in references)
+    if kind is LayerKind.GATED:
+        live = LiveAdapter(adapter.patcher)
+    return Application(blocks, banks, layers, strength, mask, per_frame, live)
 
 
 Group = tuple[tuple[Reference, ...], CanvasMask | None]

@@ -32,7 +32,7 @@ def apply_lora(model: ModelPatcher, adapter: ManagedAdapter, strength: float) ->
     no alpha, scale 1.
     """
     spec = adapter.spec
-    if not adapter.lora:
+    if not spec.lora_rank:
         raise ModelMismatchError(
             f"{spec.file} ({spec.format}) holds no LoRA: take Apply FaceID LoRA out of the graph, this adapter needs none"
         )

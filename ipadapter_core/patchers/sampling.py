@@ -7,7 +7,9 @@ there, so that no order of nodes matters and nothing of ours is left for others 
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
+
+from torch import Tensor
 
 from comfy.model_patcher import ModelPatcher
 from comfy.patcher_extension import WrappersMP
@@ -28,7 +30,16 @@ CALL = "ipadapter_core_call"
 COMPOSED = "ipadapter_core_composed"
 
 Options = dict[str, Any]
-Compose = Callable[[list[Application], Options, Run], Options]
+
+
+class CallState(NamedTuple):
+    """What a model call is about: the live network, and the noise level (B) of its rows."""
+
+    network: Any
+    sigma: Tensor
+
+
+Compose = Callable[[list[Application], Options, Run, CallState], Options]
 
 
 def add_application(model: ModelPatcher, application: Application, compose: Compose) -> ModelPatcher:
@@ -97,7 +108,7 @@ class ModelCall:
                 options[STEP] = with_constant_structure(options[STEP], applications, like)
             for application in applications:
                 application.placed(like.device, like.dtype)
-            options = self.compose(applications, options, run)
+            options = self.compose(applications, options, run, CallState(model.diffusion_model, t))
             if compiled:
                 kwargs = kwargs | {program_name(applications, options.get(CALL), like): None}
         return executor(x, t, c_concat, c_crossattn, control, options, **kwargs)

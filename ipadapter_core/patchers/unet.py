@@ -12,17 +12,15 @@ from comfy.model_patcher import ModelPatcher
 
 from ..application import Application, Block
 from ..checkpoint.spec import AdapterSpec
-from ..effect import LayerCall, Part, Rows, add_image_output, ready
+from ..effect import LayerCall, add_image_output
 from ..errors import ModelMismatchError
 from ..host import base_attention
-from ..masks import halved, token_grid
-from ..notice import say_once
-from ..step import Run, Scale, Step
-from .rows import ROWS, enlarged, rows_of
-from .sampling import CALL, LIKE, STEP, Options
+from ..masks import token_grid
+from ..step import Run
+from .hooks import ModelParts, Place, acting_at, kept, model_call, part_of, places_by_block
+from .sampling import CALL, CallState, Options
 
-LEVELS = 4  # the token grids of a UNet whose masks are made ready before a call; any other is made in its layer
-REMEMBERED = 8  # sets of hooks in a run: other packs' guidance patches single calls, some of them anew at each step
+MODELS = (UNetModel,)
 
 AttentionPatch = Callable[[Tensor, Tensor, Tensor, Options], Tensor]
 
@@ -37,7 +35,7 @@ class CrossAttentionLayer(NamedTuple):
 
 def is_unet(network: nn.Module) -> bool:
     """Whether a diffusion model is one of ComfyUI's UNets."""
-    return isinstance(network, UNetModel)
+    return isinstance(network, MODELS)
 
 
 def unet_of(model: ModelPatcher, spec: AdapterSpec) -> nn.Module:
@@ -69,6 +67,13 @@ def layer_map(unet: nn.Module) -> tuple[CrossAttentionLayer, ...]:
     )
 
 
+def blocks_for(spec: AdapterSpec, network: nn.Module) -> tuple[Block, ...]:
+    """Where each layer of the adapter acts. Raises `ModelMismatchError` unless the model has its layers and widths."""
+    layers = layer_map(network)
+    check_fit(spec, layers)
+    return tuple(layer.block for layer in own_layers(spec, layers))
+
+
 def check_fit(spec: AdapterSpec, layers: tuple[CrossAttentionLayer, ...]) -> None:
     """Raises `ModelMismatchError` unless the adapter has the model's layers, widths and text width."""
     found = f"{spec.file} is for {spec.base.value} ({_sizes([layer.width for layer in spec.layers])}, "
@@ -93,14 +98,6 @@ def _sizes(widths: list[int]) -> str:
     return f"{len(widths)} cross-attention layers of width {min(widths)} to {max(widths)}"
 
 
-class Place(NamedTuple):
-    """An application at a layer: its place among the model's applications, and the layer's place in its banks."""
-
-    application: Application
-    slot: int
-    index: int
-
-
 @dataclass(frozen=True, eq=False)
 class ImageCrossAttention:
     """One layer's hook: text attention by whoever had it, then each application's part.
@@ -117,80 +114,27 @@ class ImageCrossAttention:
     def __call__(self, query: Tensor, key: Tensor, value: Tensor, options: Options) -> Tensor:
         """(B, L, D) for each -> (B, L, D)."""
         out = (self.previous or base_attention)(query, key, value, options)
-        call: UNetCall = options[CALL]
-        acting = [part for part in self.parts if call.factors[part.slot] is not None]
-        same = call.rows is not None and query.shape[0] == call.rows.batch
-        rows = call.rows if same or call.rows is None else _enlarged(call.rows, query.shape[0])
-        if not acting or rows is None:
+        call: ModelParts = options[CALL]
+        acting, rows = acting_at(self.parts, call, query.shape[0])
+        if rows is None:
             return out
         shapes = tuple(tuple(options[name][-2:]) for name in ("activations_shape", "original_shape") if name in options)
         layer = LayerCall(query, options["n_heads"], token_grid(query.shape[1], shapes), rows)
-        for application, slot, index in acting:
-            part = call.parts[slot] if same else ready(application, rows, call.factors[slot], query)
-            out = add_image_output(out, application, index, layer, part)
+        for place in acting:
+            out = add_image_output(out, place.application, place.index, layer, part_of(place, call, layer))
         return out
 
 
-class UNetCall(NamedTuple):
-    """What a model call decides for all its layers: the batch's make-up, and what each application needs, None if it rests."""
-
-    rows: Rows | None
-    factors: tuple[Scale, ...]
-    parts: tuple[Part | None, ...]
-
-
-def _enlarged(rows: Rows, batch: int) -> Rows | None:
-    larger = enlarged(rows, batch)
-    if larger is None:
-        say_once(
-            f"a layer has a batch of {batch}, expected {len(rows.polarities)} passes of {len(rows.frames)}: left as it is"
-        )
-    return larger
-
-
-def compose(applications: list[Application], options: Options, run: Run) -> Options:
+def compose(applications: list[Application], options: Options, run: Run, _state: CallState | None = None) -> Options:
     """Options in which our hook stands at each layer around the one that stood there; kept for the run's next calls."""
     foreign = options.get("patches_replace", {}).get("attn2", {})
-    hooks = next((hooks for key, hooks in run.composed if _same(key, (applications, foreign))), None)
-    if hooks is None:
-        hooks = _hooks(applications, foreign)
-        run.composed.append(((list(applications), dict(foreign)), hooks))
-        del run.composed[:-REMEMBERED]
+    hooks = kept(run, applications, foreign, lambda: _hooks(applications, foreign))
     replace = options.get("patches_replace", {}) | {"attn2": foreign | hooks}
-    return options | {"patches_replace": replace, CALL: _call(applications, options)}
-
-
-def _call(applications: list[Application], options: Options) -> UNetCall:
-    step: Step = options[STEP]
-    rows = options[ROWS] if ROWS in options else rows_of(options, step)
-    if rows is None:
-        return UNetCall(None, step.scales, (None,) * len(applications))
-    grids, like = halved(rows.latent, LEVELS), options.get(LIKE, step.canvas)
-    parts = tuple(
-        None if factor is None else ready(application, rows, factor, like, grids)
-        for application, factor in zip(applications, step.scales, strict=True)
-    )
-    return UNetCall(rows, step.scales, parts)
+    return options | {"patches_replace": replace, CALL: model_call(applications, options)}
 
 
 def _hooks(applications: list[Application], foreign: dict) -> dict[Block, ImageCrossAttention]:
-    parts: dict[Block, list[Place]] = {}
-    for slot, application in enumerate(applications):
-        for index, block in enumerate(application.blocks):
-            if not application.layers[index].silent:
-                parts.setdefault(block, []).append(Place(application, slot, index))
     return {
-        block: ImageCrossAttention(tuple(here), foreign.get(block, foreign.get(block[:2])))
-        for block, here in parts.items()
+        block: ImageCrossAttention(here, foreign.get(block, foreign.get(block[:2])))
+        for block, here in places_by_block(applications).items()
     }
-
-
-def _same(left: tuple[list, dict], right: tuple[list, dict]) -> bool:
-    """Whether two states of the hooks hold the very same objects."""
-    (applications, foreign), (others, other_foreign) = left, right
-    return (
-        len(applications) == len(others)
-        and all(one is other for one, other in zip(applications, others, strict=True))
-        and foreign.keys() == other_foreign.keys()
-        and all(foreign[key] is other_foreign[key] for key in foreign)
-    )

@@ -6,9 +6,11 @@ from ..checkpoint.spec import ProjectorKind, ProjectorSpec
 from .face import FacePlusProjector, FaceProjector, IdentityResampler
 from .instruct import InstructedResampler
 from .linear import LinearProjector
-from .mlp import MLPProjector
+from .mlp import MLPProjector, MLPTokensProjector
+from .none import NoProjector
 from .resampler import Resampler
 from .style import ContentStyleProjector, StyleProjector
+from .time_resampler import TimeResampler
 
 PROJECTORS = {
     ProjectorKind.LINEAR: LinearProjector,
@@ -20,6 +22,9 @@ PROJECTORS = {
     ProjectorKind.STYLE: StyleProjector,
     ProjectorKind.CONTENT_STYLE: ContentStyleProjector,
     ProjectorKind.INSTRUCTED: InstructedResampler,
+    ProjectorKind.MLP_TOKENS: MLPTokensProjector,
+    ProjectorKind.TIME_RESAMPLER: TimeResampler,
+    ProjectorKind.NONE: NoProjector,
 }
 
 

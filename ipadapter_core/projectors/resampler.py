@@ -26,7 +26,10 @@ class PerceiverAttention(nn.Module):
 
     def forward(self, features: Tensor, latents: Tensor) -> Tensor:
         """features (B, L, D), latents (B, N, D) -> (B, N, D)."""
-        features, latents = self.norm1(features), self.norm2(latents)
+        return self.attend(self.norm1(features), self.norm2(latents))
+
+    def attend(self, features: Tensor, latents: Tensor) -> Tensor:
+        """The same, both already normalised."""
         query = rearrange(self.to_q(latents), "B N (H D) -> B H N D", H=self.heads)
         both = self.to_kv(torch.cat((features, latents), dim=1))
         key, value = rearrange(both, "B L (K H D) -> K B H L D", K=2, H=self.heads)

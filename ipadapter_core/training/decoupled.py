@@ -50,13 +50,14 @@ def new_adapter(layers: tuple[TrainedLayer, ...], feature_width: int, tokens: in
         base=BaseModel.OTHER,
         projector=ProjectorSpec(ProjectorKind.LINEAR, Feature.POOLED, feature_width, context_width, tokens),
         layers=tuple(LayerSpec(layer.number, layer.attention.to_k.weight.shape[0]) for layer in layers),
+        text_width=context_width,
     )
     adapter = Adapter(spec, torch.nn)
     with torch.no_grad():
         for layer in layers:
-            projections = adapter.ip_adapter[str(layer.number)]
-            projections["to_k_ip"].weight.copy_(layer.attention.to_k.weight)
-            projections["to_v_ip"].weight.copy_(layer.attention.to_v.weight)
+            projections = adapter.layer(layer.number)
+            projections.to_k_ip.weight.copy_(layer.attention.to_k.weight)
+            projections.to_v_ip.weight.copy_(layer.attention.to_v.weight)
     return adapter
 
 

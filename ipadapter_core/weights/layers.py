@@ -6,7 +6,7 @@ from typing import NamedTuple
 from ..errors import WeightError
 from .presets import BLOCKS, RULES, TABLES, LayerPreset, Place, Role, Share
 
-EXECUTION = ("input", "middle", "output")  # the parts of a UNet in the order in which they run
+EXECUTION = ("input", "middle", "output", "double", "single", "block")  # the parts of a model as they run
 
 
 class LayerWeight(NamedTuple):

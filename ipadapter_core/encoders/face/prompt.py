@@ -13,7 +13,7 @@ from ...errors import FaceAnalysisError, ImagePromptError
 from ...features import Features
 from ...host import intermediate
 from ...image_prompt import EncodedImage, ImagePrompt, Reference
-from ..clip_vision import Look, Wanted, check_connected, features_of_nothing, picture_features, pixels_for
+from ..clip_vision import View, Wanted, check_connected, features_of_nothing, picture_features, pixels_for
 from ..fit import Fit
 from .analysis import find_faces
 from .choice import Choice, Chosen, choose, sources
@@ -123,7 +123,7 @@ def _encode_face(spec: AdapterSpec, encoder, picture: Tensor, face: Any, blend: 
     if feature not in WITH_PICTURE:
         return EncodedFace(identity, identity, nobody, crop)
     wanted = Wanted(Feature.HIDDEN, spec.projector.picture_width, spec)
-    seen = picture_features(wanted, encoder, pixels_for(encoder, crop.unsqueeze(0), Look()))
+    seen = picture_features(wanted, encoder, pixels_for(encoder, crop.unsqueeze(0), View(Fit.CENTER, None)))
     nothing = torch.zeros_like(seen) if feature in RAW else features_of_nothing(encoder)
     mix = intermediate(torch.tensor([blend]))
     return EncodedFace(identity, (identity, seen, mix), (nobody, nothing, mix), crop)
@@ -133,7 +133,7 @@ def _crop(spec: AdapterSpec, encoder, picture: Tensor, face: Any) -> Tensor:
     """The face as the adapter saw faces in training."""
     if spec.base is BaseModel.KOLORS:
         square = square_crop(picture, tuple(float(edge) for edge in face.bbox))  # type: ignore[arg-type]
-        return pixels_for(encoder, square.unsqueeze(0), Look(Fit.STRETCH))[0]
+        return pixels_for(encoder, square.unsqueeze(0), View(Fit.STRETCH, None))[0]
     size = 256 if spec.base is BaseModel.SDXL else 224
     return aligned_crop(picture, torch.as_tensor(face.kps).float(), size).clamp(0, 1)
 

@@ -1,0 +1,115 @@
+"""What the hooks of every family need: who acts at a layer, how its batch is made up, and hooks kept for a run."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, TypeVar
+
+from torch import Tensor
+
+from ..application import Application, Block
+from ..effect import LayerCall, Part, Rows, add_image_output, ready
+from ..masks import halved
+from ..notice import say_once
+from ..step import Run, Scale, Step
+from .rows import ROWS, enlarged, rows_of
+from .sampling import LIKE, STEP, Options
+
+LEVELS = 4  # the token grids of a model whose masks are made ready before a call; any other is made in its layer
+REMEMBERED = 8  # sets of hooks in a run: other packs' guidance patches single calls, some of them anew at each step
+
+Hooks = TypeVar("Hooks")
+
+
+class Place(NamedTuple):
+    """An application at a layer: its place among the model's applications, and the layer's place in its banks."""
+
+    application: Application
+    slot: int
+    index: int
+
+
+class ModelParts(NamedTuple):
+    """What a model call decides for all its layers: the batch's make-up, and what each application needs, None if it rests."""
+
+    rows: Rows | None
+    factors: tuple[Scale, ...]
+    parts: tuple[Part | None, ...]
+
+
+def _enlarged(rows: Rows, batch: int) -> Rows | None:
+    larger = enlarged(rows, batch)
+    if larger is None:
+        say_once(
+            f"a layer has a batch of {batch}, expected {len(rows.polarities)} passes of {len(rows.frames)}: left as it is"
+        )
+    return larger
+
+
+def model_call(applications: list[Application], options: Options) -> ModelParts:
+    step: Step = options[STEP]
+    rows = options[ROWS] if ROWS in options else rows_of(options, step)
+    if rows is None:
+        return ModelParts(None, step.scales, (None,) * len(applications))
+    grids, like = halved(rows.latent, LEVELS), options.get(LIKE, step.canvas)
+    parts = tuple(
+        None if factor is None else ready(application, rows, factor, like, grids)
+        for application, factor in zip(applications, step.scales, strict=True)
+    )
+    return ModelParts(rows, step.scales, parts)
+
+
+def places_by_block(applications: Sequence[Application]) -> dict[Block, tuple[Place, ...]]:
+    """Who has something to add at each place of a model."""
+    places: dict[Block, tuple[Place, ...]] = {}
+    for slot, application in enumerate(applications):
+        for index, block in enumerate(application.blocks):
+            if not application.layers[index].silent:
+                places[block] = (*places.get(block, ()), Place(application, slot, index))
+    return places
+
+
+def acting_at(places: Sequence[Place], call: ModelParts, batch: int) -> tuple[list[Place], Rows | None]:
+    """Those that do not rest in this step, and the make-up of a layer's batch; no make-up where nothing is to be done."""
+    acting = [place for place in places if call.factors[place.slot] is not None]
+    if not acting or call.rows is None:
+        return acting, None
+    return acting, call.rows if batch == call.rows.batch else _enlarged(call.rows, batch)
+
+
+def part_of(place: Place, call: ModelParts, layer: LayerCall) -> Part:
+    """What was made ready for the model call, or anew for a batch that another pack enlarged."""
+    part = call.parts[place.slot]
+    if part is not None and layer.rows is call.rows:
+        return part
+    factor = call.factors[place.slot]
+    assert factor is not None
+    return ready(place.application, layer.rows, factor, layer.query)
+
+
+def image_outputs(places: Sequence[Place], call: ModelParts, layer: LayerCall) -> Tensor | None:
+    """What all of them add at one layer, (B, L, D); None if nothing."""
+    out = None
+    for place in places:
+        out = add_image_output(out, place.application, place.index, layer, part_of(place, call, layer))
+    return out
+
+
+def kept(run: Run, applications: list[Application], foreign: dict[Any, Any], build: Callable[[], Hooks]) -> Hooks:
+    """The hooks that were built for the same applications around the same foreign objects, or new ones."""
+    for key, hooks in run.composed:
+        if _same(key, (applications, foreign)):
+            return hooks
+    hooks = build()
+    run.composed.append(((list(applications), dict(foreign)), hooks))
+    del run.composed[:-REMEMBERED]
+    return hooks
+
+
+def _same(left: tuple[list, dict], right: tuple[list, dict]) -> bool:
+    """Whether two states of the hooks hold the very same objects."""
+    (applications, foreign), (others, other_foreign) = left, right
+    return (
+        len(applications) == len(others)
+        and all(one is other for one, other in zip(applications, others, strict=True))
+        and foreign.keys() == other_foreign.keys()
+        and all(foreign[key] is other_foreign[key] for key in foreign)
+    )
