@@ -2,12 +2,15 @@
 
 import math
 import re
+from collections.abc import Sequence
 
 from ..errors import WeightError
 from .layers import EXECUTION, Override
+from .presets import Place
 from .schedule import WeightSchedule
 
 ENTRIES = re.compile(r"[,;\n]")
+INDICES = re.compile(r"(\d+)\s*-\s*(\d+)")
 
 
 def read_overrides(text: str) -> tuple[Override, ...]:
@@ -27,6 +30,27 @@ def read_schedule(text: str) -> WeightSchedule:
     """Reads points of a curve, `0: 0, 0.5: 1, 1: 0.3`, each a place in the run (0 to 1) and a multiplier."""
     where = "points of Weight Schedule"
     return WeightSchedule(tuple((_percent(left, where), right) for left, right in _pairs(text, where)))
+
+
+def read_blocks(text: str, places: Sequence[Place], where: str) -> frozenset[tuple[str, int]]:
+    """Reads `input 4, middle`, `output`, or indices and ranges in running order, `3, 5-8`; no text is every block.
+
+    Returns part and number of each. Raises `WeightError` for a word that names none of `places`.
+    """
+    chosen = set() if text.strip() else set(places)
+    for entry in _entries(text):
+        indices = INDICES.fullmatch(entry)
+        if indices:
+            first, last = int(indices[1]), int(indices[2])
+            named = [place for place in places if first <= place.index <= last]
+        else:
+            word = Override(_block(entry, where), 1.0)
+            named = [place for place in places if word.names(place)]
+        if not named:
+            listed = ", ".join(place.name for place in places)
+            raise WeightError(f"{where}: found '{entry}', the model has the blocks {listed} (0 to {len(places) - 1})")
+        chosen.update(named)
+    return frozenset((place.part, place.number) for place in chosen)
 
 
 def read_numbers(text: str, where: str) -> tuple[float, ...]:
