@@ -49,10 +49,10 @@ class Spot(NamedTuple):
 
 
 class Sum(NamedTuple):
-    """Maps (measures, references, frames, tokens) added up over `count` calls of layers."""
+    """Maps (measures, references, frames, tokens) added up over `calls` of layers."""
 
     total: Tensor
-    count: int
+    calls: int
 
 
 class RunNotes(NamedTuple):
@@ -80,8 +80,8 @@ class Recording:
 
     def cleanup(self) -> None:
         """Takes the sums off the compute device when a run ends."""
-        for spot, (total, count) in self.sums.items():
-            self.sums[spot] = Sum(total.cpu(), count)
+        for spot, (total, calls) in self.sums.items():
+            self.sums[spot] = Sum(total.cpu(), calls)
 
     @property
     def run(self) -> RunNotes:
@@ -113,8 +113,8 @@ class Recording:
                 spot = Spot(
                     application.number, block, call.grid, call.rows.latent, call.rows.areas[number], call.rows.frames
                 )
-                total, count = self.sums.get(spot, (0, 0))
-                self.sums[spot] = Sum(total + maps, count + 1)
+                total, calls = self.sums.get(spot, (0, 0))
+                self.sums[spot] = Sum(total + maps, calls + 1)
 
 
 def _rows(tensor: Tensor, own: slice) -> Tensor:
@@ -131,8 +131,9 @@ def _of_pass(tensor: Tensor, number: int, own: slice, call: LayerCall) -> Tensor
 def _maps(application: Application, index: int, call: LayerCall, own: slice, pair: tuple[Tensor, ...]) -> Tensor:
     """(measures, references, frames, tokens) of one pass, before mask and weight."""
     query = call.query[own, call.before : call.query.shape[1] - call.after]
-    sizes = _token_counts(application, index, pair[0].shape[1], call.query.shape[1])
-    found = attended(query, *pair, call.heads, sizes)
+    key, value = pair
+    sizes = _token_counts(application, index, key.shape[1], call.query.shape[1])
+    found = attended(query, key, value, call.heads, sizes)
     found[0] /= found[0].sum(dim=0, keepdim=True).mean(dim=-1, keepdim=True).clamp(min=torch.finfo(found.dtype).tiny)
     return _by_reference(found, application, call.rows.frames)
 

@@ -144,12 +144,12 @@ def test_seeing_steps_active_are_those_in_which_layers_are_called(seen):
     counts = []
 
     def note(executor, *args, **kwargs):
-        counts.append(sum(spot.count for spot in recording.sums.values()))
+        counts.append(sum(one.calls for one in recording.sums.values()))
         return executor(*args, **kwargs)
 
     watched.add_wrapper_with_key("calc_cond_batch", "test", note)
     sample(watched, text(0), text(1), (1, 4, 16, 16), steps=8)
-    counts.append(sum(spot.count for spot in recording.sums.values()))
+    counts.append(sum(one.calls for one in recording.sums.values()))
     acted = tuple(step for step in range(8) if counts[step + 1] > counts[step])
     print("steps active", recording.run.active[0])
     assert recording.run.active == (acted,) and 0 < len(acted) < 8

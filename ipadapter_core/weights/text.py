@@ -58,6 +58,11 @@ def read_numbers(text: str, where: str) -> tuple[float, ...]:
     return tuple(_number(word, where) for word in _entries(text))
 
 
+def read_words(text: str) -> list[str]:
+    """Reads entries between commas, semicolons or line ends."""
+    return _entries(text)
+
+
 def _entries(text: str) -> list[str]:
     return [entry.strip() for entry in ENTRIES.split(text) if entry.strip()]
 
