@@ -39,6 +39,11 @@ def workflows(environment: Environment, arguments: argparse.Namespace) -> int:
     return _run(environment, ROOT / "tools" / "run.py", "tools.write_workflows", *arguments.rest)
 
 
+def figures(environment: Environment, arguments: argparse.Namespace) -> int:
+    """Makes the attention maps and the comparison of weights in docs/images anew, and prints the scores."""
+    return _run(environment, ROOT / "tools" / "run.py", "tools.figures", *arguments.rest)
+
+
 def serve(environment: Environment, arguments: argparse.Namespace) -> int:
     """Starts ComfyUI with the pack and the demo nodes, until Ctrl-C."""
     folder = ROOT / "output" / "serve"
@@ -70,6 +75,7 @@ COMMANDS = {
     "serve": serve,
     "train-demo": train_demo,
     "workflows": workflows,
+    "figures": figures,
     "paths": paths,
 }
 

@@ -4,6 +4,7 @@ from comfy_api.latest import ComfyExtension, io
 
 from .apply import ApplyIPAdapter
 from .combined import EncodeContentAndStyle, EncodeInstructedImage
+from .compare import ComparisonGrid, ScorePictures, SweepIPAdapter
 from .encode import EncodeReferenceImage
 from .faces import ApplyFaceLora, EncodeFace, LoadFaceAnalysis
 from .folders import register_folders
@@ -12,6 +13,7 @@ from .load import LoadIPAdapter
 from .preset import LoadImageEncoder, LoadPreset
 from .references import CombineImagePrompts, WeighReference
 from .schedule import WeightScheduleNode
+from .watch import AttentionMaps, SaveWithTrace, WatchIPAdapter
 
 NODES: list[type[io.ComfyNode]] = [
     LoadIPAdapter,
@@ -28,6 +30,12 @@ NODES: list[type[io.ComfyNode]] = [
     WeightScheduleNode,
     CombineImagePrompts,
     WeighReference,
+    WatchIPAdapter,
+    AttentionMaps,
+    SaveWithTrace,
+    SweepIPAdapter,
+    ComparisonGrid,
+    ScorePictures,
 ]
 
 
