@@ -39,6 +39,11 @@ def workflows(environment: Environment, arguments: argparse.Namespace) -> int:
     return _run(environment, ROOT / "tools" / "run.py", "tools.write_workflows", *arguments.rest)
 
 
+def docs(environment: Environment, arguments: argparse.Namespace) -> int:
+    """Writes locales and docs from the code and says what is missing; --check only looks, --pictures draws anew."""
+    return _run(environment, ROOT / "tools" / "run.py", "tools.docs", *arguments.rest)
+
+
 def serve(environment: Environment, arguments: argparse.Namespace) -> int:
     """Starts ComfyUI with the pack and the demo nodes, until Ctrl-C."""
     folder = ROOT / "output" / "serve"
@@ -70,6 +75,7 @@ COMMANDS = {
     "serve": serve,
     "train-demo": train_demo,
     "workflows": workflows,
+    "docs": docs,
     "paths": paths,
 }
 

@@ -37,12 +37,16 @@ class Step:
     make: Callable[[], Any] | None = None
 
     def value(self) -> Any:
-        """Executes the node after everything before it; its first output."""
+        """The first output."""
+        return self.outputs()[0]
+
+    def outputs(self) -> tuple:
+        """Executes the node after everything before it."""
         if self.make is not None:
-            return self.make()
+            return (self.make(),)
         given = {name: one.value() if isinstance(one, Step) else one for name, one in self.inputs.items()}
         defaults = {one.id: one.default for one in self._declared() if getattr(one, "default", None) is not None}
-        return execute(self.node, **(defaults | given)).result[0]
+        return execute(self.node, **(defaults | given)).result
 
     def lines(self, indent: str = "") -> list[str]:
         """The graph in words, the last node first."""

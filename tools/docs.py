@@ -55,8 +55,11 @@ def write() -> list[str]:
 
 
 def missing() -> list[str]:
-    """What only a person can write: help pages, translations."""
+    """What only a person can write: help pages, translations, graphs that provoke errors."""
+    from .errors_page import unprovoked
+
     nodes = native_nodes()
     words = locales.untranslated(nodes)
     said = [f"tools/translations/{language}.json: {text!r}" for language, absent in words.items() for text in absent]
+    said += [f"{place.file}:{place.first}: no graph in tests/error_graphs.py provokes this" for place in unprovoked()]
     return help_pages.complaints(nodes) + said

@@ -1,6 +1,7 @@
 """`docs/errors.md`: every error that our code raises, with a graph that provokes it, as it was really provoked."""
 
 import ast
+import functools
 import tempfile
 import traceback
 from pathlib import Path
@@ -42,11 +43,22 @@ def places() -> list[Place]:
     return [place for file in files for place in _places(file.relative_to(ROOT).as_posix(), names)]
 
 
-def provoke() -> list[Provoked]:
+@functools.cache
+def provoke() -> tuple[Provoked, ...]:
     """Runs every graph of `tests/error_graphs.py`; raises `AssertionError` for one that runs through."""
     from ..tests.error_graphs import ERROR_GRAPHS
 
-    return [_provoke(build) for build in ERROR_GRAPHS]
+    return tuple(_provoke(build) for build in ERROR_GRAPHS)
+
+
+def unprovoked() -> list[Place]:
+    """The places that no graph of `tests/error_graphs.py` reaches."""
+    reached = [place for one in provoke() for place in one.places]
+    return [
+        place
+        for place in places()
+        if not any(one.file == place.file and place.first <= one.first <= place.last for one in reached)
+    ]
 
 
 def pages() -> dict[Path, str]:

@@ -89,7 +89,7 @@ def _drawn(node: Node, object_info: dict[str, Any], place: tuple[int, int], orde
         widget = kind in WIDGETS and not options.get("forceInput")
         if widget:
             values.append(node.inputs.get(name, _default(kind, options)))
-            values += ["fixed"] if options.get("control_after_generate") else []
+            values += ["fixed"] if _has_control(name, kind, options) else []
             values += ["image"] if options.get("image_upload") else []
         if not widget or isinstance(node.inputs.get(name), Output):
             slots.append({"name": name, "type": kind, "link": None} | ({"widget": {"name": name}} if widget else {}))
@@ -116,6 +116,12 @@ def _declared(info: dict[str, Any]):
             yield name, "COMBO" if isinstance(kind, list) else kind, (rest[0] if rest else {})
 
 
+def _has_control(name: str, kind: str, options: dict[str, Any]) -> bool:
+    """Whether the browser puts a "control after generate" behind the widget: as declared, else by the name of a seed."""
+    declared = options.get("control_after_generate")
+    return kind == "INT" and (name in ("seed", "noise_seed") if declared is None else bool(declared))
+
+
 def _default(kind: str, options: dict[str, Any]) -> Any:
     empty = {
         "INT": 0,
@@ -130,7 +136,7 @@ def _default(kind: str, options: dict[str, Any]) -> Any:
 def _height(node: Node, info: dict[str, Any]) -> int:
     rows = max(len(list(_declared(info))), len(info["output"]))
     long_text = any(options.get("multiline") for _, _, options in _declared(info)) or node.kind == "MarkdownNote"
-    picture = node.kind in ("LoadImage", "PreviewImage", "SaveImage", "IPAdapterCoreEncode", "DemoWorldPicture")
+    picture = node.kind in ("LoadImage", "PreviewImage", "SaveImage", "IPAdapterCoreEncode")
     return 40 + SLOT * rows + (120 if long_text else 0) + (260 if picture else 0)
 
 
