@@ -44,6 +44,11 @@ def docs(environment: Environment, arguments: argparse.Namespace) -> int:
     return _run(environment, ROOT / "tools" / "run.py", "tools.docs", *arguments.rest)
 
 
+def figures(environment: Environment, arguments: argparse.Namespace) -> int:
+    """Makes the attention maps and the comparison of weights in docs/images anew, and prints the scores."""
+    return _run(environment, ROOT / "tools" / "run.py", "tools.figures", *arguments.rest)
+
+
 def serve(environment: Environment, arguments: argparse.Namespace) -> int:
     """Starts ComfyUI with the pack and the demo nodes, until Ctrl-C."""
     folder = ROOT / "output" / "serve"
@@ -76,6 +81,7 @@ COMMANDS = {
     "train-demo": train_demo,
     "workflows": workflows,
     "docs": docs,
+    "figures": figures,
     "paths": paths,
 }
 

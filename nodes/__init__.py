@@ -4,6 +4,7 @@ from comfy_api.latest import ComfyExtension, io
 
 from .apply import ApplyIPAdapter
 from .combined import EncodeContentAndStyle, EncodeInstructedImage
+from .compare import ComparisonGrid, ScorePictures, SweepIPAdapter
 from .encode import EncodeReferenceImage
 from .encode_closely import EncodeReferenceInDetail, EncodeTiledReference
 from .faces import ApplyFaceLora, EncodeFace, LoadFaceAnalysis
@@ -18,6 +19,7 @@ from .regions import RegionalImagePrompts
 from .saved import LoadImagePrompt, SaveImagePrompt
 from .schedule import WeightScheduleNode
 from .style_composition import ApplyStyleAndComposition
+from .watch import AttentionMaps, SaveWithTrace, WatchIPAdapter
 
 NODES: list[type[io.ComfyNode]] = [
     LoadIPAdapter,
@@ -44,6 +46,12 @@ NODES: list[type[io.ComfyNode]] = [
     FrameWeights,
     ReferencesOverFrames,
     PromptsOverFrames,
+    WatchIPAdapter,
+    AttentionMaps,
+    SaveWithTrace,
+    SweepIPAdapter,
+    ComparisonGrid,
+    ScorePictures,
 ]
 
 
