@@ -37,7 +37,8 @@ class TextModel(NamedTuple):
 def picture_directions(encoder: ClipVisionModel, pictures: Sequence[Tensor]) -> Tensor:
     """Pictures (B, H, W, C) of any sizes as unit vectors, (all B, E), from the square in the middle of each."""
     parts = [part for batch in pictures for part in batch[..., :3].split(AT_ONCE)]
-    return torch.cat([normalize(_pooled(encoder.encode_image(part, crop=True)), dim=-1) for part in parts])
+    with torch.inference_mode():
+        return torch.cat([normalize(_pooled(encoder.encode_image(part, crop=True)), dim=-1) for part in parts])
 
 
 def _pooled(output) -> Tensor:
