@@ -39,6 +39,8 @@ class OldLayerWeights:
         """The weight of each cross-attention layer, `blocks` being (part, number, depth) of each."""
         places = places_of(blocks)
         overrides = tuple(one for one in self.weights.overrides if not one.by_index or int(one.word) < len(places))
+        if self.weights.overrides and not overrides:
+            return (LayerWeight(0.0, 0.0),) * len(blocks)
         weights = LayerWeights(self.weights.preset, self.weights.weight, self.weights.second_weight, overrides)
         known = self.weights.preset in RULES or tuple(place.name for place in places) in BLOCKS.values()
         found = [weight for _, weight in weights.by_place(places if known else known_places(UNKNOWN_IS_LIKE))]
