@@ -21,32 +21,29 @@ WEIGHT_TYPES = (
     LayerPreset.PRECISE_COMPOSITION,
 )  # fmt: skip
 PRECISE = (LayerPreset.PRECISE_STYLE, LayerPreset.PRECISE_COMPOSITION)
-TWO_PICTURES = (LayerPreset.STYLE_AND_COMPOSITION, LayerPreset.STRONG_STYLE_AND_COMPOSITION)
+TWO_HALVES = (LayerPreset.STYLE_AND_COMPOSITION, LayerPreset.STRONG_STYLE_AND_COMPOSITION)
 UNKNOWN_IS_LIKE = "SD1.5"  # UNets of other make are taken for one, block by block in running order
+SILENT = LayerWeight(0.0, 0.0)
 
 
 @dataclass(frozen=True)
-class OldLayerWeights:
+class OldLayerWeights(LayerWeights):
     """Layer weights by a preset that every UNet can have, the middle block silent where the results shall be as they were.
 
-    Overrides by index that the model has no block for are left out, as old graphs for another model may hold them.
+    Overrides by an index that the model has no block for are left out, as old graphs for another model may hold them.
     """
 
-    weights: LayerWeights
     results: Results = Results.CORRECTED
 
     def resolve(self, blocks: tuple[tuple[str, int, int], ...]) -> tuple[LayerWeight, ...]:
         """The weight of each cross-attention layer, `blocks` being (part, number, depth) of each."""
         places = places_of(blocks)
-        overrides = tuple(one for one in self.weights.overrides if not one.by_index or int(one.word) < len(places))
-        if self.weights.overrides and not overrides:
-            return (LayerWeight(0.0, 0.0),) * len(blocks)
-        weights = LayerWeights(self.weights.preset, self.weights.weight, self.weights.second_weight, overrides)
-        known = self.weights.preset in RULES or tuple(place.name for place in places) in BLOCKS.values()
+        overrides = tuple(one for one in self.overrides if not one.by_index or int(one.word) < len(places))
+        if self.overrides and not overrides:
+            return (SILENT,) * len(blocks)
+        known = self.preset in RULES or tuple(place.name for place in places) in BLOCKS.values()
+        weights = LayerWeights(self.preset, self.weight, self.second_weight, overrides)
         found = [weight for _, weight in weights.by_place(places if known else known_places(UNKNOWN_IS_LIKE))]
         by_block = {(place.part, place.number): found[min(place.index, len(found) - 1)] for place in places}
-        silent = LayerWeight(0.0, 0.0)
         skipped = "middle" if self.results is Results.AS_PLUS else None
-        return tuple(silent if part == skipped else by_block[part, number] for part, number, _ in blocks)
-
-
+        return tuple(SILENT if part == skipped else by_block[part, number] for part, number, _ in blocks)
