@@ -7,8 +7,9 @@ import torch
 from torch import Generator, Tensor
 from torchvision.transforms.functional import elastic_transform, gaussian_blur
 
-REACH = 75 / 224  # how far "shuffle" displaces at most, of the picture's side: twice this, as a share of half a side
-SMOOTHNESS = 3.5 / 224  # how far displacements go together at strength 0, of the picture's shorter side
+SIZE = 224  # of the picture that the two lengths below belong to; in others they are longer or shorter with the side
+REACH = 75.0  # twice as far as "shuffle" displaces at most
+SMOOTHNESS = 3.5  # how far displacements go together at strength 0
 
 
 class Noise(str, Enum):
@@ -29,10 +30,11 @@ def add_noise(pictures: Tensor, kind: Noise, strength: float, seed: int) -> Tens
         dissolve  u' where u < s, x elsewhere
         gaussian  x + s n
         shuffle   y (1 - m) + m with m = 0.75 s n, and y the picture turned half round after being warped: each pixel is
-                  taken from up to `REACH` / 2 of the side away, neighbours less alike the higher the strength
+                  taken from up to a sixth of the side away, neighbours less alike the higher the strength
 
-    The same seed makes the same noise on every device. Source: the measured behaviour of ComfyUI_IPAdapter_plus
-    (9d076a3), IPAdapterNoise; on 224 pixels it is the same, number for number, where the seed is the same.
+    The same seed makes the same noise on every device, for pictures that lie in memory in the same order. Source: the
+    measured behaviour of ComfyUI_IPAdapter_plus (9d076a3), IPAdapterNoise; on 224 pixels it is the same, number for
+    number, where the seed is the same.
     """
     generator = Generator().manual_seed(seed)
     return MAKERS[kind](pictures, strength, generator).clamp(0, 1)
@@ -51,11 +53,11 @@ def blurred(pictures: Tensor, size: int) -> Tensor:
 
 
 def _uniform(like: Tensor, generator: Generator) -> Tensor:
-    return torch.rand(like.shape, generator=generator).to(like)
+    return torch.empty_like(like, device="cpu").uniform_(generator=generator).to(like)
 
 
 def _normal(like: Tensor, generator: Generator) -> Tensor:
-    return torch.randn(like.shape, generator=generator).to(like)
+    return torch.empty_like(like, device="cpu").normal_(generator=generator).to(like)
 
 
 def _fade(pictures: Tensor, strength: float, generator: Generator) -> Tensor:
@@ -76,20 +78,21 @@ def _shuffle(pictures: Tensor, strength: float, generator: Generator) -> Tensor:
     displacement = _displacement(planes.shape[-2:], 1 - strength, generator).to(planes)
     black = [0.0] * planes.shape[1]
     warped = elastic_transform(planes, displacement, fill=black).flip(-2, -1).movedim(1, -1)
-    noise = _normal(pictures, generator) * (0.75 * strength)
+    torch.rand(2, generator=generator)  # the source flips at random, with certainty: two numbers are drawn and not used
+    noise = _normal(warped, generator) * (0.75 * strength)
     return warped * (1 - noise) + noise
 
 
 def _displacement(size: torch.Size, smoothness: float, generator: Generator) -> Tensor:
     """Where each pixel is taken from, (1, H, W, 2) across and down, in halves of the picture's side."""
-    sigma = smoothness * SMOOTHNESS * min(size)
+    sigma = smoothness * SMOOTHNESS * min(size) / SIZE
     axes = []
     for _ in range(2):
         field = torch.rand((1, 1, *size), generator=generator) * 2 - 1
         if sigma > 0:
             kernel = int(8 * sigma + 1) | 1
             field = gaussian_blur(field, [kernel, kernel], [sigma, sigma])
-        axes.append(field * REACH)
+        axes.append(field * REACH / SIZE)
     return torch.cat(axes, dim=1).permute(0, 2, 3, 1)
 
 
