@@ -4,6 +4,7 @@ from comfy_api.latest import ComfyExtension, io
 
 from .apply import ApplyIPAdapter
 from .combined import EncodeContentAndStyle, EncodeInstructedImage
+from .compat import nodes_with_free_ids
 from .encode import EncodeReferenceImage
 from .faces import ApplyFaceLora, EncodeFace, LoadFaceAnalysis
 from .folders import register_folders
@@ -39,5 +40,5 @@ class IPAdapterCoreExtension(ComfyExtension):
         register_folders()
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
-        """All native nodes."""
-        return NODES
+        """All native nodes, and the old ones whose ids nobody else has."""
+        return [*NODES, *nodes_with_free_ids()]

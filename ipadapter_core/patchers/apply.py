@@ -45,7 +45,7 @@ def apply_image_prompt(
     adapter: ManagedAdapter,
     prompt: ImagePrompt,
     strength: Strength,
-    mask: Tensor | StretchedMask | None = None,
+    mask: Tensor | CanvasMask | StretchedMask | None = None,
     per_frame: bool = False,
     layer_weights: LayerWeights | None = None,
 ) -> ModelPatcher:

@@ -44,7 +44,14 @@ def program_name(applications: Sequence[Application], call, like: Tensor) -> str
     for slot, application in enumerate(applications):
         layers = tuple(layer and _shapes(layer) for layer in application.placed(like.device, like.dtype))
         part = call and call.parts[slot]
-        given += (application.blocks, application.per_frame, application.strength.scaling, application.strength.sides, layers, part and _part(part))
+        given += (
+            application.blocks,
+            application.per_frame,
+            application.strength.scaling,
+            application.strength.sides,
+            layers,
+            part and _part(part),
+        )
     return f"ipadapter_core_{hash(given) & 0xFFFFFFFFFFFF:x}"
 
 

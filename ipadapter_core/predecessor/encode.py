@@ -10,7 +10,7 @@ from torch import Tensor
 from ..checkpoint.spec import AdapterSpec, Feature
 from ..encoders.clip_vision import Look, Wanted, encode_references, features_of_nothing
 from ..encoders.face.prompt import FACE_FEATURES
-from ..encoders.old_pictures import old_features, old_tile_features
+from ..encoders.old_pictures import old_features, old_tile_features, tile_features
 from ..errors import ImagePromptError
 from ..image_prompt import EncodedImage, ImagePrompt
 from ..references import Combination
@@ -53,11 +53,7 @@ def _corrected(pipeline: Pipeline, request: Request, pictures: Tensor) -> ImageP
     prompt, _ = encode_references(spec, encoder, pictures, Look(), request.image_negative)
     if request.enhance_tiles < 2:
         return prompt
-    return _enhanced(prompt, request, lambda count: _tile_features(spec, encoder, pictures, count))
-
-
-def _tile_features(spec: AdapterSpec, encoder, pictures: Tensor, count: int) -> Tensor:
-    raise NotImplementedError
+    return _enhanced(prompt, request, lambda count: tile_features(_wanted(spec), encoder, pictures, count))
 
 
 def _as_it_was(pipeline: Pipeline, request: Request, pictures: Tensor) -> ImagePrompt:
@@ -99,7 +95,9 @@ def _enhanced(prompt: ImagePrompt, request: Request, tiles: Callable[[int], Tens
     return prompt.with_references(tuple(replace(first, image=image) for image in made))
 
 
-def encode_embeds(pipeline: Pipeline, pictures: Tensor, weight: float, mask: Tensor | None, encoder) -> tuple[Embeds, Embeds]:
+def encode_embeds(
+    pipeline: Pipeline, pictures: Tensor, weight: float, mask: Tensor | None, encoder
+) -> tuple[Embeds, Embeds]:
     """Pictures as embeds, times a weight, and the negative that belongs to them."""
     spec = pipeline.adapter.spec
     if spec.projector.feature not in READ_THERE:
@@ -116,7 +114,9 @@ def encode_embeds(pipeline: Pipeline, pictures: Tensor, weight: float, mask: Ten
     return Embeds(exact * weight, old * weight), Embeds(against, old_against)
 
 
-def prompt_of_embeds(pipeline: Pipeline, features: Embeds, negative: Embeds | None, encoder, results: Results) -> ImagePrompt:
+def prompt_of_embeds(
+    pipeline: Pipeline, features: Embeds, negative: Embeds | None, encoder, results: Results
+) -> ImagePrompt:
     """The prompt of embeds for an adapter; without a negative, the usual one for it."""
     spec = pipeline.adapter.spec
     chosen = features.of(results)

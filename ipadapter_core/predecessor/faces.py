@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..checkpoint.spec import AdapterSpec
+from ..checkpoint.spec import AdapterSpec, Feature
 from ..encoders.clip_vision import Wanted
 from ..encoders.face.choice import Choice, NoFace, Pick
 from ..encoders.face.prompt import WITH_PICTURE, FaceOptions, encode_faces
@@ -54,7 +54,7 @@ def _structure(request: Request) -> float:
 
 def _seen_against(prompt: ImagePrompt, spec: AdapterSpec, encoder: Any, picture: Tensor) -> ImagePrompt:
     """The prompt with what the encoder makes of a picture as the look in each negative."""
-    seen = old_features(Wanted(prompt.feature.HIDDEN, spec.projector.picture_width, spec), encoder, picture)[:1]
+    seen = old_features(Wanted(Feature.HIDDEN, spec.projector.picture_width, spec), encoder, picture)[:1]
     references = []
     for reference in prompt.references:
         nobody, _, blend = reference.image.negative
