@@ -2,8 +2,9 @@
 
 from comfy_api.latest import io, ui
 
-from ..ipadapter_core.encoders.clip_vision import Look, encode_references
+from ..ipadapter_core.encoders.clip_vision import encode_references
 from ..ipadapter_core.encoders.fit import Fit
+from ..ipadapter_core.encoders.look import Look
 from .sockets import CATEGORY, ImagePromptSocket, IPAdapterSocket
 
 
