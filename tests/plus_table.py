@@ -107,7 +107,8 @@ OTHER_NODES = {
         MODEL, ("preset", FACE_PRESETS, None), ("lora_strength", "FLOAT", 0.6, 0, 1, 0.01),
         ("provider", ["CPU", "CUDA", "ROCM", "DirectML", "OpenVINO", "CoreML"], None), OPTIONAL, ADAPTER,
     ], [("MODEL", "MODEL"), ADAPTER]),
-    "IPAdapterModelLoader": ("IPAdapter Model Loader", LOADERS, [("ipadapter_file", FILES, None)], [("IPADAPTER", "IPADAPTER")]),
+    "IPAdapterModelLoader": ("IPAdapter Model Loader", LOADERS, [
+        ("ipadapter_file", FILES, None)], [("IPADAPTER", "IPADAPTER")]),
     "IPAdapterInsightFaceLoader": ("IPAdapter InsightFace Loader", LOADERS, [
         ("provider", ["CPU", "CUDA", "ROCM"], None), ("model_name", ["buffalo_l", "antelopev2"], None),
     ], [("INSIGHTFACE", "INSIGHTFACE")]),

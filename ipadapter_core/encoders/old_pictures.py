@@ -12,7 +12,7 @@ from comfy.clip_vision import ClipVisionModel
 
 from ..checkpoint.spec import Feature
 from ..host import intermediate
-from ..tiles import pool_grid, split_grid
+from ..tiles import pool_grid
 from .clip_vision import View, Wanted, picture_features, pixels_for
 from .fit import Fit, fit_square
 
@@ -33,15 +33,6 @@ def old_features(wanted: Wanted, encoder: ClipVisionModel, pictures: Tensor, mas
     with torch.inference_mode():
         out = encoder.model(pixel_values=normal.movedim(-1, 1).to(encoder.load_device), intermediate_output=-2)
     return intermediate(out[1] if wanted.feature is Feature.HIDDEN else out[2])
-
-
-def tile_features(wanted: Wanted, encoder: ClipVisionModel, pictures: Tensor, count: int) -> Tensor:
-    """The features (B, ...) of the centre of pictures, seen at `count` times the encoder's size, tile by tile."""
-    square = fit_square(
-        pictures[..., :3].movedim(-1, 1).float(), count * encoder.image_size, Fit.CENTER, torch.zeros(3)
-    )
-    tiles = split_grid(square.movedim(1, -1), count)
-    return pool_grid(picture_features(wanted, encoder, (tiles * 255).round() / 255), count)
 
 
 def old_tile_features(wanted: Wanted, encoder: ClipVisionModel, pictures: Tensor, count: int) -> Tensor:

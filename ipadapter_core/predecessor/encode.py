@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 
 from ..checkpoint.spec import AdapterSpec, Feature
-from ..encoders.clip_vision import Look, Wanted, encode_references, features_of_nothing
+from ..encoders.clip_vision import Wanted, encode_references, features_of_nothing
 from ..encoders.face.prompt import FACE_FEATURES
-from ..encoders.old_pictures import old_features, old_tile_features, tile_features
+from ..encoders.look import Detail, Look
+from ..encoders.old_pictures import old_features, old_tile_features
 from ..errors import ImagePromptError
 from ..image_prompt import EncodedImage, ImagePrompt
 from ..references import Combination
@@ -53,7 +54,12 @@ def _corrected(pipeline: Pipeline, request: Request, pictures: Tensor) -> ImageP
     prompt, _ = encode_references(spec, encoder, pictures, Look(), request.image_negative)
     if request.enhance_tiles < 2:
         return prompt
-    return _enhanced(prompt, request, lambda count: tile_features(_wanted(spec), encoder, pictures, count))
+
+    def tiles(count: int) -> Tensor:
+        close, _ = encode_references(spec, encoder, pictures, Look(detail=Detail(count, 1.0)))
+        return torch.cat([one.image.features for one in close.references])  # type: ignore[arg-type]
+
+    return _enhanced(prompt, request, tiles)
 
 
 def _as_it_was(pipeline: Pipeline, request: Request, pictures: Tensor) -> ImagePrompt:

@@ -68,9 +68,9 @@ class OldRegionalConditioning(io.ComfyNode):
         return other_schema("IPAdapterRegionalConditioning", name, CATEGORY, inputs, outputs)
 
     @classmethod
-    def execute(
+    def execute(  # noqa: PLR0913 - an argument for each input
         cls, image, image_weight, prompt_weight, weight_type, start_at, end_at, mask=None, positive=None, negative=None
-    ) -> io.NodeOutput:  # noqa: PLR0913 - an argument for each input  # fmt: skip
+    ) -> io.NodeOutput:
         """A row of parameters, and prompts confined to the region."""
         values = (image, mask, image_weight, weight_type, start_at, end_at)
         params = {column: [value] for column, value in zip(COLUMNS, values, strict=True)}
