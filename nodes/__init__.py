@@ -6,13 +6,19 @@ from .apply import ApplyIPAdapter
 from .combined import EncodeContentAndStyle, EncodeInstructedImage
 from .compat import nodes_with_free_ids
 from .encode import EncodeReferenceImage
+from .encode_closely import EncodeReferenceInDetail, EncodeTiledReference
 from .faces import ApplyFaceLora, EncodeFace, LoadFaceAnalysis
 from .folders import register_folders
+from .frames import FrameWeights, PromptsOverFrames, ReferencesOverFrames
 from .layer_weights import LayerWeightsNode
 from .load import LoadIPAdapter
+from .noise import NoiseForNegative
 from .preset import LoadImageEncoder, LoadPreset
 from .references import CombineImagePrompts, WeighReference
+from .regions import RegionalImagePrompts
+from .saved import LoadImagePrompt, SaveImagePrompt
 from .schedule import WeightScheduleNode
+from .style_composition import ApplyStyleAndComposition
 
 NODES: list[type[io.ComfyNode]] = [
     LoadIPAdapter,
@@ -29,6 +35,16 @@ NODES: list[type[io.ComfyNode]] = [
     WeightScheduleNode,
     CombineImagePrompts,
     WeighReference,
+    RegionalImagePrompts,
+    ApplyStyleAndComposition,
+    EncodeTiledReference,
+    EncodeReferenceInDetail,
+    NoiseForNegative,
+    SaveImagePrompt,
+    LoadImagePrompt,
+    FrameWeights,
+    ReferencesOverFrames,
+    PromptsOverFrames,
 ]
 
 
@@ -36,7 +52,7 @@ class IPAdapterCoreExtension(ComfyExtension):
     """What ComfyUI asks for our nodes."""
 
     async def on_load(self) -> None:
-        """Makes the model folder known."""
+        """Makes our folders known."""
         register_folders()
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:

@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Iterable
 
 from ..errors import WeightError
 from .layers import EXECUTION, Override
@@ -32,6 +33,11 @@ def read_schedule(text: str) -> WeightSchedule:
 def read_numbers(text: str, where: str) -> tuple[float, ...]:
     """Reads `1, 0.5, 0`; `where` says in an error which input of which node to change."""
     return tuple(_number(word, where) for word in _entries(text))
+
+
+def written_numbers(numbers: Iterable[float]) -> str:
+    """What `read_numbers` reads again, to nine digits."""
+    return ", ".join(f"{number:.9g}" for number in numbers)
 
 
 def _entries(text: str) -> list[str]:
