@@ -39,6 +39,11 @@ def workflows(environment: Environment, arguments: argparse.Namespace) -> int:
     return _run(environment, ROOT / "tools" / "run.py", "tools.write_workflows", *arguments.rest)
 
 
+def migrate(environment: Environment, arguments: argparse.Namespace) -> int:
+    """Rewrites a graph of ComfyUI_IPAdapter_plus to our own nodes."""
+    return _run(environment, ROOT / "tools" / "run.py", "tools.migrate", *arguments.rest)
+
+
 def serve(environment: Environment, arguments: argparse.Namespace) -> int:
     """Starts ComfyUI with the pack and the demo nodes, until Ctrl-C."""
     folder = ROOT / "output" / "serve"
@@ -70,6 +75,7 @@ COMMANDS = {
     "serve": serve,
     "train-demo": train_demo,
     "workflows": workflows,
+    "migrate": migrate,
     "paths": paths,
 }
 

@@ -102,11 +102,11 @@ def drawn(node: Node, object_info: dict[str, Any], place: tuple[int, int], order
     properties: dict[str, Any] = {} if info is _NOTE else {"Node name for S&R": node.kind}
     if node.models:
         properties["models"] = node.models
-    drawn = {
+    entry = {
         "id": node.number, "type": node.kind, "pos": list(place), "size": [340, _height(node, info)], "flags": {},
         "order": order, "mode": 0, "inputs": slots, "outputs": outputs, "properties": properties, "widgets_values": values,
     }  # fmt: skip
-    return drawn | ({"title": node.title} if node.title else {})
+    return entry | ({"title": node.title} if node.title else {})
 
 
 _NOTE: dict[str, Any] = {"input": {"required": {"text": ["STRING", {}]}}, "output": [], "output_name": []}

@@ -99,7 +99,7 @@ class UiFile:
         links = self._made(nodes, entries)
         for name, entry in entries.items():
             for slot, output in enumerate(entry.get("outputs") or ()):
-                output["links"] = [link["id"] for link in links if (str(link["origin_id"]), link["origin_slot"]) == (name, slot)]
+                output["links"] = _numbers(links, "origin", (name, slot))
         as_rows = not self.content["links"] or isinstance(self.content["links"][0], list)
         content["nodes"] = list(entries.values())
         content["links"] = [[link[key] for key in LINK] for link in links] if as_rows else links
@@ -108,7 +108,10 @@ class UiFile:
         return content
 
     def _links(self) -> list[dict[str, Any]]:
-        return [dict(link) if isinstance(link, dict) else dict(zip(LINK, link, strict=False)) for link in self.content["links"]]
+        return [
+            dict(link) if isinstance(link, dict) else dict(zip(LINK, link, strict=False))
+            for link in self.content["links"]
+        ]
 
     def _made(self, nodes: Nodes, entries: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
         """Links that were there keep their numbers."""
@@ -117,10 +120,7 @@ class UiFile:
         number = max((link["id"] for link in before), default=0)
         links = []
         for name, node in nodes.items():
-            slots = entries[name].get("inputs") or () if name in entries else ()
-            ends = [(place, slot["name"], slot) for place, slot in enumerate(slots)]
-            ends += [(int(key), key, {"link": leaving[key]["id"], "type": leaving[key]["type"]}) for key in node.inputs] * (name == OUTSIDE)
-            for place, key, slot in ends:
+            for place, key, slot in _ends(name, node, entries, leaving):
                 source = node.inputs.get(key)
                 if not isinstance(source, Source):
                     slot["link"] = None
@@ -135,6 +135,20 @@ class UiFile:
         return links
 
 
+Ends = list[tuple[int, str, dict[str, Any]]]
+
+
+def _ends(name: str, node: Found, entries: dict[str, dict[str, Any]], leaving: dict[str, dict[str, Any]]) -> Ends:
+    """Where links of a node end: the slot's place, the input's name, and what holds the link's number."""
+    if name == OUTSIDE:
+        return [(int(key), key, {"link": leaving[key]["id"], "type": leaving[key]["type"]}) for key in node.inputs]
+    return [(place, slot["name"], slot) for place, slot in enumerate(entries[name].get("inputs") or ())]
+
+
+def _numbers(links: list[dict[str, Any]], end: str, where: tuple[str, int]) -> list[int]:
+    return [link["id"] for link in links if (str(link[f"{end}_id"]), link[f"{end}_slot"]) == where]
+
+
 def _linked(value: Any) -> Any:
     link = isinstance(value, list) and len(value) == 2 and isinstance(value[0], str) and isinstance(value[1], int)
     return Source(*value) if link else value
@@ -145,8 +159,8 @@ def _entry(name: str, node: Found, infos: Infos, places: dict[str, Any], order: 
         return copy.deepcopy(node.entry)
     somewhere = Node(0, "", {})
     given = {key: Output(somewhere, 0) if isinstance(value, Source) else value for key, value in node.inputs.items()}
-    across, down = (float(part) for part in (places.get(node.near) or (0, 0))[:2]) if not isinstance(
-        places.get(node.near), dict) else (float(places[node.near]["0"]), float(places[node.near]["1"]))  # fmt: skip
+    place = places.get(node.near) or (0, 0)
+    across, down = (place["0"], place["1"]) if isinstance(place, dict) else place[:2]  # both are found in files
     entry = drawn(Node(int(name), node.kind, given), infos, (int(across), int(down) + BELOW), order)
     growing = [key for key in given if "." in key]
     for key in growing:
@@ -171,9 +185,7 @@ def _name_ends(content: dict[str, Any], links: list[dict[str, Any]]) -> None:
     for ends, node, slot in (("inputs", INSIDE, "origin"), ("outputs", OUTSIDE, "target")):
         for place, end in enumerate(content.get(ends) or ()):
             if isinstance(end, dict) and "linkIds" in end:
-                end["linkIds"] = [
-                    link["id"] for link in links if (str(link[f"{slot}_id"]), link[f"{slot}_slot"]) == (node, place)
-                ]
+                end["linkIds"] = _numbers(links, slot, (node, place))
 
 
 def _widget_values(entry: dict[str, Any], info: dict[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ replaces ours, since ComfyUI keeps the class that comes last.
 import logging
 import os
 
-import nodes as comfyui_nodes
+import nodes as comfyui_nodes  # ComfyUI's own module of that name
 from comfy_api.latest import io
 
 from . import apply, embeds, faces, frames, load, params, pictures, style_composition, tiled
@@ -40,5 +40,5 @@ def nodes_with_free_ids() -> list[type[io.ComfyNode]]:
 
 
 def _is_taken(node_id: str) -> bool:
-    there = comfyui_nodes.NODE_CLASS_MAPPINGS.get(node_id)
+    there = vars(comfyui_nodes)["NODE_CLASS_MAPPINGS"].get(node_id)
     return there is not None and there not in OLD_NODES

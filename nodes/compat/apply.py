@@ -52,9 +52,10 @@ class OldSimple(OldApply):
         return apply_schema("IPAdapter", "IPAdapter", "ipadapter", inputs)
 
     @classmethod
-    def execute(cls, model, ipadapter, weight_type, **inputs) -> io.NodeOutput:
+    def execute(cls, model, ipadapter, **inputs) -> io.NodeOutput:
         """Says the weight type in other words."""
-        return super().execute(model, ipadapter, weight_type=SIMPLE[weight_type].value, **inputs)
+        words = {"weight_type": SIMPLE[inputs["weight_type"]].value}
+        return super().execute(model, ipadapter, **inputs | words)
 
 
 class OldAdvanced(OldApply):
