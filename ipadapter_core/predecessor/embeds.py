@@ -86,7 +86,7 @@ def prompt_of_features(spec: AdapterSpec, features: Features, negative: Tensor) 
     """References from features (N, ...) and their negatives, the last one for all that follow."""
     assert isinstance(features, Tensor)
     references = tuple(
-        Reference(EncodedImage(features[i : i + 1].float(), negative[min(i, len(negative) - 1)].unsqueeze(0).float()))
+        Reference(EncodedImage(features[i : i + 1], negative[min(i, len(negative) - 1)].unsqueeze(0)))
         for i in range(len(features))
     )
     return ImagePrompt(references, spec.projector.feature, spec.encoder)
