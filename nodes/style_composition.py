@@ -4,7 +4,7 @@ from comfy_api.latest import io
 
 from ..ipadapter_core.application import Strength
 from ..ipadapter_core.patchers.two_references import Sources, apply_style_and_composition
-from .sockets import CATEGORY, ImagePromptSocket, IPAdapterSocket, WeightScheduleSocket
+from .sockets import CATEGORY, ImagePromptSocket, IPAdapterSocket, LayerWeightsSocket, WeightScheduleSocket
 
 
 class ApplyStyleAndComposition(io.ComfyNode):
@@ -49,6 +49,8 @@ class ApplyStyleAndComposition(io.ComfyNode):
                 WeightScheduleSocket.Input(
                     "weight_schedule", optional=True, tooltip="A multiplier of both that changes over the run."
                 ),
+                _layers("style_layers", "Other layers for the style than the model's known ones."),
+                _layers("composition_layers", "Other layers for the composition than the model's known ones."),
             ],
             outputs=[io.Model.Output("MODEL", tooltip="For a sampler, or another Apply node.")],
         )
@@ -67,12 +69,19 @@ class ApplyStyleAndComposition(io.ComfyNode):
         end_percent,
         mask=None,
         weight_schedule=None,
+        style_layers=None,
+        composition_layers=None,
     ) -> io.NodeOutput:
         """Patches a clone twice."""
-        sources = Sources(style, composition, style_weight, composition_weight, expand_style)
+        weights = (style_weight, composition_weight, expand_style)
+        sources = Sources(style, composition, *weights, style_layers, composition_layers)
         strength = Strength(1.0, start_percent, end_percent, weight_schedule)
         return io.NodeOutput(apply_style_and_composition(model, ip_adapter, sources, strength, mask))
 
 
 def _weight(name: str, tooltip: str) -> io.Input:
     return io.Float.Input(name, default=1.0, min=-1.0, max=5.0, step=0.05, tooltip=tooltip)
+
+
+def _layers(name: str, tooltip: str) -> io.Input:
+    return LayerWeightsSocket.Input(name, optional=True, advanced=True, tooltip=f"{tooltip} From Layer Weights.")

@@ -1,5 +1,6 @@
 """Style from one reference and composition from another."""
 
+from dataclasses import replace
 from typing import NamedTuple
 
 from torch import Tensor
@@ -13,15 +14,22 @@ from ..weights.layers import LayerWeights
 from ..weights.presets import LayerPreset
 from .apply import apply_image_prompt
 
+STYLE, STRONG_STYLE, COMPOSITION = LayerPreset.STYLE, LayerPreset.STRONG_STYLE, LayerPreset.COMPOSITION
+
 
 class Sources(NamedTuple):
-    """Where style and composition come from and how strongly; with `expand_style` every other layer takes style, too."""
+    """Where style and composition come from and how strongly; with `expand_style` every other layer takes style, too.
+
+    For UNets whose blocks no preset knows, or to taste, the layers of either can be given.
+    """
 
     style: ImagePrompt
     composition: ImagePrompt
     style_weight: float = 1.0
     composition_weight: float = 1.0
     expand_style: bool = False
+    style_layers: LayerWeights | None = None
+    composition_layers: LayerWeights | None = None
 
 
 def apply_style_and_composition(
@@ -36,12 +44,12 @@ def apply_style_and_composition(
 
     The weights are multiplied with that of `strength`. Raises what `apply_image_prompt` raises.
     """
-    style_layers = LayerPreset.STRONG_STYLE if sources.expand_style else LayerPreset.STYLE
+    style = sources.style_layers or LayerWeights(STRONG_STYLE if sources.expand_style else STYLE)
+    composition = sources.composition_layers or LayerWeights(COMPOSITION)
     for prompt, weight, layers in (
-        (sources.style, sources.style_weight, style_layers),
-        (sources.composition, sources.composition_weight, LayerPreset.COMPOSITION),
+        (sources.style, sources.style_weight, style),
+        (sources.composition, sources.composition_weight, composition),
     ):
-        model = apply_image_prompt(
-            model, adapter, prompt, strength, mask, per_frame, LayerWeights(layers, weight=weight)
-        )
+        own = replace(strength, weight=strength.weight * weight)
+        model = apply_image_prompt(model, adapter, prompt, own, mask, per_frame, layers)
     return model
