@@ -49,6 +49,11 @@ def figures(environment: Environment, arguments: argparse.Namespace) -> int:
     return _run(environment, ROOT / "tools" / "run.py", "tools.figures", *arguments.rest)
 
 
+def migrate(environment: Environment, arguments: argparse.Namespace) -> int:
+    """Rewrites a graph of ComfyUI_IPAdapter_plus to our own nodes."""
+    return _run(environment, ROOT / "tools" / "run.py", "tools.migrate", *arguments.rest)
+
+
 def serve(environment: Environment, arguments: argparse.Namespace) -> int:
     """Starts ComfyUI with the pack and the demo nodes, until Ctrl-C."""
     folder = ROOT / "output" / "serve"
@@ -82,6 +87,7 @@ COMMANDS = {
     "workflows": workflows,
     "docs": docs,
     "figures": figures,
+    "migrate": migrate,
     "paths": paths,
 }
 

@@ -5,6 +5,7 @@ from comfy_api.latest import ComfyExtension, io
 from .apply import ApplyIPAdapter
 from .combined import EncodeContentAndStyle, EncodeInstructedImage
 from .compare import ComparisonGrid, ScorePictures, SweepIPAdapter
+from .compat import nodes_with_free_ids
 from .encode import EncodeReferenceImage
 from .encode_closely import EncodeReferenceInDetail, EncodeTiledReference
 from .faces import ApplyFaceLora, EncodeFace, LoadFaceAnalysis
@@ -63,5 +64,5 @@ class IPAdapterCoreExtension(ComfyExtension):
         register_folders()
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
-        """All native nodes."""
-        return NODES
+        """All native nodes, and the old ones whose ids nobody else has."""
+        return [*NODES, *nodes_with_free_ids()]

@@ -1,6 +1,7 @@
 """Graphs as data: nodes and links once, as an API prompt or as a workflow file that opens in the browser."""
 
 import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -65,8 +66,8 @@ class Graph:
     def workflow(self, object_info: dict[str, Any]) -> dict[str, Any]:
         """The browser's format 0.4; slots and the order of widgets come from the server's `object_info`."""
         places = _places(self.nodes, object_info)
-        drawn = [_drawn(node, object_info, places[node.number], order) for order, node in enumerate(self.nodes)]
-        by_number = {node["id"]: node for node in drawn}
+        entries = [drawn(node, object_info, places[node.number], order) for order, node in enumerate(self.nodes)]
+        by_number = {node["id"]: node for node in entries}
         links = []
         numbers = itertools.count(1)
         for node in self.nodes:
@@ -79,13 +80,14 @@ class Graph:
                     output["links"].append(link)
                     links.append([link, value.node.number, value.slot, node.number, slot, output["type"]])
         last = {"last_node_id": len(self.nodes), "last_link_id": len(links)}
-        return {**last, "nodes": drawn, "links": links, "groups": [], "config": {}, "extra": {}, "version": 0.4}
+        return {**last, "nodes": entries, "links": links, "groups": [], "config": {}, "extra": {}, "version": 0.4}
 
 
-def _drawn(node: Node, object_info: dict[str, Any], place: tuple[int, int], order: int) -> dict[str, Any]:
+def drawn(node: Node, object_info: dict[str, Any], place: tuple[int, int], order: int) -> dict[str, Any]:
+    """A node as the browser keeps it, its links still to be made."""
     info = object_info.get(node.kind, _NOTE)
     slots, values = [], []
-    for name, kind, options in _declared(info):
+    for name, kind, options in declared(info):
         widget = kind in WIDGETS and not options.get("forceInput")
         if widget:
             values.append(node.inputs.get(name, _default(kind, options)))
@@ -100,17 +102,18 @@ def _drawn(node: Node, object_info: dict[str, Any], place: tuple[int, int], orde
     properties: dict[str, Any] = {} if info is _NOTE else {"Node name for S&R": node.kind}
     if node.models:
         properties["models"] = node.models
-    drawn = {
+    entry = {
         "id": node.number, "type": node.kind, "pos": list(place), "size": [340, _height(node, info)], "flags": {},
         "order": order, "mode": 0, "inputs": slots, "outputs": outputs, "properties": properties, "widgets_values": values,
     }  # fmt: skip
-    return drawn | ({"title": node.title} if node.title else {})
+    return entry | ({"title": node.title} if node.title else {})
 
 
 _NOTE: dict[str, Any] = {"input": {"required": {"text": ["STRING", {}]}}, "output": [], "output_name": []}
 
 
-def _declared(info: dict[str, Any]):
+def declared(info: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Name, type and options of each input of a node, in order."""
     for section in ("required", "optional"):
         for name, (kind, *rest) in info["input"].get(section, {}).items():
             yield name, "COMBO" if isinstance(kind, list) else kind, (rest[0] if rest else {})
@@ -134,8 +137,8 @@ def _default(kind: str, options: dict[str, Any]) -> Any:
 
 
 def _height(node: Node, info: dict[str, Any]) -> int:
-    rows = max(len(list(_declared(info))), len(info["output"]))
-    long_text = any(options.get("multiline") for _, _, options in _declared(info)) or node.kind == "MarkdownNote"
+    rows = max(len(list(declared(info))), len(info["output"]))
+    long_text = any(options.get("multiline") for _, _, options in declared(info)) or node.kind == "MarkdownNote"
     picture = node.kind in ("LoadImage", "PreviewImage", "SaveImage", "IPAdapterCoreEncode")
     return 40 + SLOT * rows + (120 if long_text else 0) + (260 if picture else 0)
 
