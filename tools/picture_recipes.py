@@ -3,6 +3,7 @@
 import zlib
 from collections.abc import Callable
 
+from .picture_recipes_nodes import FURTHER
 from .scene import BLUE_STRIPES, GREEN_DOTS, Scene
 
 Recipe = Callable[[Scene], None]
@@ -156,6 +157,7 @@ NODES: dict[str, Recipe] = {
     "IPAdapterCoreWeightSchedule": weight_schedule,
     "IPAdapterCoreCombine": combine,
     "IPAdapterCoreWeighReference": weigh_reference,
+    **FURTHER,
 }
 TASKS: dict[str, Recipe] = {
     "demo": demo,

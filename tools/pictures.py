@@ -83,7 +83,7 @@ def _recipes() -> Iterator[tuple[Path, Recipe]]:
         yield NODE_PICTURES / f"{name}.jpg", recipe
     for name, recipe in TASKS.items():
         yield TASK_PICTURES / f"{name}.jpg", recipe
-    for name in GRAPHS:
+    for name in (name for name in GRAPHS if not name.startswith("seeing")):  # those are made by `dev.py figures`
         yield ROOT / "workflows" / f"{name}.jpg", thumbnail(name)
 
 

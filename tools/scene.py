@@ -11,7 +11,7 @@ from .graph import Graph, Node, Output
 TILE, MARGIN, LABEL = 192, 8, 22
 ADAPTER = "demo_world_ip_adapter.safetensors"
 SAMPLING = {"steps": 20, "cfg": 3.0, "sampler_name": "euler", "scheduler": "simple", "denoise": 1.0}
-Reference = dict[str, str]
+Reference = dict[str, Any]
 BLUE_STRIPES: Reference = {"object_colour": "yellow", "background_colour": "blue", "background_texture": "striped"}
 GREEN_DOTS: Reference = {"object_colour": "red", "background_colour": "green", "background_texture": "dotted"}
 
@@ -59,9 +59,9 @@ class Scene:
         window = {"start_percent": 0.0, "end_percent": 1.0}
         return self.graph.add("IPAdapterCoreApply", **(given | window | inputs))[0]
 
-    def sample(self, label: str, model: Output, text: str = "a star", seed: int = 1, batch: int = 1,
+    def sample(self, label: str | None, model: Output, text: str = "a star", seed: int = 1, batch: int = 1,
                outline: Output | None = None) -> Output:  # fmt: skip
-        """A finished picture, shown; with an outline the ControlNet follows it."""
+        """A finished picture, shown unless its label is None; with an outline the ControlNet follows it."""
         texts = [self.graph.add("CLIPTextEncode", clip=self.clip, text=words)[0] for words in (text, "")]
         if outline is not None:
             controlled = self.graph.add(
@@ -73,7 +73,8 @@ class Scene:
         noise = self.graph.add("KSampler", model=model, seed=seed, positive=texts[0], negative=texts[1],
                                latent_image=empty[0], **SAMPLING)  # fmt: skip
         picture = self.graph.add("VAEDecode", samples=noise[0], vae=self.vae)[0]
-        self.show(label, picture, batch > 1)
+        if label is not None:
+            self.show(label, picture, batch > 1)
         return picture
 
     def show(self, label: str, picture: Output, batch: bool = False) -> None:
