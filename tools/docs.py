@@ -32,10 +32,11 @@ def main(argv: list[str]) -> int:
 
 def generated() -> dict[Path, str]:
     """Every file that follows from the code, with its text."""
-    from . import errors_page, gallery_page, models_page
+    from . import errors_page, gallery_page, models_page, old_pages
 
     nodes = native_nodes()
-    return {**locales.locale_files(nodes), **errors_page.pages(), **gallery_page.pages(), **models_page.pages()}
+    written = (errors_page.pages(), gallery_page.pages(), models_page.pages(), old_pages.pages())
+    return {**locales.locale_files(nodes), **{file: text for part in written for file, text in part.items()}}
 
 
 def stale() -> list[str]:
@@ -57,9 +58,11 @@ def write() -> list[str]:
 def missing() -> list[str]:
     """What only a person can write: help pages, translations, graphs that provoke errors."""
     from .errors_page import unprovoked
+    from .old_pages import without_a_way
 
     nodes = native_nodes()
     words = locales.untranslated(nodes)
     said = [f"tools/translations/{language}.json: {text!r}" for language, absent in words.items() for text in absent]
     said += [f"{place.file}:{place.first}: no graph in tests/error_graphs.py provokes this" for place in unprovoked()]
+    said += [f"tools/old_pages.py: no way over for {name}" for name in without_a_way()]
     return help_pages.complaints(nodes) + said

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 WIDGETS = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"}
-COLUMN, ROW, SLOT = 400, 60, 24
+COLUMN, ROW, SLOT, WIDGET, HEAD = 400, 60, 24, 32, 70
 
 
 class Output(NamedTuple):
@@ -137,10 +137,13 @@ def _default(kind: str, options: dict[str, Any]) -> Any:
 
 
 def _height(node: Node, info: dict[str, Any]) -> int:
-    rows = max(len(list(declared(info))), len(info["output"]))
-    long_text = any(options.get("multiline") for _, _, options in declared(info)) or node.kind == "MarkdownNote"
+    """As much as either way of drawing nodes needs: sockets beside outputs, a row for each widget below them."""
+    entries = list(declared(info))
+    widgets = [entry for entry in entries if entry[1] in WIDGETS and not entry[2].get("forceInput")]
+    rows = max(len(entries) - len(widgets), len(info["output"]))
+    long_text = any(options.get("multiline") for _, _, options in entries) or node.kind == "MarkdownNote"
     picture = node.kind in ("LoadImage", "PreviewImage", "SaveImage", "IPAdapterCoreEncode")
-    return 40 + SLOT * rows + (120 if long_text else 0) + (260 if picture else 0)
+    return HEAD + SLOT * rows + WIDGET * len(widgets) + (120 if long_text else 0) + (260 if picture else 0)
 
 
 def _places(nodes: list[Node], object_info: dict[str, Any]) -> dict[int, tuple[int, int]]:
