@@ -9,6 +9,7 @@ from pack.ipadapter_core.encoders.face.analysis import load_analysis
 from pack.ipadapter_core.encoders.face.sessions import Provider
 from pack.tests.dit import instantx_flux, instantx_sd3, lucifer, xlabs
 from pack.tests.error_graphs_files import FILE_GRAPHS
+from pack.tests.error_graphs_further import FURTHER_GRAPHS
 from pack.tests.executing import Step
 from pack.tests.workshop import Workshop
 
@@ -293,4 +294,4 @@ SETTING_GRAPHS = (
     a_lora_for_a_unet_on_flux, a_lora_on_other_weight_names, a_block_that_is_not_there, a_preset_for_another_model,
     points_out_of_order, points_outside_the_run, no_colon, no_number, no_block, names_and_numbers,
 )  # fmt: skip
-ERROR_GRAPHS = (*FILE_GRAPHS, *SETTING_GRAPHS)
+ERROR_GRAPHS = (*FILE_GRAPHS, *SETTING_GRAPHS, *FURTHER_GRAPHS)

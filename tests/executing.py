@@ -5,13 +5,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pack.nodes import NODES
+from pack.nodes.compat import OLD_NODES
 
 from comfy_api.latest import _io as node_api
 
 
 def by_id() -> dict[str, Any]:
-    """Our nodes by their ids."""
-    return {node.GET_SCHEMA().node_id: node for node in NODES}
+    """Our nodes, and those for old graphs, by their ids."""
+    return {node.GET_SCHEMA().node_id: node for node in (*NODES, *OLD_NODES)}
 
 
 def execute(node_id: str, **inputs: Any) -> Any:
@@ -35,10 +36,11 @@ class Step:
     inputs: dict[str, Any] = field(default_factory=dict)
     note: str = ""
     make: Callable[[], Any] | None = None
+    slot: int = 0
 
     def value(self) -> Any:
-        """The first output."""
-        return self.outputs()[0]
+        """The output that is connected."""
+        return self.outputs()[self.slot]
 
     def outputs(self) -> tuple:
         """Executes the node after everything before it."""

@@ -18,7 +18,7 @@ from torch import Tensor
 import folder_paths
 
 TEXT = {"SD1.5": 768, "SDXL": 2048}  # the published text widths: what an adapter is for is read off them
-FOLDERS = {"ipadapter": "ipadapter", "clip_vision": "clip_vision"}
+FOLDERS = ("ipadapter", "clip_vision", "image_prompts")
 
 
 class Workshop:

@@ -116,6 +116,6 @@ def _places(file: str, names: set[str]) -> list[Place]:
         if not isinstance(statement, ast.Raise) or not isinstance(statement.exc, ast.Call):
             continue
         called = statement.exc.func
-        if isinstance(called, ast.Name) and called.id in names:
+        if isinstance(called, ast.Name) and (called.id in names or called.id.startswith("_")):  # or made by a function
             found.append(Place(file, statement.lineno, statement.end_lineno or statement.lineno))
     return found

@@ -48,7 +48,9 @@ def read_blocks(text: str, places: Sequence[Place], where: str) -> frozenset[tup
             named = [place for place in places if word.names(place)]
         if not named:
             listed = ", ".join(place.name for place in places)
-            raise WeightError(f"{where}: found '{entry}', the model has the blocks {listed} (0 to {len(places) - 1})")
+            raise WeightError(
+                f"{where}: found '{entry}', the model has the blocks {listed} (0 to {len(places) - 1}): choose among them"
+            )
         chosen.update(named)
     return frozenset((place.part, place.number) for place in chosen)
 
