@@ -152,10 +152,9 @@ def a_clip_without_a_projection(shop: Workshop) -> Step:
 
 
 def an_old_node_without_a_picture(shop: Workshop) -> Step:
-    """The picture for the composition is optional there, and nothing is connected."""
-    loader = _pipeline(shop, shop.adapter("ip-adapter_sdxl_vit-h.safetensors", "SDXL"))
-    given = {"image_style": shop.picture("a drawing"), "clip_vision": shop.encoder(), "results": "corrected"}
-    return Step("IPAdapterStyleComposition", {"model": shop.checkpoint("SDXL"), "ipadapter": loader} | given)
+    """What is connected gives nothing, as a switch of another pack may."""
+    nothing = Step("a switch of another pack", make=lambda: None)
+    return Step("IPAdapterAdvanced", _old(shop) | {"image": nothing, "clip_vision": shop.encoder()})
 
 
 def an_old_node_without_an_encoder(shop: Workshop) -> Step:
