@@ -14,7 +14,7 @@ from .weights.layers import places_of
 from .weights.text import read_blocks
 
 WHERE = "blocks of Attention Maps"
-DIMMED, OPACITY = 0.45, 0.85  # of the picture under a heat map, and of its hottest places
+DIMMED, OPACITY = 0.45, 0.65  # of the picture under a heat map, and of its hottest places
 
 
 def attention_maps(recording: Recording, measure: Measure, size: Size, blocks: str = "") -> Tensor:

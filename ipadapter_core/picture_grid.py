@@ -101,7 +101,7 @@ def _panel(
     draw.text((left, corner[1] + 10), name, fill=INK, font=_font())
     draw.rectangle((left, top, left + width, top + height), outline=FAINT)
     for value in (low, high):
-        draw.text((corner[0] + 2, spot(start, value)[1] - 6), f"{value:.3g}", fill=INK, font=_font())
+        draw.text((corner[0] + 2, spot(start, value)[1] - 6), _number(value), fill=INK, font=_font())
     for place in sorted({place for place, _, _ in points}):
         draw.text((spot(place, low)[0] - 6, top + height + 4), f"{place:g}", fill=INK, font=_font())
     for number, preset in enumerate(dict.fromkeys(row.preset for _, _, row in points)):
@@ -113,6 +113,10 @@ def _panel(
         if row is best:
             x, y = spot(place, value)
             draw.ellipse((x - 5, y - 5, x + 5, y + 5), outline=INK)
+
+
+def _number(value: float) -> str:
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def _tile(picture: Tensor, tile: int) -> Image.Image:

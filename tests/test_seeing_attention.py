@@ -9,8 +9,9 @@ from pack.ipadapter_core.attention import image_attention
 from pack.ipadapter_core.attention_maps import as_masks, attention_maps, overlays
 from pack.ipadapter_core.errors import RecordingError, WeightError
 from pack.ipadapter_core.masks import Area
-from pack.ipadapter_core.patchers import sd3
+from pack.ipadapter_core.patchers import hooks, sd3
 from pack.ipadapter_core.patchers.apply import apply_image_prompt
+from pack.ipadapter_core.patchers.compiled import COMPILE_KEY
 from pack.ipadapter_core.patchers.sampling import applications_of
 from pack.ipadapter_core.patchers.watch import watch
 from pack.ipadapter_core.recording import Measure, RunNotes, Spot, Sum
@@ -117,6 +118,16 @@ def test_seeing_a_recording_changes_no_picture():
         attention_maps(notes, Measure.SHARE, (16, 16))
 
 
+def test_seeing_a_compiled_model_is_not_looked_into(caplog):
+    """ComfyUI's TorchCompileModel stands around the call: nothing is noted, and the log says why."""
+    model = exact_model()
+    watched, recording = watch(apply(model, exact_adapter(model), references(1)))
+    options = watched.model_options["transformer_options"]
+    assert hooks._observers(options) == (recording,)
+    assert hooks._observers(options | {"wrappers": {"apply_model": {COMPILE_KEY: [None]}}}) == ()
+    assert "bypass the compile node" in caplog.text
+
+
 def test_seeing_a_second_run_starts_anew():
     """Fails when sums of two runs are mixed."""
     model = exact_model()
@@ -177,7 +188,7 @@ def test_seeing_masks_and_overlays():
     masks = as_masks(maps)
     assert masks.tolist() == [[[0, 1]], [[0, 0]]] and as_masks(maps, 0.5).tolist() == masks.tolist()
     heat = overlays(masks, torch.full((1, 1, 2, 3), 0.5))
-    assert heat.shape == (2, 1, 2, 3) and heat[0, 0, 1].min() > 0.8 and torch.allclose(heat[1], torch.tensor(0.225))
+    assert heat.shape == (2, 1, 2, 3) and heat[0, 0, 1].min() > 0.7 and torch.allclose(heat[1], torch.tensor(0.225))
 
 
 @pytest.mark.parametrize("case", dit.CASES)

@@ -8,6 +8,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from pack.ipadapter_core.attention_maps import OPACITY
 from pack.ipadapter_core.encoders.clip_vision import kept
 from pack.ipadapter_core.errors import RecordingError
 from pack.ipadapter_core.image_prompt import EncodedImage, Reference
@@ -95,7 +96,7 @@ def test_seeing_maps_come_with_masks():
     )  # fmt: skip
     overlays, masks = output.result
     assert overlays.shape == (2, 40, 24, 3) and masks.shape == (2, 40, 24) and len(output.ui.as_dict()["images"]) == 2
-    assert torch.allclose(overlays[..., 0], ((3 * masks).clamp(0, 1) * 0.85 * masks), atol=1e-5)
+    assert torch.allclose(overlays[..., 0], ((3 * masks).clamp(0, 1) * OPACITY * masks), atol=1e-5)
     hard = execute(
         "IPAdapterCoreAttentionMaps", run=run, image=torch.zeros(1, 40, 24, 3), measure="contribution", blocks="output",
         threshold=0.5,

@@ -4,7 +4,7 @@ from .graph import Graph, Output
 
 ADAPTER = "demo_world_ip_adapter.safetensors"
 STYLES = (("yellow", "blue", "striped"), ("red", "white", "dotted"))  # shape, background and the background's texture
-WEIGHTS, PRESETS = "0, 0.25, 0.5, 0.75, 1, 1.25, 1.5", "linear, weak middle"
+WEIGHTS, PRESETS = "0, 0.25, 0.5, 0.75, 1, 1.25, 1.5", "linear, weak output"
 COMPARED = "a red heart on white"
 
 
