@@ -117,7 +117,8 @@ def weighted_embeds() -> Graph:
         for picture, weight in ((graph.drawn(), 1.0), (graph.drawn("red", seed=4), 0.7))
     ]
     both = [
-        graph.add("IPAdapterCombineEmbeds", embed1=given[0][slot], method="average", embed2=given[1][slot])[0] for slot in (0, 1)
+        graph.add("IPAdapterCombineEmbeds", embed1=given[0][slot], method="average", embed2=given[1][slot])[0]
+        for slot in (0, 1)
     ]  # fmt: skip
     values = {"weight": 0.9, "weight_type": "linear", **WINDOW, "embeds_scaling": "V only"}
     return graph.sampled(
