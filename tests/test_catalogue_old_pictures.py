@@ -160,7 +160,7 @@ def test_catalogue_old_tiles_of_features(plus, base):
 
 
 def test_catalogue_enhanced_requests(plus):
-    """A lone picture becomes two references, several are mixed with their tiles. Fails when the ratio goes to the wrong part."""
+    """A lone picture becomes two references, several are mixed with their tiles. Fails when the ratio is turned round."""
     one, two = rand(1, 112, 112, 3), rand(2, 112, 112, 3)
     wanted = Wanted(Feature.HIDDEN, 64, plus.adapter.spec)
     found = encode_request(plus, Request(image=one, enhance_tiles=2, enhance_ratio=0.6, results=AS_PLUS)).prompt
