@@ -54,6 +54,11 @@ def migrate(environment: Environment, arguments: argparse.Namespace) -> int:
     return _run(environment, ROOT / "tools" / "run.py", "tools.migrate", *arguments.rest)
 
 
+def old_pages(environment: Environment, arguments: argparse.Namespace) -> int:
+    """Writes the help pages of the nodes of ComfyUI_IPAdapter_plus anew from nodes/compat/pages.py."""
+    return _run(environment, ROOT / "tools" / "run.py", "tools.write_old_pages", *arguments.rest)
+
+
 def serve(environment: Environment, arguments: argparse.Namespace) -> int:
     """Starts ComfyUI with the pack and the demo nodes, until Ctrl-C."""
     folder = ROOT / "output" / "serve"
@@ -88,6 +93,7 @@ COMMANDS = {
     "docs": docs,
     "figures": figures,
     "migrate": migrate,
+    "old-pages": old_pages,
     "paths": paths,
 }
 

@@ -6,6 +6,7 @@ from .apply import ApplyIPAdapter
 from .combined import EncodeContentAndStyle, EncodeInstructedImage
 from .compare import ComparisonGrid, ScorePictures, SweepIPAdapter
 from .compat import nodes_with_free_ids
+from .compat.replacements import register_replacements
 from .encode import EncodeReferenceImage
 from .encode_closely import EncodeReferenceInDetail, EncodeTiledReference
 from .faces import ApplyFaceLora, EncodeFace, LoadFaceAnalysis
@@ -60,8 +61,9 @@ class IPAdapterCoreExtension(ComfyExtension):
     """What ComfyUI asks for our nodes."""
 
     async def on_load(self) -> None:
-        """Makes our folders known."""
+        """Makes our folders known, and which of our nodes can stand in for old ones."""
         register_folders()
+        await register_replacements()
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         """All native nodes, and the old ones whose ids nobody else has."""

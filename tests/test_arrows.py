@@ -50,6 +50,8 @@ ROOMS = {
                  "weights"},
     "preset_loader": {"checkpoint", "encoders", "errors", "host", "library", "patchers"},
     "training": {"adapter", "application", "attention", "checkpoint", "errors", "host", "patchers"},
+    "predecessor": {"application", "checkpoint", "encoders", "errors", "features", "host", "image_prompt", "masks", "noise",
+                    "patchers", "polarity", "references", "sharpen", "stretched_mask", "tiles", "weights"},
     "nodes": {"ipadapter_core"},
 }  # fmt: skip
 

@@ -1,9 +1,14 @@
 """The old nodes: what they declare is what the table says."""
 
+import re
+
 import pytest
+from pack.nodes import NODES as NATIVE
 from pack.nodes.compat import OLD_NODES
+from pack.nodes.compat.pages import WAYS, page
 from pack.nodes.folders import register_folders
 from pack.tests.plus_table import APPLY_NODES, FILES, NODES, OPTIONAL, RESULTS
+from pack.tools.server import ROOT
 
 register_folders()
 BY_ID = {node.GET_SCHEMA().node_id: node for node in OLD_NODES}
@@ -59,6 +64,22 @@ def test_catalogue_results_is_an_advanced_input_behind_all_others(node_id):
 
 @pytest.mark.parametrize("node_id", NODES)
 def test_catalogue_old_nodes_explain_themselves(node_id):
-    """A tooltip on every input."""
+    """A tooltip on every input, and a page as the table has it: fails until `dev.py old-pages` has been run."""
     BY_ID[node_id].VALIDATE_CLASS()
     assert all(one.tooltip for one in BY_ID[node_id].GET_SCHEMA().inputs)
+    written = (ROOT / "web" / "docs" / f"{node_id}.md").read_text(encoding="utf-8")
+    assert written == page(BY_ID[node_id])
+
+
+def test_catalogue_pages_name_nodes_that_there_are():
+    """Every node that a way over names in italics. Fails when a native node is renamed."""
+    known = {node.GET_SCHEMA().display_name for node in (*NATIVE, *OLD_NODES)} | {"Load CLIP Vision"}
+    assert WAYS.keys() == NODES.keys()
+    named = {name for way in WAYS.values() for text in way for name in re.findall(r"\*([^*]+)\*", text)}
+    assert named <= known
+
+
+def test_catalogue_every_page_is_a_node():
+    """Old and new. Fails when a page stays behind a node that is gone."""
+    pages = {file.stem for file in (ROOT / "web" / "docs").glob("*.md")}
+    assert pages == {node.GET_SCHEMA().node_id for node in (*NATIVE, *OLD_NODES)}

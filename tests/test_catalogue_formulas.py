@@ -23,7 +23,7 @@ EXACT = 1e-9
 
 
 def stated(kind: str, base: str, results: str, w: float = W, boost: float | None = None):
-    """For each index t in running order (what the positive pass adds, what the negative adds, whether that is the reference)."""
+    """For each index t in running order: what the positive and the negative pass add, and whether that is the reference."""
     count, middle, style, composition = COUNT[base], MIDDLE[base], STYLE[base], COMPOSITION[base]
 
     def weight(t: int) -> float:

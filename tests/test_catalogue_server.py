@@ -145,11 +145,11 @@ def test_catalogue_detail_in_a_graph(bench):
 
 
 def test_catalogue_style_and_composition_in_a_graph(bench):
-    """The very picture of two Apply nodes with these layers; another one than of either; and without layers an explanation."""
+    """The very picture of two Apply nodes with these layers, both of which act; and without layers an explanation."""
     style, composition = (bench.encoded(bench.drawn(colour)[0]) for colour in ("red", "blue"))
     one, other = (
         bench.graph.add("IPAdapterCoreLayerWeights", preset="linear", blocks=blocks)[0]
-        for blocks in ("4: 1, 5: 1, 6: 1", "0: 1, 1: 1, 2: 1, 3: 1")
+        for blocks in ("0: 1, 1: 1, 2: 1, 3: 1", "4: 1, 5: 1, 6: 1")
     )
     values = {
         "style_weight": 0.9,
@@ -164,10 +164,12 @@ def test_catalogue_style_and_composition_in_a_graph(bench):
     )  # fmt: skip
     first = bench.applied(style, weight=0.9, layer_weights=one)
     second = bench.applied(composition, model=first, weight=0.6, layer_weights=other)
-    shown = [bench.sampled(model) for model in (both[0], second, first)]
+    shown = [bench.sampled(model) for model in (both[0], second, first, bench.model)]
     bench.run()
-    together, chained, alone = (bench.pictures(node) for node in shown)
-    assert (together == chained).all() and abs(together - alone).max() > 0.1
+    together, chained, alone, plain = (bench.pictures(node) for node in shown)
+    assert (together == chained).all()
+    assert abs(together - alone).max() > 0.1 and abs(alone - plain).max() > 0.1
+    assert nearer(together, BLUE, RED) > 0.2 > nearer(alone, BLUE, RED)  # the last layers make the demo's colours
     del both.inputs["style_layers"]
     with pytest.raises(GraphError, match="SD1.5 and SDXL.*Layer Weights"):
         bench.run()

@@ -58,11 +58,9 @@ def write() -> list[str]:
 def missing() -> list[str]:
     """What only a person can write: help pages, translations, graphs that provoke errors."""
     from .errors_page import unprovoked
-    from .old_pages import without_a_way
 
     nodes = native_nodes()
     words = locales.untranslated(nodes)
     said = [f"tools/translations/{language}.json: {text!r}" for language, absent in words.items() for text in absent]
     said += [f"{place.file}:{place.first}: no graph in tests/error_graphs.py provokes this" for place in unprovoked()]
-    said += [f"tools/old_pages.py: no way over for {name}" for name in without_a_way()]
     return help_pages.complaints(nodes) + said
