@@ -84,14 +84,15 @@ def test_seeing_a_run_and_the_help(frontend, client, tmp_path):
     assert frontend.shown_widgets("IPAdapterCoreApply") == 3  # the advanced ones are folded away
 
 
-def test_seeing_the_nodes_in_chinese(comfyui, client):
+def test_seeing_the_nodes_in_chinese(frontend, client):
     """Titles and inputs come from our locales."""
     table = read_table("zh")
-    with Frontend(comfyui.url, language="zh") as page:
-        page.open(GRAPHS[SHOWN]().workflow(client.object_info()))
-        labels = page.page.evaluate(
-            "() => window.app.graph.nodes.filter(node => node.type === 'IPAdapterCoreApply').flatMap(node =>"
-            " [node.title, ...[...(node.widgets ?? []), ...node.inputs].map(one => one.label)])"
-        )
+    frontend.load("zh")
+    frontend.open(GRAPHS[SHOWN]().workflow(client.object_info()))
+    labels = frontend.page.evaluate(
+        "() => window.app.graph.nodes.filter(node => node.type === 'IPAdapterCoreApply').flatMap(node =>"
+        " [node.title, ...[...(node.widgets ?? []), ...node.inputs].map(one => one.label)])"
+    )
+    frontend.load("en")
     wanted = {table["Apply IP-Adapter"], table["weight"], table["start_percent"], table["image_prompt"]}
     assert wanted <= set(labels), labels

@@ -59,27 +59,31 @@ def chromium() -> str:
 class Frontend:
     """One page of ComfyUI's frontend; use it in a `with`."""
 
-    def __init__(self, url: str, size: tuple[int, int] = (1600, 1000), language: str = "en"):
-        self.url, self.size, self.language = url, size, language
+    def __init__(self, url: str, size: tuple[int, int] = (1600, 1000)):
+        self.url, self.size = url, size
         self.errors: list[str] = []
 
     def __enter__(self) -> "Frontend":
         program = chromium()
         from playwright.sync_api import sync_playwright
 
-        client = ComfyClient(self.url)
-        for name, value in {**SETTINGS, "Comfy.Locale": self.language}.items():
-            client.set(name, value)
         self._playwright = sync_playwright().start()
         self._browser = self._playwright.chromium.launch(executable_path=program, args=OPTIONS)
         width, height = self.size
         self.page = self._browser.new_page(viewport={"width": width, "height": height})
         self.page.set_default_timeout(WAIT)
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.load("en")
+        return self
+
+    def load(self, language: str) -> None:
+        """Loads the page anew, in a language."""
+        client = ComfyClient(self.url)
+        for name, value in {**SETTINGS, "Comfy.Locale": language}.items():
+            client.set(name, value)
         self.page.goto(self.url, wait_until="domcontentloaded")
         self.page.wait_for_function("() => window.app?.graph && window.app?.extensionManager")
         self.page.wait_for_timeout(2000)
-        return self
 
     def __exit__(self, *_: Any) -> None:
         self._browser.close()
