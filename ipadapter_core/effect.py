@@ -9,6 +9,7 @@ from torch import Tensor
 from .application import Application
 from .attention import image_attention
 from .masks import Area, Size
+from .polarity import Sides, old_polarity_of_index
 from .weights.scaling import scale
 
 Factor = Tensor | tuple[()]  # what a step multiplies an application's output by: nothing, one value, or one a frame
@@ -17,14 +18,15 @@ Factor = Tensor | tuple[()]  # what a step multiplies an application's output by
 class Rows(NamedTuple):
     """How a model call's batch is made up: passes one after the other, each with the same pictures.
 
-    `polarities` and `areas` have an entry for each pass, `frames` the place in the whole batch of each picture of a pass;
-    `latent` is the size of the latent that the model sees.
+    `polarities`, `areas` and `passes`, ComfyUI's own indices, have an entry for each pass, `frames` the place in the whole
+    batch of each picture of a pass; `latent` is the size of the latent that the model sees.
     """
 
     polarities: tuple[int, ...]
     frames: tuple[int, ...]
     areas: tuple[Area, ...]
     latent: Size
+    passes: tuple[int, ...] = ()
 
     @property
     def batch(self) -> int:
@@ -70,6 +72,7 @@ class LayerCall(NamedTuple):
 
 def ready(application: Application, rows: Rows, factor: Factor, like: Tensor, grids: Sequence[Size] = ()) -> Part:
     """An application's part in a model call, for queries on the device and in the dtype of `like`."""
+    rows = seen_by(application, rows)
     strength = None
     if not isinstance(factor, tuple):
         places = _places(application, rows, factor.shape[0], like.device)
@@ -91,10 +94,10 @@ def add_image_output(
     placed = application.placed(call.query.device, call.query.dtype)[index]
     if placed is None:
         return base
-    factor = part.factor
-    key, value = (chosen(tensor, call.rows, part) for tensor in (placed.key, placed.value))
+    factor, rows = part.factor, seen_by(application, call.rows)
+    key, value = (chosen(tensor, rows, part) for tensor in (placed.key, placed.value))
     if placed.weight is not None and placed.mean is not None and factor is not None:
-        weight, mean = (chosen(tensor, call.rows, part) for tensor in (placed.weight, placed.mean))
+        weight, mean = (chosen(tensor, rows, part) for tensor in (placed.weight, placed.mean))
         if factor.shape[0] > 1:
             key, value, weight, mean = (per_picture(one, factor.shape[0]) for one in (key, value, weight, mean))
         key, value = scale(application.strength.scaling, key, value, weight * factor, mean)
@@ -117,6 +120,13 @@ def add_weighed(base: Tensor | None, out: Tensor, application: Application, call
     if base is None:
         return out if multiplier is None else out * multiplier
     return base + out if multiplier is None else torch.addcmul(base, out, multiplier)
+
+
+def seen_by(application: Application, rows: Rows) -> Rows:
+    """The rows with the side that each pass has for an application."""
+    if application.strength.sides is Sides.BY_ROLE:
+        return rows
+    return rows._replace(polarities=tuple(old_polarity_of_index(index) for index in rows.passes))
 
 
 def _whole_row(weights: Tensor, call: LayerCall) -> Tensor:

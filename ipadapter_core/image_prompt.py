@@ -43,11 +43,16 @@ class Reference:
 
 @dataclass(frozen=True, eq=False)
 class ImagePrompt:
-    """References that go into one application, and what made them: the encoder's output and its name."""
+    """References that go into one application, and what made them: the encoder's output and its name.
+
+    `adapter` says in words for which kind of adapter, `made_from` from which pictures; both are there to be read by people.
+    """
 
     references: tuple[Reference, ...]
     feature: Feature
     encoder: str
+    adapter: str = ""
+    made_from: str = ""
 
     def with_references(self, references: tuple[Reference, ...]) -> "ImagePrompt":
         """The same kind of prompt over other references."""

@@ -63,6 +63,21 @@ def plot_schedule(schedule: WeightSchedule) -> Tensor:
     return _tensor([image])
 
 
+def plot_frames(weights: Sequence[float]) -> Tensor:
+    """A bar for each frame, (1, H, W, 3)."""
+    image, draw = _paper("weight of each frame")
+    zero, unit = _scale(draw, weights)
+    step = (WIDTH - 2 * MARGIN) / len(weights)
+    for index, weight in enumerate(weights):
+        left = MARGIN + step * index
+        top, bottom = sorted((zero - unit * weight, zero))
+        if weight != 0:
+            draw.rectangle((left, top, left + max(step - 1, 0), bottom), fill=BOTH)
+    for index in {0, len(weights) // 2, len(weights) - 1}:
+        _label(draw, MARGIN + step * (index + 0.5), HEIGHT - 14, str(index))
+    return _tensor([image])
+
+
 def _bars(structure: str, bars: Bars) -> Image.Image:
     injected = any(weight.negative_sees_reference for _, weight in bars)
     image, draw = _paper(f"{structure}{': orange acts in the negative pass only' if injected else ''}")

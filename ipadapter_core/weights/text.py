@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from ..errors import WeightError
 from .layers import EXECUTION, Override
@@ -48,7 +48,9 @@ def read_blocks(text: str, places: Sequence[Place], where: str) -> frozenset[tup
             named = [place for place in places if word.names(place)]
         if not named:
             listed = ", ".join(place.name for place in places)
-            raise WeightError(f"{where}: found '{entry}', the model has the blocks {listed} (0 to {len(places) - 1})")
+            raise WeightError(
+                f"{where}: found '{entry}', the model has the blocks {listed} (0 to {len(places) - 1}): choose among them"
+            )
         chosen.update(named)
     return frozenset((place.part, place.number) for place in chosen)
 
@@ -56,6 +58,11 @@ def read_blocks(text: str, places: Sequence[Place], where: str) -> frozenset[tup
 def read_numbers(text: str, where: str) -> tuple[float, ...]:
     """Reads `1, 0.5, 0`; `where` says in an error which input of which node to change."""
     return tuple(_number(word, where) for word in _entries(text))
+
+
+def written_numbers(numbers: Iterable[float]) -> str:
+    """What `read_numbers` reads again, to nine digits."""
+    return ", ".join(f"{number:.9g}" for number in numbers)
 
 
 def read_words(text: str) -> list[str]:

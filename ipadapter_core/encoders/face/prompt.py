@@ -15,6 +15,7 @@ from ...host import intermediate
 from ...image_prompt import EncodedImage, ImagePrompt, Reference
 from ..clip_vision import View, Wanted, check_connected, features_of_nothing, kept, picture_features, pixels_for
 from ..fit import Fit
+from ..look import origin
 from .analysis import find_faces
 from .choice import Choice, Chosen, choose, sources
 from .geometry import aligned_crop, square_crop
@@ -96,8 +97,10 @@ def encode_faces(
     references = _references([faces[number] if number is not None else [] for number in used], spec, options)
     crops = [face.crop for number in sorted(faces) for face in faces[number]]
     boxes = torch.stack([draw_faces(picture, one) for picture, one in zip(pictures, chosen, strict=True)])
-    report = "\n".join(line for line in (_counted(chosen, used), said) if line)
-    prompt = ImagePrompt(references, feature, spec.encoder)
+    counted = _counted(chosen, used)
+    report = "\n".join(line for line in (counted, said) if line)
+    made_from = f"{origin(pictures)}, {counted}"
+    prompt = ImagePrompt(references, feature, spec.encoder, spec.kind, made_from)
     return EncodedFaces(prompt, boxes, torch.stack(crops) if crops else torch.zeros(1, 64, 64, 3), report)
 
 
