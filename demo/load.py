@@ -22,6 +22,7 @@ WEIGHTS = Path(__file__).parent / "weights"
 BASE_FILE = "demo_world_base.safetensors"
 ENCODER_FILE = "demo_world_clip_vision.safetensors"
 CONTROL_FILE = "demo_world_controlnet.safetensors"
+LORA_FILE = "loras/demo_world_frame.safetensors"
 ADAPTER_FILE = "ipadapter/demo_world_ip_adapter.safetensors"
 UNET_PREFIX, WORDS_PREFIX = "model.diffusion_model.", "words."
 

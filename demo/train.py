@@ -1,4 +1,4 @@
-"""Trains the demo world from nothing: encoder, base, adapter, ControlNet, and the files in `weights/`.
+"""Trains the demo world from nothing: encoder, base, adapter, ControlNet, LoRA, and the files in `weights/`.
 
 Run by `python3 dev.py train-demo`; it goes on where it stopped.
 """
@@ -18,11 +18,22 @@ from ..ipadapter_core.training.loop import Progress, Schedule, Training
 from .base import new_base_model
 from .curve import draw_curves
 from .encoder import clip_vision
-from .load import ADAPTER_FILE, BASE_FILE, CONTROL_FILE, ENCODER_FILE, UNET_PREFIX, WEIGHTS, WORDS_PREFIX, below
+from .load import (
+    ADAPTER_FILE,
+    BASE_FILE,
+    CONTROL_FILE,
+    ENCODER_FILE,
+    LORA_FILE,
+    UNET_PREFIX,
+    WEIGHTS,
+    WORDS_PREFIX,
+    below,
+)
 from .text_encoder import new_word_encoder
 from .training_adapter import Teachers, train_adapter, train_control
 from .training_base import train_base
 from .training_encoder import train_encoder
+from .training_lora import train_lora
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +43,7 @@ SCHEDULES = {
     "base": Schedule(5000, 8.0e-4, decay=0.35, average=0.997),
     "adapter": Schedule(900, 1.5e-3, decay=0.4, average=0.98),
     "control": Schedule(360, 8.0e-4, decay=0.3, average=0.99),
+    "lora": Schedule(200, 4.0e-3, warm_up=20, decay=0.4, average=0.97),
 }
 CHECKPOINTS = Path("output/training")
 
@@ -92,6 +104,8 @@ def train(checkpoints: Path, weights: Path, scale: float = 1.0) -> None:
     save(stages["adapter"].average, weights / ADAPTER_FILE)
     stages["control"] = train_control(unet, words, schedules["control"], checkpoints, SEED)
     save(stages["control"].average, weights / CONTROL_FILE)
+    stages["lora"] = train_lora(unet, words, schedules["lora"], checkpoints, SEED)
+    save(renamed(stages["lora"].average, {"": "diffusion_model."}), weights / LORA_FILE)
     write_report(stages, weights)
 
 

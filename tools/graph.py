@@ -1,11 +1,13 @@
 """Graphs as data: nodes and links once, as an API prompt or as a workflow file that opens in the browser."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 WIDGETS = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"}
+GROWING, CHOOSING = "COMFY_AUTOGROW_V3", "COMFY_DYNAMICCOMBO_V3"
 COLUMN, ROW, SLOT, WIDGET, HEAD = 400, 60, 24, 32, 70
 
 
@@ -87,7 +89,7 @@ def drawn(node: Node, object_info: dict[str, Any], place: tuple[int, int], order
     """A node as the browser keeps it, its links still to be made."""
     info = object_info.get(node.kind, _NOTE)
     slots, values = [], []
-    for name, kind, options in declared(info):
+    for name, kind, options in declared(info, node.inputs):
         widget = kind in WIDGETS and not options.get("forceInput")
         if widget:
             values.append(node.inputs.get(name, _default(kind, options)))
@@ -112,10 +114,28 @@ def drawn(node: Node, object_info: dict[str, Any], place: tuple[int, int], order
 _NOTE: dict[str, Any] = {"input": {"required": {"text": ["STRING", {}]}}, "output": [], "output_name": []}
 
 
-def declared(info: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """Name, type and options of each input of a node, in order."""
+Declared = tuple[str, str, dict[str, Any]]
+
+
+def declared(info: dict[str, Any], given: Mapping[str, Any] = MappingProxyType({})) -> Iterator[Declared]:
+    """Name, type and options of each input of a node, in order; inputs that grow as far as they are `given`."""
+    for name, kind, options in _sections(info["input"]):
+        if kind == GROWING:
+            _, grown, of_each = next(_sections(options["template"]["input"]))
+            yield from ((one, grown, of_each) for one in given if one.startswith(f"{name}."))
+        elif kind == CHOOSING:
+            keys = [option["key"] for option in options["options"]]
+            chosen = given.get(name, keys[0])
+            yield name, "COMBO", {"options": keys}
+            inner = _sections(options["options"][keys.index(chosen)]["inputs"])
+            yield from ((f"{name}.{one}", kind, of_each) for one, kind, of_each in inner)
+        else:
+            yield name, kind, options
+
+
+def _sections(inputs: dict[str, Any]) -> Iterator[Declared]:
     for section in ("required", "optional"):
-        for name, (kind, *rest) in info["input"].get(section, {}).items():
+        for name, (kind, *rest) in inputs.get(section, {}).items():
             yield name, "COMBO" if isinstance(kind, list) else kind, (rest[0] if rest else {})
 
 
@@ -138,7 +158,7 @@ def _default(kind: str, options: dict[str, Any]) -> Any:
 
 def _height(node: Node, info: dict[str, Any]) -> int:
     """As much as either way of drawing nodes needs: sockets beside outputs, a row for each widget below them."""
-    entries = list(declared(info))
+    entries = list(declared(info, node.inputs))
     widgets = [entry for entry in entries if entry[1] in WIDGETS and not entry[2].get("forceInput")]
     rows = max(len(entries) - len(widgets), len(info["output"]))
     long_text = any(options.get("multiline") for _, _, options in entries) or node.kind == "MarkdownNote"

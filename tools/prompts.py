@@ -35,7 +35,10 @@ def set_inputs(prompt: Prompt, kind: str, title: str | None = None, /, **values:
 
 
 def without_adapter(prompt: Prompt) -> Prompt:
-    """The graph with its sampler on the model that *Apply IP-Adapter* was given."""
+    """The graph with its sampler on the model that the first *Apply IP-Adapter* before it was given."""
     changed = copy.deepcopy(prompt)
-    set_inputs(changed, "KSampler", model=changed[node(changed, "IPAdapterCoreApply")]["inputs"]["model"])
+    model = changed[node(changed, "KSampler")]["inputs"]["model"]
+    while changed[model[0]]["class_type"] == "IPAdapterCoreApply":
+        model = changed[model[0]]["inputs"]["model"]
+    set_inputs(changed, "KSampler", model=model)
     return changed

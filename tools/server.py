@@ -121,7 +121,7 @@ class ComfyServer:
     def _model_paths(self) -> Path:
         file = self.folder / "model_paths.yaml"
         sections = {
-            "demo_world": {"ipadapter": ROOT / "demo" / "weights" / "ipadapter"},
+            "demo_world": {kind: ROOT / "demo" / "weights" / kind for kind in ("ipadapter", "loras")},
             "given": self.mounts.model_folders,
         }
         file.write_text(

@@ -1,6 +1,6 @@
 """The graphs in `workflows/`, as data; `python3 dev.py workflows` writes the files from here."""
 
-from . import workflows_dit, workflows_seeing
+from . import workflows_by_task, workflows_dit, workflows_seeing
 from .graph import Graph, Output
 
 HUB = "https://huggingface.co"
@@ -109,6 +109,7 @@ GRAPHS = {
     "sd15_basic": sd15_basic,
     "sdxl_plus": sdxl_plus,
     "sdxl_plus_controlnet": sdxl_plus_controlnet,
+    **workflows_by_task.GRAPHS,
     **workflows_seeing.GRAPHS,
     **workflows_dit.GRAPHS,
 }

@@ -1,10 +1,14 @@
-"""`python3 dev.py workflows`: writes `workflows/*.json` from `tools/workflows.py`, with the slots of a live server."""
+"""`python3 dev.py workflows`: writes `workflows/*.json` from `tools/workflows.py`, with the slots of a live server.
+
+The graphs of `docs/examples/` too, which need none.
+"""
 
 import json
 import os
 import sys
 from pathlib import Path
 
+from . import example_graphs
 from .client import ComfyClient
 from .server import ROOT, ComfyServer
 from .workflows import GRAPHS
@@ -18,4 +22,7 @@ def main(_: list[str]) -> int:
         text = json.dumps(build().workflow(info), indent=1)
         (ROOT / "workflows" / f"{name}.json").write_text(text + "\n")
         print(name)
+    for file, text in example_graphs.files().items():
+        file.write_text(text)
+        print(file.stem)
     return 0
