@@ -14,6 +14,7 @@ import torch
 from pack.tests.tiny import adapter_weights
 from pack.tools.client import ComfyClient, GraphError
 from pack.tools.demo_pictures import pixels
+from pack.tools.graph import GROWING, declared
 from pack.tools.prompts import graph_file, node, set_inputs, without_adapter
 from pack.tools.server import ROOT, ComfyServer, Mounts
 from pack.tools.workflows import GRAPHS
@@ -88,16 +89,17 @@ def test_graphs_fit_the_live_nodes(client, name):
     info = client.object_info()
     prompt = graph_file(name, info)
     for entry in prompt.values():
-        declared = info[entry["class_type"]]["input"]
-        assert declared.get("required", {}).keys() <= entry["inputs"].keys()
+        known = info[entry["class_type"]]
+        kinds = {key: kind for key, kind, _ in declared(known, entry["inputs"])}
+        growing = {key for key, (kind, *_) in known["input"].get("required", {}).items() if kind == GROWING}
+        assert known["input"].get("required", {}).keys() - growing <= entry["inputs"].keys()
         for key, value in entry["inputs"].items():
-            kind = (declared.get("required", {}) | declared.get("optional", {}))[key][0]
+            kind = kinds[key]
             if isinstance(value, list):
                 source = info[prompt[value[0]]["class_type"]]
                 assert source["output"][value[1]] == kind
             else:
-                plain = "COMBO" if isinstance(kind, list) else kind
-                allowed = {"INT": int, "FLOAT": (int, float), "STRING": str, "BOOLEAN": bool}.get(plain, str)
+                allowed = {"INT": int, "FLOAT": (int, float), "STRING": str, "BOOLEAN": bool}.get(kind, str)
                 assert isinstance(value, allowed), (entry["class_type"], key, value)
 
 

@@ -24,8 +24,10 @@ DEMO_TEXTS: dict[str, tuple[Task, str]] = {
         "place, colours and pattern come from the artwork.",
     ),
     "demo_composition_transfer": (
-        tasks.composition_transfer,
-        "The demo world: the pattern of a reference without its colours.",
+        tasks.demo_composition_transfer,
+        "The demo world: the composition of one picture in the style of another, without a word. The demo's adapter knows "
+        "colours and patterns and no layout, so the composition goes through the ControlNet; see SDXL's graph for an adapter "
+        "that takes it.",
     ),
     "demo_two_regions": (
         tasks.two_regions,

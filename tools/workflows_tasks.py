@@ -62,18 +62,28 @@ def style_transfer(world: World) -> Graph:
 
 
 def composition_transfer(world: World) -> Graph:
-    """The composition's blocks listen to the reference, the words say the rest."""
+    """The composition's block listens to the reference, the words say the rest."""
     stage = Stage(world)
-    layout = stage.picture(
-        "Composition",
-        11,
-        shape="circle",
-        object_colour="yellow",
-        background_colour="blue",
-        background_texture="striped",
+    layout = stage.picture("Composition", 7)
+    stage.apply(stage.encode(layout[0]), layer_weights=stage.layers("composition", ""))
+    stage.sample(stage.say("", "an astronaut in a garden, watercolour"))
+    return stage.graph
+
+
+def demo_composition_transfer(world: World) -> Graph:
+    """The outline of one picture, the style of another, and no words: the demo's adapter knows no composition."""
+    stage = Stage(world)
+    layout = stage.picture("Composition", 7, shape="moon", object_colour="green", background_colour="pink")
+    style = stage.picture(
+        "Style", 11, shape="circle", object_colour="yellow", background_colour="blue", background_texture="striped"
     )
-    stage.apply(stage.encode(layout[0]), layer_weights=stage.layers("composition", "0: 1, 1: 1, 2: 1, 3: 1"))
-    stage.sample(stage.say("a red star on white", "an astronaut in a garden, watercolour"))
+    stage.apply(stage.encode(style[0]))
+    words = stage.say("", ""), stage.say("", "", "Negative prompt")
+    texts = stage.graph.add(
+        "ControlNetApplyAdvanced", positive=words[0], negative=words[1], control_net=stage.control, image=layout[1],
+        vae=stage.vae, strength=1.0, start_percent=0.0, end_percent=1.0,
+    )  # fmt: skip
+    stage.sample(texts[0], negative=texts[1])
     return stage.graph
 
 
