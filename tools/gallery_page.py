@@ -16,7 +16,7 @@ weights too: they show what the graph does, not what the big model can do. Repla
 
 By task: [keep a brand's style](brand-style.md) · [keep a character](character.md) · [transfer a style](style-transfer.md) ·
 [with a ControlNet](controlnet.md) · [faces](faces.md) · [regions](regions.md) · [animation](animation.md) ·
-[from a program](program.md). See also [all supported files](models.md) and [all errors](errors.md).
+[from a program](api.md). See also [all supported files](models.md) and [all errors](errors.md).
 """
 
 

@@ -3,6 +3,7 @@
 import zlib
 from collections.abc import Callable
 
+from .graph import Graph
 from .picture_recipes_nodes import FURTHER
 from .scene import BLUE_STRIPES, GREEN_DOTS, Scene
 
@@ -145,6 +146,20 @@ def thumbnail(name: str) -> Recipe:
         model = scene.apply(scene.encode(scene.reference("", words, seed=11 + chance % 50))[0])
         outline = scene.draw("star", 5)[1] if "controlnet" in name else None
         scene.sample("", model, WORDS[0] if words else WORDS[chance % len(WORDS)], outline=outline)
+
+    return recipe
+
+
+def of_graph(build: Callable[[], Graph]) -> Recipe:
+    """What goes into a graph of the demo world, and every picture of its batch that comes out."""
+
+    def recipe(scene: Scene) -> None:
+        scene.graph = build()
+        drawn = [node for node in scene.graph.nodes if node.kind == "DemoWorldPicture"]
+        (made,) = (node for node in scene.graph.nodes if node.kind == "VAEDecode")
+        for node in drawn:
+            scene.show((node.title or "").lower(), node[0])
+        scene.show("result", made[0], batch=True)
 
     return recipe
 

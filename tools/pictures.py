@@ -12,10 +12,11 @@ from .browser import Frontend
 from .client import ComfyClient
 from .environment import ROOT
 from .node_texts import native_nodes
-from .picture_recipes import NODES, TASKS, Recipe, thumbnail
+from .picture_recipes import NODES, TASKS, Recipe, of_graph, thumbnail
 from .scene import Scene, strip
 from .server import ComfyServer
 from .workflows import GRAPHS
+from .workflows_by_task import shown_by
 
 NODE_PICTURES = ROOT / "web" / "docs" / "images"
 TASK_PICTURES = ROOT / "docs" / "images"
@@ -85,7 +86,8 @@ def _recipes() -> Iterator[tuple[Path, Recipe]]:
     for name, recipe in TASKS.items():
         yield TASK_PICTURES / f"{name}.jpg", recipe
     for name in (name for name in GRAPHS if not name.startswith("seeing")):  # those are made by `dev.py figures`
-        yield ROOT / "workflows" / f"{name}.jpg", thumbnail(name)
+        shown = shown_by(name)
+        yield ROOT / "workflows" / f"{name}.jpg", of_graph(shown) if shown else thumbnail(name)
 
 
 def _without_recipe() -> list[str]:
