@@ -33,7 +33,7 @@ def brand_style(world: World) -> Graph:
 def character(world: World) -> Graph:
     """Two pictures of one figure, averaged; the weight leaves the place to the prompts."""
     stage = Stage(world)
-    looks = {"shape": "heart", "object_colour": "red", "object_texture": "striped"}
+    looks = {"shape": "heart", "object_colour": "red"}
     pictures = [
         stage.picture(f"Picture {number + 1}", 21 + number, background_colour=ground, **looks)
         for number, ground in enumerate(("white", "grey"))
@@ -103,7 +103,7 @@ def two_regions(world: World) -> Graph:
         "regions.image_prompt_1": stage.encode(left[0]), "regions.mask_1": mask[0], "regions.weight_1": 1.0,
         "regions.image_prompt_2": stage.encode(right[0]), "regions.weight_2": 1.0,
     })  # fmt: skip
-    stage.apply(regions[0], weight=1.0 if world.demo else 0.8)
+    stage.apply(regions[0], weight=1.3 if world.demo else 0.8)
     stage.sample(regions[1])
     return stage.graph
 
