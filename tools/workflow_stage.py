@@ -19,7 +19,9 @@ ENCODER = file(
     "clip_vision",
 )
 DEMO_ADAPTER = "demo_world_ip_adapter.safetensors"
-DEMO_TEXTURES = {"object_texture": "plain", "background_texture": "plain"}
+DRAWN = {"shape": "any", "object_colour": "any", "background_colour": "any", "object_texture": "plain"} | {
+    "background_texture": "plain", "size": 64, "batch_size": 1,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -78,8 +80,7 @@ class Stage:
         """A drawing of the demo world, or a picture to be replaced by one's own; output 0 is the picture."""
         if not self.world.demo:
             return self.graph.add("LoadImage", title, image="example.png")
-        given = DEMO_TEXTURES | {"size": 64, "batch_size": 1} | words
-        return self.graph.add("DemoWorldPicture", title, seed=seed, **given)
+        return self.graph.add("DemoWorldPicture", title, seed=seed, **(DRAWN | words))
 
     def encode(self, image: Output, fit: str = "center", **inputs: Any) -> Output:
         """*Encode Reference Image*."""
