@@ -151,7 +151,7 @@ def _controlled(graph: Graph, texts, control: Output, picture: Output, vae: Outp
     return node[0], node[1]
 
 
-def _sampled(graph: Graph, model, texts, vae, size: int, cfg=3.0, steps=20, sampler=("euler", "simple")) -> None:
+def _sampled(graph: Graph, model, texts, vae, size: int, cfg=2.0, steps=20, sampler=("euler", "simple")) -> None:
     latent = {"width": size, "height": size, "batch_size": 1}
     empty = graph.add("EmptyChromaRadianceLatentImage" if size == 64 else "EmptyLatentImage", **latent)
     noise = graph.add(
