@@ -239,7 +239,7 @@ def test_catalogue_old_frames():
         1,
         2,
     ]
-    assert turn.weights == pytest.approx([1, 1, 0.6, 0.2, 0.0, 0.4, 0.8, 0.8])
+    assert turn.weights == pytest.approx([1, 1, 0.6, 0.2, 0.2, 0.6, 1, 1])
     words = schedule_of_prompts(Strategy(**row).of(pictures), "a cat\n\na dog")
     assert words == '"0": "a cat",\n"1": "a cat",\n"4": "a dog",\n"7": "a dog",\n"10": "a dog",\n'
 
