@@ -39,6 +39,16 @@ def workflows(environment: Environment, arguments: argparse.Namespace) -> int:
     return _run(environment, ROOT / "tools" / "run.py", "tools.write_workflows", *arguments.rest)
 
 
+def docs(environment: Environment, arguments: argparse.Namespace) -> int:
+    """Writes locales and docs from the code and says what is missing; --check only looks, --pictures draws anew."""
+    return _run(environment, ROOT / "tools" / "run.py", "tools.docs", *arguments.rest)
+
+
+def figures(environment: Environment, arguments: argparse.Namespace) -> int:
+    """Makes the attention maps and the comparison of weights in docs/images anew, and prints the scores."""
+    return _run(environment, ROOT / "tools" / "run.py", "tools.figures", *arguments.rest)
+
+
 def migrate(environment: Environment, arguments: argparse.Namespace) -> int:
     """Rewrites a graph of ComfyUI_IPAdapter_plus to our own nodes."""
     return _run(environment, ROOT / "tools" / "run.py", "tools.migrate", *arguments.rest)
@@ -80,6 +90,8 @@ COMMANDS = {
     "serve": serve,
     "train-demo": train_demo,
     "workflows": workflows,
+    "docs": docs,
+    "figures": figures,
     "migrate": migrate,
     "old-pages": old_pages,
     "paths": paths,

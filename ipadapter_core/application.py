@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from .checkpoint.spec import AdapterSpec
+from .image_prompt import ImagePrompt
 from .key_value_bank import KeyValueBank
 from .masks import CANVAS, Area, CanvasMask, Size
 from .polarity import Sides
@@ -40,6 +42,13 @@ class LiveAdapter(NamedTuple):
 
     patcher: Any
     references: tuple[LiveReference, ...] = ()
+
+
+class Origin(NamedTuple):
+    """What an application was made of, for those who ask afterwards; no layer reads it."""
+
+    spec: AdapterSpec
+    prompt: ImagePrompt
 
 
 class PlacedLayer(NamedTuple):
@@ -101,6 +110,7 @@ class Application:
     mask: CanvasMask | StretchedMask | None = None
     per_frame: bool = False
     live: LiveAdapter | None = None
+    origin: Origin | None = field(default=None, repr=False)
     number: int = field(default_factory=lambda: next(_numbers), init=False)
     _placed: dict = field(default_factory=dict, init=False, repr=False)
 

@@ -1,7 +1,7 @@
 """What one application adds to one layer: picks the keys of each pass, attends, and weighs by mask, frame and time."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -34,16 +34,26 @@ class Rows(NamedTuple):
         return len(self.polarities) * len(self.frames)
 
 
+class Observer(Protocol):
+    """Somebody who wants to see each layer's queries, keys and values."""
+
+    def note(
+        self, application: Application, index: int, call: "LayerCall", part: "Part", pair: tuple[Tensor, Tensor]
+    ) -> None:
+        """Called before a layer attends, with its keys and values."""
+
+
 class Part(NamedTuple):
     """What an application needs of a model call, made ready once for all layers.
 
     `factor` (1, 1, 1) or (B, 1, 1); `choice` (B,), the place of each row in a bank of many references, laid out flat;
-    `masks` are weights (1, L, 1) or (B, L, 1) by token grid.
+    `masks` are weights (1, L, 1) or (B, L, 1) by token grid; `observers` are there only in a run that is recorded.
     """
 
     factor: Tensor | None = None
     choice: Tensor | None = None
     masks: tuple[tuple[Size, Tensor], ...] = ()
+    observers: tuple[Observer, ...] = ()
 
 
 class LayerCall(NamedTuple):
@@ -92,6 +102,8 @@ def add_image_output(
             key, value, weight, mean = (per_picture(one, factor.shape[0]) for one in (key, value, weight, mean))
         key, value = scale(application.strength.scaling, key, value, weight * factor, mean)
         factor = None
+    for observer in part.observers:
+        observer.note(application, index, call, part._replace(factor=factor), (key, value))
     out = image_attention(call.query, key, value, call.heads)
     return add_weighed(base, out, application, call, part._replace(factor=factor))
 

@@ -4,6 +4,7 @@ from comfy_api.latest import ComfyExtension, io
 
 from .apply import ApplyIPAdapter
 from .combined import EncodeContentAndStyle, EncodeInstructedImage
+from .compare import ComparisonGrid, ScorePictures, SweepIPAdapter
 from .compat import nodes_with_free_ids
 from .compat.replacements import register_replacements
 from .encode import EncodeReferenceImage
@@ -20,6 +21,7 @@ from .regions import RegionalImagePrompts
 from .saved import LoadImagePrompt, SaveImagePrompt
 from .schedule import WeightScheduleNode
 from .style_composition import ApplyStyleAndComposition
+from .watch import AttentionMaps, SaveWithTrace, WatchIPAdapter
 
 NODES: list[type[io.ComfyNode]] = [
     LoadIPAdapter,
@@ -46,6 +48,12 @@ NODES: list[type[io.ComfyNode]] = [
     FrameWeights,
     ReferencesOverFrames,
     PromptsOverFrames,
+    WatchIPAdapter,
+    AttentionMaps,
+    SaveWithTrace,
+    SweepIPAdapter,
+    ComparisonGrid,
+    ScorePictures,
 ]
 
 

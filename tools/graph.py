@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 WIDGETS = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"}
-COLUMN, ROW, SLOT = 400, 60, 24
+COLUMN, ROW, SLOT, WIDGET, HEAD = 400, 60, 24, 32, 70
 
 
 class Output(NamedTuple):
@@ -92,7 +92,7 @@ def drawn(node: Node, object_info: dict[str, Any], place: tuple[int, int], order
         if widget:
             value = node.inputs.get(name)
             values.append(_default(kind, options) if value is None or isinstance(value, Output) else value)
-            values += ["fixed"] if options.get("control_after_generate") else []
+            values += ["fixed"] if _has_control(name, kind, options) else []
             values += ["image"] if options.get("image_upload") else []
         if not widget or isinstance(node.inputs.get(name), Output):
             slots.append({"name": name, "type": kind, "link": None} | ({"widget": {"name": name}} if widget else {}))
@@ -120,6 +120,12 @@ def declared(info: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
             yield name, "COMBO" if isinstance(kind, list) else kind, (rest[0] if rest else {})
 
 
+def _has_control(name: str, kind: str, options: dict[str, Any]) -> bool:
+    """Whether the browser puts a "control after generate" behind the widget: as declared, else by the name of a seed."""
+    declared = options.get("control_after_generate")
+    return kind == "INT" and (name in ("seed", "noise_seed") if declared is None else bool(declared))
+
+
 def _default(kind: str, options: dict[str, Any]) -> Any:
     empty = {
         "INT": 0,
@@ -132,10 +138,13 @@ def _default(kind: str, options: dict[str, Any]) -> Any:
 
 
 def _height(node: Node, info: dict[str, Any]) -> int:
-    rows = max(len(list(declared(info))), len(info["output"]))
-    long_text = any(options.get("multiline") for _, _, options in declared(info)) or node.kind == "MarkdownNote"
-    picture = node.kind in ("LoadImage", "PreviewImage", "SaveImage", "IPAdapterCoreEncode", "DemoWorldPicture")
-    return 40 + SLOT * rows + (120 if long_text else 0) + (260 if picture else 0)
+    """As much as either way of drawing nodes needs: sockets beside outputs, a row for each widget below them."""
+    entries = list(declared(info))
+    widgets = [entry for entry in entries if entry[1] in WIDGETS and not entry[2].get("forceInput")]
+    rows = max(len(entries) - len(widgets), len(info["output"]))
+    long_text = any(options.get("multiline") for _, _, options in entries) or node.kind == "MarkdownNote"
+    picture = node.kind in ("LoadImage", "PreviewImage", "SaveImage", "IPAdapterCoreEncode")
+    return HEAD + SLOT * rows + WIDGET * len(widgets) + (120 if long_text else 0) + (260 if picture else 0)
 
 
 def _places(nodes: list[Node], object_info: dict[str, Any]) -> dict[int, tuple[int, int]]:

@@ -70,11 +70,16 @@ def encode_references(
     else:
         against = features_of_nothing(encoder)
     references = tuple(
-        Reference(EncodedImage(features[i : i + 1], against[min(i, len(against) - 1)].unsqueeze(0)))
+        Reference(EncodedImage(features[i : i + 1], against[min(i, len(against) - 1)].unsqueeze(0), kept(seen[i])))
         for i in range(len(features))
     )
     made_from = origin(pictures, look)
     return ImagePrompt(references, spec.projector.feature, spec.encoder, spec.kind, made_from), seen
+
+
+def kept(seen: Tensor) -> Tensor:
+    """What an encoder saw (H, W, 3), in 8 bits, to be kept with what it made of it."""
+    return (seen.detach().cpu() * 255).round().clamp(0, 255).to(torch.uint8)
 
 
 class View(NamedTuple):

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from comfy.ldm.chroma_radiance.model import ChromaRadiance
 from comfy.model_patcher import ModelPatcher
 
-from ..application import Application, Block, LiveAdapter, LiveReference, Strength, WeightedBank
+from ..application import Application, Block, LiveAdapter, LiveReference, Origin, Strength, WeightedBank
 from ..checkpoint.spec import AdapterSpec, BaseModel, LayerKind
 from ..errors import ImagePromptError, ModelMismatchError
 from ..features import leading
@@ -70,8 +70,9 @@ def apply_image_prompt(
             continue
         if isinstance(region, CanvasMask) and bool((region.values == 1).all()):
             region = None
+        group = prompt.with_references(references)
         application = _application(
-            adapter, blocks, layers, references, strength, region, groups is _in_turn, text_projection
+            adapter, blocks, layers, group, strength, region, groups is _in_turn, text_projection
         )
         if hasattr(family, "prepare"):
             patched = family.prepare(patched, adapter)
@@ -127,13 +128,14 @@ def _application(
     adapter: ManagedAdapter,
     blocks: tuple[Block, ...],
     layers: tuple[LayerWeight, ...],
-    references: tuple[Reference, ...],
+    prompt: ImagePrompt,
     strength: Strength,
     mask: CanvasMask | StretchedMask | None,
     per_frame: bool,
     text_projection: nn.Module | None,
 ) -> Application:
     """One application: keys and values made beforehand, and what has to stay loaded where a part depends on the step."""
+    references = prompt.references
     kind = adapter.spec.layer_kind
     live = None
     banks: tuple[WeightedBank, ...] = ()
@@ -146,7 +148,7 @@ def _application(
         banks = tuple(WeightedBank(adapter.bank(one.image, text_projection), one.weight) for one in references)
     if kind is LayerKind.GATED:
         live = LiveAdapter(adapter.patcher)
-    return Application(blocks, banks, layers, strength, mask, per_frame, live)
+    return Application(blocks, banks, layers, strength, mask, per_frame, live, Origin(adapter.spec, prompt))
 
 
 Mask = CanvasMask | StretchedMask
