@@ -90,7 +90,8 @@ def drawn(node: Node, object_info: dict[str, Any], place: tuple[int, int], order
     for name, kind, options in declared(info):
         widget = kind in WIDGETS and not options.get("forceInput")
         if widget:
-            values.append(node.inputs.get(name, _default(kind, options)))
+            value = node.inputs.get(name)
+            values.append(_default(kind, options) if value is None or isinstance(value, Output) else value)
             values += ["fixed"] if _has_control(name, kind, options) else []
             values += ["image"] if options.get("image_upload") else []
         if not widget or isinstance(node.inputs.get(name), Output):
