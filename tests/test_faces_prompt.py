@@ -17,6 +17,7 @@ from pack.ipadapter_core.errors import EncoderMismatchError, FaceAnalysisError, 
 from pack.ipadapter_core.patchers.apply import apply_image_prompt
 from pack.ipadapter_core.patchers.sampling import applications_of
 from pack.tests.tiny import tiny_model, widths_of
+from pack.tests.tiny_clip import TinyClip
 from pack.tests.tiny_faces import PICTURE, TEXT, loaded, tiny_encoder, weights_of
 
 
@@ -234,40 +235,6 @@ def test_pairs_for_csgo(tmp_path):
     assert applications_of(
         apply_image_prompt(tiny_model("SDXL"), adapter, prompt, Strength()).model_options["transformer_options"]
     )
-
-
-class TinyClip:
-    """ComfyUI's own text model under the interface of its CLIP object; words are letters."""
-
-    def __init__(self, layer, width=TEXT, extra=0):
-        from pack.tests.tiny import randomise
-
-        from comfy.sd1_clip import SDClipModel
-
-        config = {"hidden_size": width, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 96,
-                  "hidden_act": "quick_gelu", "max_position_embeddings": 77, "vocab_size": 49408, "num_positions": 77,
-                  "eos_token_id": 49407}  # fmt: skip
-        special = {"start": 49406, "end": 49407, "pad": 49407}
-        self.text = SDClipModel(device="cpu", dtype=torch.float32, textmodel_json_config=config, special_tokens=special,
-                                layer=layer, layer_idx=-2 if layer == "hidden" else None,
-                                layer_norm_hidden_state=layer == "last")  # fmt: skip
-        randomise(self.text.transformer, seed=5)
-        self.extra, self.layer = extra, None
-
-    def clone(self):
-        return self
-
-    def clip_layer(self, layer):
-        self.layer = layer
-
-    def tokenize(self, text):
-        ids = [49406, *[ord(letter) for letter in text], 49407]
-        return ids + [49407] * (77 - len(ids))
-
-    def encode_from_tokens(self, tokens):
-        self.text.set_clip_options({"layer": self.layer})
-        states = self.text([tokens])[0]
-        return torch.cat((states, torch.full((1, states.shape[1], self.extra), 9.0)), dim=-1)
 
 
 @pytest.mark.parametrize(("layer", "extra"), [("last", 0), ("hidden", 80)])
