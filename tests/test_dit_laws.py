@@ -19,6 +19,7 @@ from pack.tests.dit import (
     instantx_sd3,
     lucifer,
     noise,
+    perceiver,
     predict,
     prompt_for,
     relative,
@@ -37,6 +38,7 @@ CASES = {
     "Chroma InstantX": ("Chroma", instantx_flux(5, 256, 64), (48,)),
     "SD3.5 InstantX": ("SD3", instantx_sd3(3, 192), (9, 48)),
     "Anima LuciferTC": ("Anima", lucifer(3, 128), (9, 48)),
+    "Anima PE-Core": ("Anima", perceiver(3, 128), (9, 48)),
 }
 every = pytest.mark.parametrize("case", CASES)
 

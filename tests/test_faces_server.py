@@ -58,7 +58,7 @@ def faces(photograph, no_face, adapter="one", **inputs):
             no_face=no_face, **given | inputs,
         ),
         "lora": node("IPAdapterCoreApplyLora", model=link("model"), ip_adapter=link("adapter"), strength=0.7),
-        **applied(link("lora"), link("adapter"), link("prompt"), references="per frame"),
+        **applied(link("lora"), link("adapter"), link("prompt"), references="one per frame"),
         **sampled(link(APPLY), width=96, batch=3),
     }  # fmt: skip
 
@@ -122,7 +122,7 @@ def preset(photograph, name):
     outputs = {"ip_adapter": 1, "insightface": 3, "clip_vision": 2}
     prompt["prompt"]["inputs"] |= {key: link("preset", slot) for key, slot in outputs.items()}
     prompt[APPLY]["inputs"] |= {"model": link("preset"), "ip_adapter": link("preset", 1)}
-    return prompt  # fmt: skip
+    return prompt
 
 
 def test_presets_find_renamed_files_in_a_server(client, files):

@@ -13,9 +13,10 @@ from ..errors import CheckpointError, EncoderMismatchError
 from ..library.headers import read_shapes
 from ..library.kinds import encoder_sizes
 from .hugging_face import HuggingFaceEncoder, clip_from_weights, load_folder
+from .perception import PerceptionEncoder, is_perception, perception_from_weights
 from .siglip import PREFIX, siglip_from_weights
 
-Encoder = ClipVisionModel | HuggingFaceEncoder
+Encoder = ClipVisionModel | HuggingFaceEncoder | PerceptionEncoder
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 OWN = (1280, 1664)  # widths of ViT-H and bigG, which ComfyUI loads just as well, and streams
 CSD_STYLE = "last_layer_style"
@@ -50,6 +51,8 @@ def _from_file(path: Path) -> Encoder:
         return siglip_from_weights(
             {key: one for key, one in _weights(path).items() if key.startswith(PREFIX)}, path.name
         )
+    if is_perception(shapes):
+        return perception_from_weights(_weights(path), path.name)
     if any(key.endswith(CSD_STYLE) for key in shapes):
         return clip_from_weights(csd_weights(_weights(path)), style=True)
     sizes = encoder_sizes(shapes)
