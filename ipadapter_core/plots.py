@@ -9,31 +9,27 @@ from torch import Tensor
 
 from .errors import WeightError
 from .weights.layers import LayerWeight, LayerWeights, known_places
-from .weights.presets import BLOCKS, Place
+from .weights.presets import BLOCKS, TRANSFORMER_BLOCKS, Place
 from .weights.schedule import WeightSchedule
 
 PAPER, INK, FAINT = (28, 30, 34), (222, 224, 228), (78, 82, 90)
 BOTH, NEGATIVE = (94, 170, 120), (214, 118, 92)
-WIDTH, HEIGHT, MARGIN = 512, 176, 30  # pixels
+WIDTH, HEIGHT, MARGIN, CROWDED = 512, 176, 30, 20  # pixels; below the last, not every bar has room for its number
 
 Bars = list[tuple[Place, LayerWeight]]
 
 
 def plot_layer_weights(weights: LayerWeights) -> Tensor:
-    """Bars for the blocks of each UNet that we know and that the weights fit, one below the other, (1, H, W, 3).
+    """Bars for the blocks of each model that we know and that the weights fit, one below the other, (1, H, W, 3).
 
-    Raises the last `WeightError` where they fit none.
+    Transformers are shown where the weights name blocks that no UNet has. Raises the first `WeightError` where they fit none.
     """
-    panels: list[Image.Image] = []
     failed: list[WeightError] = []
-    for structure in BLOCKS:
-        try:
-            panels.append(_bars(structure, weights.by_place(known_places(structure))))
-        except WeightError as error:
-            failed.append(error)
-    if not panels:
-        raise failed[-1]
-    return _tensor(panels)
+    for structures in (BLOCKS, TRANSFORMER_BLOCKS):
+        panels = [panel for structure in structures if (panel := _panel(structure, weights, failed)) is not None]
+        if panels:
+            return _tensor(panels)
+    raise failed[0]
 
 
 def plot_schedule(schedule: WeightSchedule) -> Tensor:
@@ -49,6 +45,14 @@ def plot_schedule(schedule: WeightSchedule) -> Tensor:
     return _tensor([image])
 
 
+def _panel(structure: str, weights: LayerWeights, failed: list[WeightError]) -> Image.Image | None:
+    try:
+        return _bars(structure, weights.by_place(known_places(structure)))
+    except WeightError as error:
+        failed.append(error)
+        return None
+
+
 def _bars(structure: str, bars: Bars) -> Image.Image:
     injected = any(weight.negative_sees_reference for _, weight in bars)
     image, draw = _paper(f"{structure}{': orange acts in the negative pass only' if injected else ''}")
@@ -60,8 +64,9 @@ def _bars(structure: str, bars: Bars) -> Image.Image:
         if weight.negative != 0:
             colour = NEGATIVE if weight.negative_sees_reference else BOTH
             draw.rectangle((left + 2, top, left + step - 2, bottom), fill=colour)
-        _label(draw, left + step / 2, HEIGHT - 26, "mid" if place.part == "middle" else str(place.number))
-    for part in ("input", "output"):
+        if step > CROWDED or place.number % 5 == 0:
+            _label(draw, left + step / 2, HEIGHT - 26, "mid" if place.part == "middle" else str(place.number))
+    for part in {place.part for place, _ in bars} - {"middle"}:
         columns = [place.index for place, _ in bars if place.part == part]
         _label(draw, MARGIN + step * (sum(columns) / len(columns) + 0.5), HEIGHT - 14, part)
     return image

@@ -42,15 +42,20 @@ MODELS = {
 }  # fmt: skip
 
 
-def tiny_transformer(name: str, seed: int | None = 0, **changes) -> comfy.model_patcher.ModelPatcher:
-    """A model patcher over a miniature of ComfyUI's own class; without a seed its weights are to be loaded."""
+def tiny_transformer(
+    name: str, seed: int | None = 0, dtype=torch.float32, cast=None, **changes
+) -> comfy.model_patcher.ModelPatcher:
+    """A model patcher over a miniature of ComfyUI's own class; without a seed its weights are to be loaded.
+
+    With `cast`, weights of `dtype` are cast to that one at each use, as ComfyUI does for float8; they are to be loaded, too.
+    """
     family, sizes = MODELS[name]
     config = family(sizes | changes)
     config.unet_config |= sizes | changes
-    config.set_inference_dtype(torch.float32, None)
+    config.set_inference_dtype(dtype, cast)
     cpu = torch.device("cpu")
     model = config.get_model({}, "", device=cpu)
-    if seed is not None:
+    if seed is not None and cast is None:
         randomise(model.diffusion_model, seed)
         for key, buffer in model.diffusion_model.named_buffers():
             if key == "pos_embed":

@@ -30,7 +30,7 @@ ROOMS = {
     "step": {"application", "masks", "polarity", "timeline"},
     "effect": {"application", "attention", "masks", "weights"},
     "host": {"adapter", "checkpoint", "errors", "image_prompt", "key_value_bank"},
-    "encoders": {"checkpoint", "errors", "features", "host", "image_prompt", "library"},
+    "encoders": {"checkpoint", "errors", "features", "host", "image_prompt", "library", "notice"},
     "patchers": {"application", "attention", "checkpoint", "effect", "errors", "features", "host", "image_prompt",
                  "key_value_bank", "layers", "masks", "notice", "polarity", "step", "timeline", "weights"},
     "preset_loader": {"checkpoint", "encoders", "errors", "host", "library", "patchers"},

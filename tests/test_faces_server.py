@@ -200,7 +200,12 @@ def test_an_instruction_in_a_server(client, files):
 def test_an_encoder_that_nobody_knows_in_a_server(client, files, encoders):
     """The error box says what was found and what to do."""
     save_file(adapter_weights("base", [32], 96), encoders / "not_an_encoder.safetensors")
-    prompt = {"load": node("IPAdapterCoreLoadEncoder", encoder_name="not_an_encoder.safetensors")}
+    prompt = {
+        "model": node("TinyModel", kind="SD1.5"),
+        "load": node("IPAdapterCoreLoadEncoder", encoder_name="not_an_encoder.safetensors"),
+        **applied(link("model"), link("adapter"), link("seen")),
+        **sampled(link(APPLY), width=96),
+    }
     prompt["adapter"] = node("IPAdapterCoreLoad", ip_adapter_name="four.safetensors")
     prompt["picture"] = picture()
     prompt["seen"] = node("IPAdapterCoreEncode", ip_adapter=link("adapter"), image=link("picture"),

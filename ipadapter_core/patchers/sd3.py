@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+import comfy.ldm.modules.attention
 from comfy.ldm.modules.diffusionmodules.mmdit import MMDiT
 
 from ..application import Application, Block, LiveAdapter
@@ -25,6 +26,7 @@ from ..layers import SD3_HEAD_WIDTH, JointLayer
 from ..masks import token_grid
 from ..step import Run, Step
 from .hooks import Place, acting_at, kept, model_call, part_of, places_by_block
+from .offers import check_offers
 from .sampling import CALL, STEP, CallState, Options
 
 MODELS = (MMDiT,)
@@ -42,6 +44,7 @@ class TimedTokens(NamedTuple):
 
 def blocks_for(spec: AdapterSpec, network: nn.Module) -> tuple[Block, ...]:
     """Where each layer of the adapter acts. Raises `ModelMismatchError` unless the model has its layers, width and norms."""
+    check_offers(comfy.ldm.modules.attention, (OVERRIDE,), spec)
     blocks = network.joint_blocks
     normed = all(isinstance(getattr(block.x_block.attn.ln_q, "weight", None), Tensor) for block in blocks)
     twofold = any(block.x_block.x_block_self_attn for block in blocks)

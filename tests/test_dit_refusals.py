@@ -1,0 +1,38 @@
+"""What transformer adapters are not for: one sentence that says what was found, what was expected and what to do."""
+
+import pytest
+from pack.ipadapter_core.application import Strength
+from pack.ipadapter_core.errors import ModelMismatchError
+from pack.ipadapter_core.patchers.apply import apply_image_prompt
+from pack.tests.dit import tiny_transformer
+from pack.tests.dit_world import world
+
+
+@pytest.mark.parametrize(
+    ("case", "model", "message"),
+    [
+        ("FLUX XLabs", ("SD3", {}), "for FLUX.1, but the model is SD3"),
+        ("FLUX InstantX", ("FLUX", {"depth_single_blocks": 2}), "2 double and 2 single blocks"),
+        ("SD3.5 InstantX", ("FLUX", {}), "for SD3.5 Large, but the model is Flux"),
+        ("Anima LuciferTC", ("Anima", {"num_blocks": 2}), "2 blocks of width 128"),
+    ],
+)
+def test_models_that_do_not_fit(case, model, message):
+    """Found, expected, and what to change."""
+    _, _, ip_adapter, prompt = world(case)
+    with pytest.raises(ModelMismatchError, match=message):
+        apply_image_prompt(tiny_transformer(model[0], **model[1]), ip_adapter, prompt, Strength(1.0))
+
+
+@pytest.mark.parametrize("name", ["Flux2", "WAN21", "QwenImage", "Lumina2", "Krea2", "WAN22_S2V"])
+def test_models_without_weights(name):
+    """One sentence that says so, and what ComfyUI has instead."""
+    _, model, ip_adapter, prompt = world("FLUX XLabs")
+    kind = type(name, (type(model.model),), {})
+    other = model.clone()
+    other.model = object.__new__(kind)
+    other.model.__dict__.update(model.model.__dict__)
+    with pytest.raises(
+        ModelMismatchError, match=f"the model is {name}, for which nobody has published .*: use .* instead"
+    ):
+        apply_image_prompt(other, ip_adapter, prompt, Strength(1.0))
