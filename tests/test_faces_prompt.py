@@ -144,6 +144,19 @@ def test_several_faces(tmp_path):
     assert torch.allclose(raw.image.features[0, :2], torch.tensor((1.5, 2.0)))
 
 
+def test_portrait_unnorm_and_instantid_are_alike_and_that_is_said(tmp_path):
+    """Same tensors, same equations; only the recognition model that each was trained with differs."""
+    spec = adapter_of("Portrait unnorm", tmp_path, name="renamed.safetensors").spec
+    report = encode_faces(spec, FakeInsightFace(), None, pictures_with(1), FaceOptions()).report
+    assert "renamed.safetensors does not say whether it is FaceID Portrait unnorm" in report
+    assert "antelopev2" in report and "known by another pack's face analysis" in report
+    named = FakeInsightFace()
+    named.recognition = SimpleNamespace(file="glintr100.onnx")
+    assert "known by glintr100.onnx" in encode_faces(spec, named, None, pictures_with(1), FaceOptions()).report
+    other = adapter_of("Portrait", tmp_path).spec
+    assert "does not say" not in encode_faces(other, FakeInsightFace(), None, pictures_with(1), FaceOptions()).report
+
+
 def test_plus_reads_identity_and_the_aligned_face(tmp_path):
     """The encoder sees the crop of 224; the negative is nobody and the picture of nothing."""
     spec, encoder = adapter_of("FaceID Plus", tmp_path).spec, tiny_encoder()
