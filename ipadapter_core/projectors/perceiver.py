@@ -20,11 +20,11 @@ class JointAttention(nn.Module):
     def forward(self, query: Tensor, source: Tensor) -> Tensor:
         """query (B, N, D), source (B, L, D) -> (B, N, D)."""
         weights, biases = (part.to(query).chunk(3) for part in (self.in_proj_weight, self.in_proj_bias))
-        parts = [
+        query, key, value = (
             linear(tokens, weight, bias).unflatten(-1, (self.heads, -1)).transpose(1, 2)
             for tokens, weight, bias in zip((query, source, source), weights, biases, strict=True)
-        ]
-        return self.out_proj(scaled_dot_product_attention(*parts).transpose(1, 2).flatten(2))
+        )
+        return self.out_proj(scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2))
 
 
 class PerceiverBlock(nn.Module):
@@ -56,6 +56,8 @@ class Perceiver(nn.Module):
 
     Source: sorryhyun/anima_lora (3f7ca1f3~1), library/vision/resampler.py and networks/methods/ip_adapter.py.
     """
+
+    ip_centroid: Tensor
 
     def __init__(self, spec: ProjectorSpec, operations, dtype=None, device=None):
         super().__init__()
