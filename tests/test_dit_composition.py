@@ -163,6 +163,17 @@ def test_dit_with_attention_guidance(case):
     assert relative(plain - predict(world(case)[1], call), plain) > 0.02
     assert torch.equal(predict(guided(patched(case, world(case)[1], 0.0)), call), plain)
 
+    (guide,) = guided(world(case)[1]).model_options["transformer_options"]["patches"]["attn1_output_patch"]
+    text = call.arguments["context"].shape[1]
+
+    def inside(function, *args, **kwargs):
+        """The same guidance as a part of the attention itself, so before whatever is added to it."""
+        out = function(*args, **kwargs)
+        return guide(out, {"cond_or_uncond": [1, 0], "img_slice": [text, out.shape[1]]})
+
+    wanted = predict(patched(case, world(case)[1]), call, optimized_attention_override=inside)
+    assert relative(first - wanted, wanted - plain) < LIMIT
+
 
 def lora_for(network, rank=4):
     """Low-rank changes of every weight of the blocks, by their own names."""
