@@ -6,12 +6,13 @@ from typing import Any, NamedTuple, TypeVar
 from torch import Tensor
 
 from ..application import Application, Block
-from ..effect import LayerCall, Part, Rows, add_image_output, ready
+from ..effect import LayerCall, Observer, Part, Rows, add_image_output, ready
 from ..masks import halved
 from ..notice import say_once
 from ..step import Run, Scale, Step
+from .compiled import is_compiled
 from .rows import ROWS, enlarged, rows_of
-from .sampling import LIKE, STEP, Options
+from .sampling import LIKE, STEP, Options, recordings_of
 
 LEVELS = 4  # the token grids of a model whose masks are made ready before a call; any other is made in its layer
 REMEMBERED = 8  # sets of hooks in a run: other packs' guidance patches single calls, some of them anew at each step
@@ -50,11 +51,21 @@ def model_call(applications: list[Application], options: Options) -> ModelParts:
     if rows is None:
         return ModelParts(None, step.scales, (None,) * len(applications))
     grids, like = halved(rows.latent, LEVELS), options.get(LIKE, step.canvas)
+    observers = _observers(options)
     parts = tuple(
-        None if factor is None else ready(application, rows, factor, like, grids)
+        None if factor is None else ready(application, rows, factor, like, grids)._replace(observers=observers)
         for application, factor in zip(applications, step.scales, strict=True)
     )
     return ModelParts(rows, step.scales, parts)
+
+
+def _observers(options: Options) -> tuple[Observer, ...]:
+    """Recordings that want to see every layer; a compiled program cannot be looked into."""
+    observers = tuple(recording for recording in recordings_of(options) if recording.maps)
+    if observers and is_compiled(options):
+        say_once("the model is compiled, so attention is not recorded: bypass the compile node to see attention maps")
+        return ()
+    return observers
 
 
 def places_by_block(applications: Sequence[Application]) -> dict[Block, tuple[Place, ...]]:
@@ -82,7 +93,8 @@ def part_of(place: Place, call: ModelParts, layer: LayerCall) -> Part:
         return part
     factor = call.factors[place.slot]
     assert factor is not None
-    return ready(place.application, layer.rows, factor, layer.query)
+    again = ready(place.application, layer.rows, factor, layer.query)
+    return again._replace(observers=part.observers) if part is not None else again
 
 
 def image_outputs(places: Sequence[Place], call: ModelParts, layer: LayerCall) -> Tensor | None:

@@ -117,11 +117,13 @@ class JointImageAttention:
         pair = _image_key_value(application, index, options[TOKENS][place.slot], query)
         key, value = (per_picture(chosen(side, layer.rows, part), query.shape[0]) for side in pair)
         both = torch.cat((own_key, key), dim=1), torch.cat((picture[2], value), dim=1)
-        out = image_attention(query, *both, layer.heads)
         call: ModelParts = options[CALL]
         sides = options[SIDES][place.slot] if layer.rows is call.rows else _sides(application, layer.rows, query)
         factor = sides[index].view(-1, 1, 1)
         factor = factor if part.factor is None else factor * part.factor
+        for observer in part.observers:
+            observer.note(application, index, layer._replace(query=query), part._replace(factor=factor), both)
+        out = image_attention(query, *both, layer.heads)
         return add_weighed(base, out, application, layer, part._replace(factor=factor))
 
 
