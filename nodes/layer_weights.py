@@ -10,7 +10,7 @@ from .sockets import CATEGORY, LayerWeightsSocket
 
 
 class LayerWeightsNode(io.ComfyNode):
-    """Says how strongly each block of a model listens to the reference."""
+    """Says how strongly each block of a UNet listens to the reference."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -20,7 +20,7 @@ class LayerWeightsNode(io.ComfyNode):
             display_name="Layer Weights",
             category=CATEGORY,
             description="How strongly each block listens to the reference: its style, its composition, or single blocks by "
-            "name. Shows the weights for the models that they fit.",
+            "name. Shows the weights for SD1.5 and SDXL.",
             search_aliases=[
                 "weight type",
                 "style transfer",
@@ -35,8 +35,7 @@ class LayerWeightsNode(io.ComfyNode):
                     options=LayerPreset,
                     default=LayerPreset.STYLE,
                     tooltip="Style takes colours, materials and mood; composition takes layout; linear takes everything. "
-                    "The precise presets also push the other one away from the reference. Halves, thirds and kinds of blocks "
-                    "are for transformers, too.",
+                    "The precise presets also push the other one away from the reference.",
                 ),
                 io.String.Input(
                     "blocks",
