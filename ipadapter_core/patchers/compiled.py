@@ -15,6 +15,7 @@ from ..application import Application
 from ..effect import Part
 from ..step import Step
 
+_numbers: dict[str, int] = {}  # of programs, in the order in which they came up
 COMPILE_KEY = "torch.compile"  # comfy_api.torch_helpers.torch_compile: the key of its wrapper around the model call
 
 
@@ -53,6 +54,16 @@ def program_name(applications: Sequence[Application], call, like: Tensor) -> str
             part and _part(part),
         )
     return f"ipadapter_core_{hash(given) & 0xFFFFFFFFFFFF:x}"
+
+
+def with_places(control: dict[str, Any] | None, name: str) -> dict[str, Any]:
+    """A ControlNet's outputs with as many empty places behind them as tell this program from every other.
+
+    For networks that take arguments of any name and look at none of them: those have no guards, a list has its length.
+    """
+    outputs = (control or {}).get("output") or []
+    places = _numbers.setdefault(name, len(_numbers) + 1)
+    return (control or {}) | {"output": [*outputs, *[None] * places]}
 
 
 def _part(part: Part) -> tuple:

@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+import comfy.ldm.flux.layers
 from comfy.ldm.chroma.model import Chroma
 from comfy.ldm.flux.model import Flux
 
@@ -20,6 +21,7 @@ from ..layers import FLUX_HEAD_WIDTH
 from ..masks import token_grid
 from ..step import Run
 from .hooks import ModelParts, Place, acting_at, image_outputs, kept, model_call, places_by_block
+from .offers import check_offers
 from .sampling import CALL, CallState, Options
 
 MODELS = (Flux, Chroma)
@@ -31,8 +33,9 @@ INSIDE, AFTER = 0, 1  # the last number of a place: in a block's attention, or b
 def blocks_for(spec: AdapterSpec, network: nn.Module) -> tuple[Block, ...]:
     """Where each layer of the adapter acts: after the double blocks, or in the attention of the double and single blocks.
 
-    Raises `ModelMismatchError` unless the model has the adapter's layers and width.
+    Raises `ModelMismatchError` unless the model has the adapter's layers and width, and this ComfyUI the hooks.
     """
+    check_offers(comfy.ldm.flux.layers, ("attn1_patch", "attn1_output_patch", "img_slice"), spec)
     double, single = len(network.double_blocks), len(network.single_blocks)
     if spec.layer_kind is LayerKind.BIASED:
         places = [("double", number, AFTER) for number in range(double)]

@@ -11,7 +11,7 @@ from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
 from comfy.model_patcher import ModelPatcher
 
 from ..application import Application, Block
-from ..checkpoint.spec import AdapterSpec
+from ..checkpoint.spec import AdapterSpec, BaseModel
 from ..effect import LayerCall, add_image_output
 from ..errors import ModelMismatchError
 from ..host import base_attention
@@ -21,6 +21,7 @@ from .hooks import ModelParts, Place, acting_at, kept, model_call, part_of, plac
 from .sampling import CALL, CallState, Options
 
 MODELS = (UNetModel,)
+SDXL_CONDITIONS = 2816  # channels beside the time embedding: pooled text, sizes and crops
 
 AttentionPatch = Callable[[Tensor, Tensor, Tensor, Options], Tensor]
 
@@ -71,7 +72,22 @@ def blocks_for(spec: AdapterSpec, network: nn.Module) -> tuple[Block, ...]:
     """Where each layer of the adapter acts. Raises `ModelMismatchError` unless the model has its layers and widths."""
     layers = layer_map(network)
     check_fit(spec, layers)
+    if spec.base is BaseModel.KOLORS and is_plain_sdxl(network):
+        raise ModelMismatchError(
+            f"{spec.file} is for Kolors, but the model is SDXL, whose layers have the same sizes: load Kolors, or another file "
+            "in Load IP-Adapter"
+        )
     return tuple(layer.block for layer in own_layers(spec, layers))
+
+
+def is_plain_sdxl(unet: nn.Module) -> bool:
+    """Whether a UNet with SDXL's layers takes SDXL's conditions, and has no projection for another text encoder.
+
+    Kolors takes 5632 channels beside the time embedding (Kwai-Kolors/Kolors, unet/config.json).
+    """
+    embedding = getattr(unet, "label_emb", None)
+    first = next((layer for layer in embedding.modules() if isinstance(layer, nn.Linear)), None) if embedding else None
+    return first is not None and first.in_features == SDXL_CONDITIONS and not hasattr(unet, "encoder_hid_proj")
 
 
 def check_fit(spec: AdapterSpec, layers: tuple[CrossAttentionLayer, ...]) -> None:
