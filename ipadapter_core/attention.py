@@ -13,16 +13,15 @@ from torch.nn.functional import scaled_dot_product_attention
 def image_attention(query: Tensor, key: Tensor, value: Tensor, heads: int) -> Tensor:
     """Attends from every latent token to the image tokens of its chunk.
 
-    query (B, L, D), key and value (C, N, D) with B a multiple of C, or C = 1 for all; returns (B, L, D). Queries do not
-    see one another, so the B / C pictures of a chunk are read as one long row and nothing is repeated or copied.
+    query (B, L, D), or (B, H, L, D / H) where a model has it by heads; key and value (C, N, D) with B a multiple of C, or
+    C = 1 for all; returns (B, L, D). Nothing of the size of a query is repeated or copied: queries do not see one another,
+    so the B / C pictures of a chunk are read as one long row, or, by heads, each with its chunk's few keys.
     """
-    batch, length, width = query.shape
-    chunks = key.shape[0]
-    rows = query.reshape(chunks, batch // chunks * length, heads, width // heads)
-    out = scaled_dot_product_attention(rows.transpose(1, 2), split_heads(key, heads), split_heads(value, heads))
-    return out.transpose(1, 2).reshape(batch, length, width)
-
-
-def split_heads(tokens: Tensor, heads: int) -> Tensor:
-    """(C, N, D) -> (C, H, N, D / H)."""
-    return tokens.unflatten(-1, (heads, -1)).transpose(1, 2)
+    chunks, tokens, width = key.shape
+    if query.ndim == 4 and chunks < query.shape[0]:
+        key, value = (part.repeat_interleave(query.shape[0] // chunks, dim=0) for part in (key, value))
+        chunks = query.shape[0]
+    rows = query if query.ndim == 4 else query.reshape(chunks, -1, heads, width // heads).transpose(1, 2)
+    split = (chunks, tokens, heads, width // heads)
+    out = scaled_dot_product_attention(rows, key.view(split).transpose(1, 2), value.view(split).transpose(1, 2))
+    return out.transpose(1, 2).reshape(query.shape[0], -1, width)

@@ -3,10 +3,9 @@
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeVar
 
-from torch import Tensor
-
 from ..application import Application, Block
-from ..effect import LayerCall, Part, Rows, add_image_output, ready
+from ..effect import LayerCall, Part, Rows, Weighed, add_weighed, image_output, ready
+from ..host import attention_is_its_own
 from ..masks import halved
 from ..notice import say_once
 from ..step import Run, Scale, Step
@@ -14,6 +13,7 @@ from .rows import ROWS, enlarged, rows_of
 from .sampling import LIKE, STEP, Options
 
 LEVELS = 4  # the token grids of a model whose masks are made ready before a call; any other is made in its layer
+OVERRIDE = "optimized_attention_override"  # ComfyUI's key for the one who takes over every attention
 REMEMBERED = 8  # sets of hooks in a run: other packs' guidance patches single calls, some of them anew at each step
 
 Hooks = TypeVar("Hooks")
@@ -26,13 +26,26 @@ class Place(NamedTuple):
     slot: int
     index: int
 
+    @property
+    def masked(self) -> bool:
+        """Whether it has to know a layer's token grid."""
+        return self.application.mask is not None
+
 
 class ModelParts(NamedTuple):
-    """What a model call decides for all its layers: the batch's make-up, and what each application needs, None if it rests."""
+    """What a model call decides for all its layers: the batch's make-up, and what each application needs, None if it rests.
+
+    `fresh` is whether ComfyUI's attention is its own, so that nobody holds what it returns.
+    """
 
     rows: Rows | None
     factors: tuple[Scale, ...]
     parts: tuple[Part | None, ...]
+    fresh: bool = False
+
+    def owns(self, previous: Any, options: Options) -> bool:
+        """Whether what a layer's base attention returned may be written to: no other pack had a part in it."""
+        return self.fresh and previous is None and OVERRIDE not in options
 
 
 def _enlarged(rows: Rows, batch: int) -> Rows | None:
@@ -49,12 +62,12 @@ def model_call(applications: list[Application], options: Options) -> ModelParts:
     rows = options[ROWS] if ROWS in options else rows_of(options, step)
     if rows is None:
         return ModelParts(None, step.scales, (None,) * len(applications))
-    grids, like = halved(rows.latent, LEVELS), options.get(LIKE, step.canvas)
+    grids, like = tuple(halved(rows.latent, LEVELS)), options.get(LIKE, step.canvas)
     parts = tuple(
         None if factor is None else ready(application, rows, factor, like, grids)
         for application, factor in zip(applications, step.scales, strict=True)
     )
-    return ModelParts(rows, step.scales, parts)
+    return ModelParts(rows, step.scales, parts, attention_is_its_own())
 
 
 def places_by_block(applications: Sequence[Application]) -> dict[Block, tuple[Place, ...]]:
@@ -85,12 +98,19 @@ def part_of(place: Place, call: ModelParts, layer: LayerCall) -> Part:
     return ready(place.application, layer.rows, factor, layer.query)
 
 
-def image_outputs(places: Sequence[Place], call: ModelParts, layer: LayerCall) -> Tensor | None:
-    """What all of them add at one layer, (B, L, D); None if nothing."""
-    out = None
-    for place in places:
-        out = add_image_output(out, place.application, place.index, layer, part_of(place, call, layer))
-    return out
+def image_outputs(places: Sequence[Place], call: ModelParts, layer: LayerCall) -> Weighed | None:
+    """What all of them add at one layer; None if nothing. A lone one is not multiplied yet, which saves a pass over it."""
+    outputs = (image_output(place.application, place.index, layer, part_of(place, call, layer)) for place in places)
+    total = None
+    for output in outputs:
+        if output is None:
+            continue
+        if total is None:
+            total = output
+        else:
+            base = add_weighed(None, total) if total.multiplier is not None else total.out
+            total = Weighed(add_weighed(base, output, own=True), None)
+    return total
 
 
 def kept(run: Run, applications: list[Application], foreign: dict[Any, Any], build: Callable[[], Hooks]) -> Hooks:

@@ -18,18 +18,17 @@ from comfy.ldm.modules.diffusionmodules.mmdit import MMDiT
 from ..application import Application, Block, LiveAdapter
 from ..attention import image_attention
 from ..checkpoint.spec import AdapterSpec
-from ..effect import LayerCall, Rows, add_weighed, chosen, per_picture
+from ..effect import LayerCall, Rows, chosen, mask_multiplier, per_picture
 from ..errors import ModelMismatchError
 from ..key_value_bank import NEGATIVE, POSITIVE
 from ..layers import SD3_HEAD_WIDTH, JointLayer
 from ..masks import token_grid
 from ..step import Run, Step
-from .hooks import Place, acting_at, kept, model_call, part_of, places_by_block
+from .hooks import OVERRIDE, ModelParts, Place, acting_at, kept, model_call, part_of, places_by_block
 from .sampling import CALL, STEP, CallState, Options
 
 MODELS = (MMDiT,)
 TOKENS = "ipadapter_core_tokens"
-OVERRIDE = "optimized_attention_override"
 PLACE = "block"
 
 
@@ -84,7 +83,8 @@ class JointImageAttention:
         base = self.previous or _as_it_is
         out = base(function, query, key, value, *args, **kwargs)
         options = kwargs["transformer_options"]
-        acting, rows = acting_at(self.parts, options[CALL], query.shape[0])
+        call: ModelParts = options[CALL]
+        acting, rows = acting_at(self.parts, call, query.shape[0])
         if rows is None:
             return out
         picture = tuple(part[:, self.text :].flatten(2) for part in (query, key, value))
@@ -92,10 +92,12 @@ class JointImageAttention:
         layer = LayerCall(
             picture[0], query.shape[2] if query.ndim == 4 else query.shape[-1] // SD3_HEAD_WIDTH, grid, rows
         )
+        own = call.fresh and self.previous is None and not torch.is_grad_enabled()
+        out = out if own else out.clone()  # another pack, or a backward pass, may still hold it
         attended = out[:, self.text :]
         for place in acting:
             attended = self._added(attended, place, layer, picture, options)
-        return torch.cat((out[:, : self.text], attended), dim=1)
+        return out
 
     def _added(
         self, base: Tensor, place: Place, layer: LayerCall, picture: tuple[Tensor, ...], options: Options
@@ -110,9 +112,9 @@ class JointImageAttention:
         key, value = (per_picture(chosen(side, layer.rows, part), query.shape[0]) for side in pair)
         both = torch.cat((own_key, key), dim=1), torch.cat((picture[2], value), dim=1)
         out = image_attention(query, *both, layer.heads)
-        factor = _sides(application, index, layer.rows, query)
-        factor = factor if part.factor is None else factor * part.factor
-        return add_weighed(base, out, application, layer, part._replace(factor=factor))
+        weight = _sides(application, index, layer.rows, query)
+        multiplier = part.factor if application.mask is None else mask_multiplier(application, layer, part)
+        return base.addcmul_(out, weight if multiplier is None else weight * multiplier)
 
 
 def _as_it_is(function, *args, **kwargs) -> Tensor:

@@ -15,7 +15,7 @@ from ..checkpoint.spec import AdapterSpec
 from ..effect import LayerCall, add_image_output
 from ..errors import ModelMismatchError
 from ..host import base_attention
-from ..masks import token_grid
+from ..masks import Size, token_grid
 from ..step import Run
 from .hooks import ModelParts, Place, acting_at, kept, model_call, part_of, places_by_block
 from .sampling import CALL, CallState, Options
@@ -118,11 +118,20 @@ class ImageCrossAttention:
         acting, rows = acting_at(self.parts, call, query.shape[0])
         if rows is None:
             return out
-        shapes = tuple(tuple(options[name][-2:]) for name in ("activations_shape", "original_shape") if name in options)
-        layer = LayerCall(query, options["n_heads"], token_grid(query.shape[1], shapes), rows)
+        grid = grid_of(query, options) if any(place.masked for place in acting) else None
+        layer = LayerCall(query, options["n_heads"], grid, rows)
+        own = call.owns(self.previous, options)
         for place in acting:
-            out = add_image_output(out, place.application, place.index, layer, part_of(place, call, layer))
+            before, part = out, part_of(place, call, layer)
+            out = add_image_output(before, place.application, place.index, layer, part, own)
+            own = own or out is not before
         return out
+
+
+def grid_of(query: Tensor, options: Options) -> Size:
+    """The token grid of a layer, as ComfyUI reports it, or as it follows from the latent."""
+    shapes = tuple(tuple(options[name][-2:]) for name in ("activations_shape", "original_shape") if name in options)
+    return token_grid(query.shape[1], shapes)
 
 
 def compose(applications: list[Application], options: Options, run: Run, _state: CallState | None = None) -> Options:
