@@ -1,0 +1,54 @@
+"""Interleaved timing: every side in every repetition, in a turning order, so that what the machine does meets all alike.
+
+On a CPU with one thread the clock is the thread's own processor time: what else the machine runs is not counted. With more
+threads, and on a GPU, it is the wall's.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from statistics import median
+from time import perf_counter, thread_time
+
+import torch
+
+Work = Callable[[], object]
+SHORTEST = 3e-3  # seconds that one reading takes at least: shorter work is repeated inside it
+
+
+def wait(device: torch.device) -> None:
+    """Until the device has done everything that it was told."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def seconds(work: Work, times: int, device: torch.device) -> float:
+    """How long one call takes, from `times` calls in a row."""
+    clock = thread_time if device.type == "cpu" and torch.get_num_threads() == 1 else perf_counter
+    wait(device)
+    start = clock()
+    for _ in range(times):
+        work()
+    wait(device)
+    return (clock() - start) / times
+
+
+def interleaved(sides: Mapping[str, Work], repeats: int, device: torch.device) -> dict[str, list[float]]:
+    """Seconds of each side in each repetition."""
+    slowest = max(min(seconds(work, 1, device) for _ in range(2)) for work in sides.values())
+    times = max(1, round(SHORTEST / max(slowest, 1e-9)))
+    names = list(sides)
+    readings: dict[str, list[float]] = {name: [] for name in names}
+    for turn in range(repeats):
+        start = turn % len(names)
+        for name in names[start:] + names[:start]:
+            readings[name].append(seconds(sides[name], times, device))
+    return readings
+
+
+def summed(parts: Sequence[tuple[int, Sequence[float]]]) -> list[float]:
+    """Each repetition's total over layers that are counted several times."""
+    return [sum(count * values[turn] for count, values in parts) for turn in range(len(parts[0][1]))]
+
+
+def paired(values: Sequence[float], others: Sequence[float]) -> float:
+    """The median of the ratios of readings that were taken together."""
+    return median(one / other for one, other in zip(values, others, strict=True))
