@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from .application import Application
-from .attention import image_attention
+from .attention import ImageBank, image_attention
 from .masks import Area, Size
 from .weights.scaling import scale
 
@@ -45,7 +45,10 @@ class Part(NamedTuple):
 
 
 class Weighed(NamedTuple):
-    """What an application contributes to a layer: its output (B, L, D), and what that is still to be multiplied by."""
+    """What an application contributes to a layer: its output, and what that is still to be multiplied by.
+
+    The output has the shape of the query, (B, L, D) or (B, H, L, D / H), and the multiplier goes with it.
+    """
 
     out: Tensor
     multiplier: Tensor | None
@@ -85,19 +88,24 @@ def _multiplier(application: Application, rows: Rows, grid: Size, like: Tensor, 
     return weights if part.factor is None or application.scaled_late else weights * part.factor
 
 
-def add_image_output(
-    base: Tensor | None, application: Application, index: int, call: LayerCall, part: Part, own: bool = False
-) -> Tensor | None:
-    """`base` (B, L, D) and what an application contributes at its layer `index`; without a base, that alone.
+def add_banks(base: Tensor, banks: Sequence[ImageBank], call: LayerCall, own: bool) -> Tensor:
+    """`base` (B, L, D) and attention to each bank.
 
-    In place only where `base` is our `own`: another pack, or a backward pass, may still need what it gave.
+    In place only where `base` is our `own`, as our sums are: another pack or a backward pass may still need what it gave.
     """
-    out = image_output(application, index, call, part)
-    return base if out is None else add_weighed(base, out, own)
+    for bank in banks:
+        base, own = add_weighed(base, attended(bank, call), own), True
+    return base
 
 
-def image_output(application: Application, index: int, call: LayerCall, part: Part) -> Weighed | None:
-    """What an application contributes at its layer `index`; None where that layer is silent."""
+def attended(bank: ImageBank, call: LayerCall) -> Weighed:
+    """The plain path: attention to a bank."""
+    out, multiplier = image_attention(call.query, bank.key, bank.value, call.heads), bank.multiplier
+    return Weighed(out, multiplier if multiplier is None or out.ndim == 3 else multiplier.unsqueeze(1))
+
+
+def image_bank(application: Application, index: int, call: LayerCall, part: Part) -> ImageBank | None:
+    """What an application attends to at its layer `index`, ready for this call; None where that layer is silent."""
     placed = application.placed(call.query.device, call.query.dtype)[index]
     if placed is None:
         return None
@@ -109,8 +117,7 @@ def image_output(application: Application, index: int, call: LayerCall, part: Pa
             key, value, weight, mean = (per_picture(one, factor.shape[0]) for one in (key, value, weight, mean))
         key, value = scale(application.strength.scaling, key, value, weight * factor, mean)
         factor = None
-    out = image_attention(call.query, key, value, call.heads)
-    return Weighed(out, factor if application.mask is None else mask_multiplier(application, call, part))
+    return ImageBank(key, value, factor if application.mask is None else mask_multiplier(application, call, part))
 
 
 def mask_multiplier(application: Application, call: LayerCall, part: Part) -> Tensor:
@@ -123,7 +130,7 @@ def mask_multiplier(application: Application, call: LayerCall, part: Part) -> Te
 
 
 def add_weighed(base: Tensor | None, weighed: Weighed, own: bool = False) -> Tensor:
-    """`base` (B, L, D), if any, and an output times its multiplier; into `base` itself where it is our `own`."""
+    """`base`, if any, and an output of its shape times its multiplier; into `base` itself where it is our `own`."""
     out, multiplier = weighed
     if base is None:
         return out if multiplier is None else out * multiplier

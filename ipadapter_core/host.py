@@ -143,6 +143,12 @@ def attention_is_its_own() -> bool:
     return all(getattr(one, "__globals__", None) is home for one in functions)
 
 
+def attention_is_pytorchs() -> bool:
+    """Whether ComfyUI computes attention with PyTorch's own kernels, and no other was chosen at its start."""
+    attention = comfy.ldm.modules.attention
+    return attention.optimized_attention is attention.attention_pytorch
+
+
 def intermediate(tensor: Tensor) -> Tensor:
     """A tensor where ComfyUI keeps what goes from node to node."""
     return tensor.to(comfy.model_management.intermediate_device(), torch.float32)

@@ -14,6 +14,7 @@ from comfy.ldm.chroma.model import Chroma
 from comfy.ldm.flux.model import Flux
 
 from ..application import Application, Block
+from ..attention import by_heads
 from ..checkpoint.spec import AdapterSpec, LayerKind
 from ..effect import LayerCall, Weighed, add_weighed
 from ..errors import ModelMismatchError
@@ -67,7 +68,7 @@ class ImageQueries:
 
 
 def _addition(places: tuple[Place, ...], query: Tensor, options: Options) -> Weighed | None:
-    """(B, H, L, D / H) -> (B, L, D), not multiplied yet: image rows of a double block, all of a single one; None if nothing."""
+    """(B, H, L, D / H) -> the same for image rows of a double block, all rows of a single one; None if nothing."""
     call: ModelParts = options[CALL]
     acting, rows = acting_at(places, call, query.shape[0])
     if rows is None:
@@ -94,7 +95,8 @@ class ImageAttention:
         call: ModelParts = extra_options[CALL]
         own = self.alone and call.owns(None, extra_options) and not torch.is_grad_enabled()
         out = attention if own else attention.clone()  # another pack may still hold what it returned
-        rows = out[:, -addition.out.shape[1] :]
+        heads, length = addition.out.shape[1:3]
+        rows = by_heads(out[:, -length:], heads)
         if addition.multiplier is None:
             rows.add_(addition.out)
         else:
@@ -114,7 +116,10 @@ class ImageBlock:
         args = args | {"transformer_options": args["transformer_options"] | {WAITING: waiting}}
         out = extra["original_block"](args) if self.previous is None else self.previous(args, extra)
         addition = waiting.pop(ADDITION, None)  # nothing, where another pack skipped the block
-        return out if addition is None else out | {"img": add_weighed(out["img"], addition)}
+        if addition is None:
+            return out
+        image = add_weighed(by_heads(out["img"], addition.out.shape[1]), addition)
+        return out | {"img": image.transpose(1, 2).flatten(2)}
 
 
 def compose(applications: list[Application], options: Options, run: Run, _state: CallState) -> Options:

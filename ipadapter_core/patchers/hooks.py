@@ -4,7 +4,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from ..application import Application, Block
-from ..effect import LayerCall, Part, Rows, Weighed, add_weighed, image_output, ready
+from ..attention import ImageBank
+from ..effect import LayerCall, Part, Rows, Weighed, add_weighed, attended, image_bank, ready
 from ..host import attention_is_its_own
 from ..masks import halved
 from ..notice import say_once
@@ -98,18 +99,18 @@ def part_of(place: Place, call: ModelParts, layer: LayerCall) -> Part:
     return ready(place.application, layer.rows, factor, layer.query)
 
 
+def banks_at(places: Sequence[Place], call: ModelParts, layer: LayerCall) -> list[ImageBank]:
+    """What all of them attend to at one layer."""
+    banks = (image_bank(place.application, place.index, layer, part_of(place, call, layer)) for place in places)
+    return [bank for bank in banks if bank is not None]
+
+
 def image_outputs(places: Sequence[Place], call: ModelParts, layer: LayerCall) -> Weighed | None:
     """What all of them add at one layer; None if nothing. A lone one is not multiplied yet, which saves a pass over it."""
-    outputs = (image_output(place.application, place.index, layer, part_of(place, call, layer)) for place in places)
     total = None
-    for output in outputs:
-        if output is None:
-            continue
-        if total is None:
-            total = output
-        else:
-            base = add_weighed(None, total) if total.multiplier is not None else total.out
-            total = Weighed(add_weighed(base, output, own=True), None)
+    for bank in banks_at(places, call, layer):
+        output = attended(bank, layer)
+        total = output if total is None else Weighed(add_weighed(add_weighed(None, total), output, own=True), None)
     return total
 
 

@@ -12,12 +12,13 @@ from comfy.model_patcher import ModelPatcher
 
 from ..application import Application, Block
 from ..checkpoint.spec import AdapterSpec
-from ..effect import LayerCall, add_image_output
+from ..effect import LayerCall, add_banks
 from ..errors import ModelMismatchError
 from ..host import base_attention
 from ..masks import Size, token_grid
 from ..step import Run
-from .hooks import ModelParts, Place, acting_at, kept, model_call, part_of, places_by_block
+from .fusing import fused
+from .hooks import ModelParts, Place, acting_at, banks_at, kept, model_call, places_by_block
 from .sampling import CALL, CallState, Options
 
 MODELS = (UNetModel,)
@@ -113,19 +114,23 @@ class ImageCrossAttention:
 
     def __call__(self, query: Tensor, key: Tensor, value: Tensor, options: Options) -> Tensor:
         """(B, L, D) for each -> (B, L, D)."""
-        out = (self.previous or base_attention)(query, key, value, options)
         call: ModelParts = options[CALL]
         acting, rows = acting_at(self.parts, call, query.shape[0])
         if rows is None:
-            return out
+            return self._base(query, key, value, options)
         grid = grid_of(query, options) if any(place.masked for place in acting) else None
         layer = LayerCall(query, options["n_heads"], grid, rows)
-        own = call.owns(self.previous, options)
-        for place in acting:
-            before, part = out, part_of(place, call, layer)
-            out = add_image_output(before, place.application, place.index, layer, part, own)
-            own = own or out is not before
-        return out
+        banks, own = banks_at(acting, call, layer), call.owns(self.previous, options)
+
+        def plain() -> Tensor:
+            return add_banks(self._base(query, key, value, options), banks, layer, own)
+
+        out = fused(query, key, value, banks, options, plain) if own and query.is_cuda else None
+        return plain() if out is None else out
+
+    def _base(self, query: Tensor, key: Tensor, value: Tensor, options: Options) -> Tensor:
+        """The text's half."""
+        return (self.previous or base_attention)(query, key, value, options)
 
 
 def grid_of(query: Tensor, options: Options) -> Size:

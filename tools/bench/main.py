@@ -45,7 +45,7 @@ def _parse(argv: list[str]) -> argparse.Namespace:
         "--peer", type=Path, metavar="DIR", help="the folder of a pack that registers IPAdapterAdvanced"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write everything as JSON")
-    parser.add_argument("--repeats", type=int, default=7, help="readings of each side, at least 7")
+    parser.add_argument("--repeats", type=int, default=9, help="readings of each side, at least 7")
     parser.add_argument(
         "--threads", type=int, default=1, help="CPU threads; with one, processor time is measured (default: 1)"
     )

@@ -74,8 +74,9 @@ class Given(NamedTuple):
 
     @property
     def target(self) -> Tensor:
-        """The part of what is ready that image tokens add to."""
-        return self.ready[:, self.layer.text :] if self.layer.block[0] == "double" else self.ready
+        """The part of what is ready that image tokens add to, by heads as `rows`."""
+        part = self.ready[:, self.layer.text :] if self.layer.block[0] == "double" else self.ready
+        return part.view(*part.shape[:2], self.layer.heads, -1).transpose(1, 2)
 
 
 def given(case: Case, layer: Layer, machine: Machine) -> Given:
@@ -103,13 +104,16 @@ def floor(one: Given, case: Case, machine: Machine) -> Callable[[], None]:
     shape = (one.query.shape[0], heads, case.tokens, one.layer.width // heads)
     pairs = [(machine.random(*shape), machine.random(*shape)) for _ in range(case.adapters)]
 
+    def by_heads() -> None:
+        for key, value in pairs:
+            one.target.add_(scaled_dot_product_attention(one.rows, key, value))
+
     def work() -> None:
-        target = one.target
         for key, value in pairs:
             out = scaled_dot_product_attention(one.rows, key, value)
-            target.add_(out.transpose(1, 2).reshape(target.shape))
+            one.ready.add_(out.transpose(1, 2).reshape(one.ready.shape))
 
-    return work
+    return by_heads if one.is_flux else work
 
 
 class Ours:
