@@ -26,9 +26,10 @@ class Written(TorchDispatchMode):
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
         out = function(*args, **(kwargs or {}))
-        if isinstance(out, torch.Tensor) and not function.is_view and out.device.type != "meta":
+        name = function._overloadpacket.__name__  # set_ only says where a tensor's memory is: in the file, see below
+        if isinstance(out, torch.Tensor) and not function.is_view and out.device.type != "meta" and name != "set_":
             self.bytes += out.numel() * out.element_size()
-            self.names[function._overloadpacket.__name__] += 1
+            self.names[name] += 1
         return out
 
 
