@@ -120,12 +120,12 @@ def asked(monkeypatch):
 
     calls = []
 
-    def stand_in(query, key, value, banks, options, plain):
-        calls.append(len(banks))
-        return query * 0 + 7 if stand_in.faster else None
-
     def call(faster=True, **options):
-        stand_in.faster = faster
+        def stand_in(query, key, value, banks, options, plain):
+            calls.append(len(banks))
+            return query * 0 + 7 if faster else None
+
+        monkeypatch.setattr(unet, "fused", stand_in)
         ours = Ours(case, machine)
         ours.options = ours.options | options
         one = given(case, case.scene.layers[0], machine)
@@ -134,7 +134,6 @@ def asked(monkeypatch):
         with torch.no_grad():
             return hook(one.query.as_subclass(OnCuda), one.key, one.value, ours.layer_options(one.layer))
 
-    monkeypatch.setattr(unet, "fused", stand_in)
     return SimpleNamespace(call=call, calls=calls)
 
 

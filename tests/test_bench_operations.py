@@ -45,7 +45,7 @@ class Counted(TorchDispatchMode):
         return out
 
 
-def counted(case: Case, number: int, monkeypatch, mode=torch.no_grad, **options):
+def counted(case: Case, number: int, monkeypatch, gradients: bool = False, **options):
     """One call of a layer's hook on a finished base, after another that has everything made ready."""
     ours = Ours(case, MACHINE)
     ours.options = ours.options | options
@@ -53,7 +53,7 @@ def counted(case: Case, number: int, monkeypatch, mode=torch.no_grad, **options)
     one = given(case, layer, MACHINE)
     monkeypatch.setattr(unet, "base_attention", lambda *_: one.ready)
     work = ours.work(one)
-    with mode():
+    with torch.set_grad_enabled(gradients):
         work()
         before = one.ready.clone()
         with Counted() as counts:
@@ -115,7 +115,7 @@ def test_allocations_of_a_batch(monkeypatch):
 )
 def test_operations_where_others_may_hold_the_base(foreign, monkeypatch):
     """What another pack, or a backward pass, may still need is left as it is. Seen to fail with `own=True` everywhere."""
-    attention, mode, options = comfy.ldm.modules.attention, torch.no_grad, {}
+    attention, options = comfy.ldm.modules.attention, {}
 
     def theirs(*given, **more):
         return attention.attention_pytorch(*given, **more)
@@ -126,9 +126,7 @@ def test_operations_where_others_may_hold_the_base(foreign, monkeypatch):
         monkeypatch.setattr(attention, "optimized_attention", theirs)
     elif foreign == "wrapped by ComfyUI's decorator":
         monkeypatch.setattr(attention, "optimized_attention", attention.wrap_attn(theirs))
-    elif foreign == "gradients":
-        mode = torch.enable_grad
-    else:
+    elif foreign == "another hook":
         compose = unet.compose
         held = lambda query, key, value, options: unet.base_attention(query, key, value, options)  # noqa: E731
 
@@ -137,19 +135,20 @@ def test_operations_where_others_may_hold_the_base(foreign, monkeypatch):
             return compose(applications, given | {"patches_replace": {"attn2": blocks}}, *rest)
 
         monkeypatch.setattr(unet, "compose", around)
-    counts, one, before, out = counted(Case(SMALL["SD1.5"], 16, 2), 0, monkeypatch, mode, **options)
+    gradients = foreign == "gradients"
+    counts, one, before, out = counted(Case(SMALL["SD1.5"], 16, 2), 0, monkeypatch, gradients, **options)
     assert torch.equal(one.ready, before) and out.data_ptr() != one.ready.data_ptr()
-    assert counts.operations["add"] == (2 if foreign == "gradients" else 1)
-    assert counts.operations["add_"] == (0 if foreign == "gradients" else 1)
+    assert counts.operations["add"] == (2 if gradients else 1)
+    assert counts.operations["add_"] == (0 if gradients else 1)
 
 
 def test_scenes_are_the_published_models():
     """Layers by kind: SD1.5 has 16, SDXL 70, FLUX 57, with the token grids of their sizes."""
-    found = {scene.name: {(one.width, one.heads, one.grid[0]): one.count for one in scene.layers} for scene in SCENES}
+    found = {scene.name: {(one.width, one.heads, one.grid[0]): one.copies for one in scene.layers} for scene in SCENES}
     assert found == {
         "SD1.5 512": {(320, 8, 64): 5, (640, 8, 32): 5, (1280, 8, 16): 5, (1280, 8, 8): 1},
         "SD1.5 768": {(320, 8, 96): 5, (640, 8, 48): 5, (1280, 8, 24): 5, (1280, 8, 12): 1},
         "SDXL 1024": {(640, 10, 64): 10, (1280, 20, 32): 60},
         "FLUX 1024": {(3072, 24, 64): 38},
     } | {"FLUX 1024": found["FLUX 1024"]}
-    assert sorted(one.count for one in SCENES[3].layers) == [19, 38]
+    assert sorted(one.copies for one in SCENES[3].layers) == [19, 38]

@@ -1,7 +1,8 @@
 """Whether a layer's text and image attention run as one kernel: where nobody else has a claim on the text's, and it is faster.
 
-The kernel is `fused.py`'s, on CUDA only. For each shape of a layer both ways are timed once in a process, and the faster one
-stays; where the kernel cannot be compiled or run, the plain way does.
+The kernel is `fused.py`'s, on CUDA only. For each shape of a layer both ways are timed once in a process, and the kernel is
+taken where it is clearly faster; where it cannot be compiled or run, or where PyTorch was told to be deterministic, the plain
+way stays.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,6 +19,8 @@ from .sampling import Options
 
 DTYPES = (torch.float16, torch.bfloat16)
 ROUNDS = 5  # timed calls of each way, after two that are not
+CLEARLY = 0.9  # of the plain way's time, so that no tie is decided one way today and the other way tomorrow
+HAS_TRITON = find_spec("triton") is not None
 
 _faster: dict[tuple, bool] = {}  # by everything that the time of a layer depends on
 
@@ -30,7 +33,8 @@ def available(query: Tensor) -> bool:
         and not torch.compiler.is_compiling()
         and not torch.cuda.is_current_stream_capturing()
         and attention_is_pytorchs()
-        and find_spec("triton") is not None
+        and not torch.are_deterministic_algorithms_enabled()
+        and HAS_TRITON
     )
 
 
@@ -47,13 +51,14 @@ def fused(
         from ..fused import LARGEST, WIDEST, fused_attention
 
         heads = options["n_heads"]
-        if not 0 < len(banks) <= LARGEST or query.shape[-1] // heads > WIDEST:
+        if not 0 < len(banks) <= LARGEST or query.shape[-1] // heads > WIDEST or len(key) != len(query):
             return None
         way = partial(fused_attention, query, key, value, banks, heads)
         shape = _shape(query, key, banks, heads)
-        if shape not in _faster:
-            _faster[shape] = milliseconds(way) < milliseconds(plain)
-        return way() if _faster[shape] else None
+        with torch.cuda.device_of(query):  # Triton and events go to the current device
+            if shape not in _faster:
+                _faster[shape] = milliseconds(way) < CLEARLY * milliseconds(plain)
+            return way() if _faster[shape] else None
     except Exception as error:  # noqa: BLE001 - whatever a compiler or an unknown GPU raises, the plain way works
         say_once(f"one kernel for text and image attention does not run here ({type(error).__name__}): two are used")
         _faster[_shape(query, key, banks, options["n_heads"])] = False

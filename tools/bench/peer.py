@@ -20,6 +20,7 @@ from .sides import Case, Given, Machine, Ours
 
 NODE = "IPAdapterAdvanced"
 ALIAS = "bench_peer"
+ATTENTION = "optimized_attention"
 SEVERAL = 16  # tokens of one picture, where 128 are made of eight
 
 
@@ -76,14 +77,14 @@ def with_finished_base(finished: dict[int, Tensor]) -> Callable[[], None]:
     """Lets the pack's base attention hand out a finished tensor for known keys; returns what undoes it."""
     changed = []
     for name, module in list(sys.modules.items()):
-        real = getattr(module, "optimized_attention", None) if name.startswith(f"{ALIAS}.") else None
+        real = getattr(module, ATTENTION, None) if name.startswith(f"{ALIAS}.") else None
         if real is not None:
-            module.optimized_attention = _finished(finished, real)
+            setattr(module, ATTENTION, _finished(finished, real))
             changed.append((module, real))
 
     def undo() -> None:
         for module, real in changed:
-            module.optimized_attention = real
+            setattr(module, ATTENTION, real)
 
     return undo
 

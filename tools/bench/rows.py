@@ -99,7 +99,7 @@ def _parameters(case: Case) -> Row:
 
 def _figures(layers: list, step: list[float], case: Case, bench: Bench) -> Row:
     sides = [side for side in ("floor", "ours", "peer") if side in layers[0][1]]
-    totals = {side: summed([(layer.count, readings[side]) for layer, readings in layers]) for side in sides}
+    totals = {side: summed([(layer.copies, readings[side]) for layer, readings in layers]) for side in sides}
     totals["ours"] = [one + own for one, own in zip(totals["ours"], step, strict=True)]
     row: Row = {f"{side}_ms": 1e3 * median(values) for side, values in totals.items()}
     row["ours_over_floor"] = paired(totals["ours"], totals["floor"])
@@ -107,10 +107,10 @@ def _figures(layers: list, step: list[float], case: Case, bench: Bench) -> Row:
     row["ours_over_peer"] = paired(totals["ours"], totals["peer"]) if "peer" in totals else None
     row["step_ms"] = 1e3 * median(step)
     row["base_ms"] = 1e3 * sum(
-        layer.count * base_seconds(case.scene, layer, case.pictures, bench) for layer, _ in layers
+        layer.copies * base_seconds(case.scene, layer, case.pictures, bench) for layer, _ in layers
     )
     row["layers"] = [
-        {"layer": layer.name, "count": layer.count, "ours_over_floor": paired(readings["ours"], readings["floor"])}
+        {"layer": layer.name, "count": layer.copies, "ours_over_floor": paired(readings["ours"], readings["floor"])}
         | {f"{side}_ms": 1e3 * median(readings[side]) for side in sides}
         for layer, readings in layers
     ]

@@ -51,7 +51,7 @@ class Layer(NamedTuple):
     heads: int
     grid: tuple[int, int]
     text: int
-    count: int
+    copies: int
 
     @property
     def tokens(self) -> int:
