@@ -23,6 +23,9 @@ from ...ipadapter_core.masks import canvas_mask
 from ...ipadapter_core.patchers import flux, unet
 from ...ipadapter_core.patchers.sampling import RUN, add_application
 from ...ipadapter_core.patchers.unet import layer_map
+from ...ipadapter_core.polarity import GuiderRoles
+from ...ipadapter_core.step import Run
+from ...ipadapter_core.timeline import Timeline
 from ...ipadapter_core.weights.layers import LayerWeight
 from ...ipadapter_core.weights.schedule import WeightSchedule
 from .scenes import Layer, Scene, model_at_size
@@ -129,7 +132,11 @@ class Ours:
         self.applications = [_application(case, blocks) for _ in range(case.adapters)]
         for application in self.applications:
             self.model = add_application(self.model, application, family.compose)
-        self.sigma = float(self.model.get_model_object("model_sampling").percent_to_sigma(PERCENT))
+        percent_to_sigma = self.model.get_model_object("model_sampling").percent_to_sigma
+        self.sigma = float(percent_to_sigma(PERCENT))
+        self.conds = [[{"uuid": 0}], [{"uuid": 1}]]
+        roles = GuiderRoles(dict(zip(("positive", "negative"), self.conds, strict=True)))
+        self.run = Run(roles, Timeline(percent_to_sigma))  # as sampling begins one
         self.step()
 
     def step(self) -> None:
@@ -154,16 +161,13 @@ class Ours:
             )
             chain.execute(x.repeat(len(passes), 1, 1, 1), t, None, None, None, options)
 
-        options = self.model.model_options | {"transformer_options": self._kept_run()}
+        options = self.model.model_options | {
+            "transformer_options": self.model.model_options["transformer_options"] | {RUN: self.run}
+        }
         chain = WrapperExecutor.new_class_executor(
             batch, stand_in, self.model.get_all_wrappers(WrappersMP.CALC_COND_BATCH)
         )
-        chain.execute(stand_in, [[{"uuid": 0}], [{"uuid": 1}]], latent, sigma, options)
-
-    def _kept_run(self) -> dict[str, Any]:
-        """The model's options with the run that an earlier step began, as in sampling."""
-        kept = {key: self.options[key] for key in (RUN,) if key in self.options}
-        return self.model.model_options["transformer_options"] | kept
+        chain.execute(stand_in, self.conds, latent, sigma, options)
 
     def layer_options(self, layer: Layer) -> dict[str, Any]:
         """What ComfyUI tells the hooks of a layer."""
