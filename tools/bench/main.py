@@ -66,6 +66,7 @@ def _measure(arguments: argparse.Namespace) -> dict[str, Any]:
     from . import rows, stages, steps
     from .peer import machine_of_peer
     from .scenes import SCENES
+    from .timing import kept_memory
 
     machine = rows.chosen_device(arguments.device)
     peer = rows.open_peer(arguments.peer)
@@ -77,10 +78,11 @@ def _measure(arguments: argparse.Namespace) -> dict[str, Any]:
     if len(scenes) != len(names):
         raise SystemExit(f"--scene: choose from {', '.join(scene.name for scene in SCENES)}")
     found = []
-    for case in rows.cases(arguments.every, scenes):
-        row = rows.measure(case, bench)
-        found.append(row)
-        print(_line(row), flush=True)
+    with kept_memory():
+        for case in rows.cases(arguments.every, scenes):
+            row = rows.measure(case, bench)
+            found.append(row)
+            print(_line(row), flush=True)
     result = {
         "date": date.today().isoformat(),
         "device": arguments.device,

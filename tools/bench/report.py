@@ -23,7 +23,8 @@ true layer shapes of each model:
 
 Times are milliseconds that one sampling step takes longer, over all layers of the model (each kind of layer is measured and
 counted as often as the model has it); medians. The ratios are medians of ratios of readings that were taken side by side.
-On a CPU one thread is measured by its own processor time, so that other work on the machine does not count.
+On a CPU one thread is measured by its own processor time, so that other work on the machine does not count; the C
+library keeps the memory that it has got, for all sides alike.
 """
 
 

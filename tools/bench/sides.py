@@ -113,8 +113,7 @@ def floor(one: Given, case: Case, machine: Machine) -> Callable[[], None]:
 
     def work() -> None:
         for key, value in pairs:
-            out = scaled_dot_product_attention(one.rows, key, value)
-            one.ready.add_(out.transpose(1, 2).reshape(one.ready.shape))
+            one.ready.add_(scaled_dot_product_attention(one.rows, key, value).transpose(1, 2).reshape(one.ready.shape))
 
     return by_heads if one.is_flux else work
 

@@ -1,10 +1,13 @@
 """Interleaved timing: every side in every repetition, in a turning order, so that what the machine does meets all alike.
 
 On a CPU with one thread the clock is the thread's own processor time: what else the machine runs is not counted. With more
-threads, and on a GPU, it is the wall's.
+threads, and on a GPU, it is the wall's. The C library is told to keep the memory that it has got (`kept_memory`): whether it
+hands a buffer back to the system between two calls is chance, and then costs more than what is measured here.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import ctypes
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from statistics import median
 from time import perf_counter, thread_time
 
@@ -12,6 +15,27 @@ import torch
 
 Work = Callable[[], object]
 SHORTEST = 3e-3  # seconds that one reading takes at least: shorter work is repeated inside it
+
+
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # glibc's malloc.h
+USUAL_TRIM, USUAL_MAPS, NEVER = 128 * 1024, 65536, 2**31 - 1
+
+
+@contextmanager
+def kept_memory() -> Iterator[None]:
+    """Lets glibc's allocator keep what is freed until the end; does nothing under another C library."""
+    library = ctypes.CDLL(None) if hasattr(ctypes, "CDLL") and not hasattr(ctypes, "WinDLL") else None
+    if not hasattr(library, "mallopt") or not hasattr(library, "malloc_trim"):
+        yield
+        return
+    library.mallopt(M_MMAP_MAX, 0)
+    library.mallopt(M_TRIM_THRESHOLD, NEVER)
+    try:
+        yield
+    finally:
+        library.mallopt(M_MMAP_MAX, USUAL_MAPS)
+        library.mallopt(M_TRIM_THRESHOLD, USUAL_TRIM)
+        library.malloc_trim(0)
 
 
 def wait(device: torch.device) -> None:
