@@ -88,24 +88,27 @@ def _multiplier(application: Application, rows: Rows, grid: Size, like: Tensor, 
     return weights if part.factor is None or application.scaled_late else weights * part.factor
 
 
-def add_banks(base: Tensor, banks: Sequence[ImageBank], call: LayerCall, own: bool) -> Tensor:
-    """`base` (B, L, D) and attention to each bank.
+def add_banks(base: Tensor, query: Tensor, banks: Sequence[ImageBank], heads: int, own: bool) -> Tensor:
+    """`base` (B, L, D) and attention from its query to each bank.
 
     In place only where `base` is our `own`, as our sums are: another pack or a backward pass may still need what it gave.
     """
     for bank in banks:
-        base, own = add_weighed(base, attended(bank, call), own), True
+        base, own = add_weighed(base, attended(query, bank, heads), own), True
     return base
 
 
-def attended(bank: ImageBank, call: LayerCall) -> Weighed:
+def attended(query: Tensor, bank: ImageBank, heads: int) -> Weighed:
     """The plain path: attention to a bank."""
-    out, multiplier = image_attention(call.query, bank.key, bank.value, call.heads), bank.multiplier
+    out, multiplier = image_attention(query, bank.key, bank.value, heads), bank.multiplier
     return Weighed(out, multiplier if multiplier is None or out.ndim == 3 else multiplier.unsqueeze(1))
 
 
 def image_bank(application: Application, index: int, call: LayerCall, part: Part) -> ImageBank | None:
-    """What an application attends to at its layer `index`, ready for this call; None where that layer is silent."""
+    """What an application attends to at its layer `index`, ready for this call; None where that layer is silent.
+
+    Where the call's grid is not known yet, a masked application's bank has no multiplier.
+    """
     placed = application.placed(call.query.device, call.query.dtype)[index]
     if placed is None:
         return None
@@ -117,7 +120,9 @@ def image_bank(application: Application, index: int, call: LayerCall, part: Part
             key, value, weight, mean = (per_picture(one, factor.shape[0]) for one in (key, value, weight, mean))
         key, value = scale(application.strength.scaling, key, value, weight * factor, mean)
         factor = None
-    return ImageBank(key, value, factor if application.mask is None else mask_multiplier(application, call, part))
+    if application.mask is None:
+        return ImageBank(key, value, factor)
+    return ImageBank(key, value, None if call.grid is None else mask_multiplier(application, call, part))
 
 
 def mask_multiplier(application: Application, call: LayerCall, part: Part) -> Tensor:

@@ -121,7 +121,7 @@ def asked(monkeypatch):
     calls = []
 
     def call(faster=True, **options):
-        def stand_in(query, key, value, banks, options, plain):
+        def stand_in(query, key, value, banks, heads, plain):
             calls.append(len(banks))
             return query * 0 + 7 if faster else None
 
@@ -176,7 +176,7 @@ def test_a_kernel_that_fails_is_not_tried_again(monkeypatch):
     query = torch.zeros(2, 8, 32)
     banks = [ImageBank(torch.zeros(2, 4, 32), torch.zeros(2, 4, 32), None)]
     for _ in range(2):
-        assert fusing.fused(query, query, query, banks, {"n_heads": 2}, lambda: query) is None
+        assert fusing.fused(query, query, query, banks, 2, lambda: query) is None
     assert tried == [1]
 
 
@@ -203,6 +203,6 @@ def test_the_faster_way_is_timed_once(ours, plain, monkeypatch):
     query = torch.zeros(2, 8, 32)
     banks = [kernel.ImageBank(torch.zeros(2, 4, 32), torch.zeros(2, 4, 32), None)]
     for _ in range(3):
-        out = fusing.fused(query, query, query, banks, {"n_heads": 2}, both)
+        out = fusing.fused(query, query, query, banks, 2, both)
         assert (out is not None) == (ours < plain)
     assert len(timed) == 2

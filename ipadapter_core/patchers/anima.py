@@ -67,7 +67,11 @@ class CrossAttention:
         banks = (
             (place, image_bank(place.application, place.index, layer, part_of(place, call, layer))) for place in acting
         )
-        return [(place, add_weighed(None, attended(bank, layer))) for place, bank in banks if bank is not None]
+        return [
+            (place, add_weighed(None, attended(layer.query, bank, layer.heads)))
+            for place, bank in banks
+            if bank is not None
+        ]
 
 
 @dataclass(frozen=True, eq=False)

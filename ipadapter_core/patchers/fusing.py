@@ -15,7 +15,6 @@ from torch import Tensor
 from ..attention import ImageBank
 from ..host import attention_is_pytorchs
 from ..notice import say_once
-from .sampling import Options
 
 DTYPES = (torch.float16, torch.bfloat16)
 ROUNDS = 5  # timed calls of each way, after two that are not
@@ -39,7 +38,7 @@ def available(query: Tensor) -> bool:
 
 
 def fused(
-    query: Tensor, key: Tensor, value: Tensor, banks: Sequence[ImageBank], options: Options, plain: Callable[[], Tensor]
+    query: Tensor, key: Tensor, value: Tensor, banks: Sequence[ImageBank], heads: int, plain: Callable[[], Tensor]
 ) -> Tensor | None:
     """Text and image attention (B, L, D) by one kernel; None where `plain` is the way to go.
 
@@ -50,7 +49,6 @@ def fused(
     try:
         from ..fused import LARGEST, WIDEST, fused_attention
 
-        heads = options["n_heads"]
         if not 0 < len(banks) <= LARGEST or query.shape[-1] // heads > WIDEST or len(key) != len(query):
             return None
         way = partial(fused_attention, query, key, value, banks, heads)
@@ -61,7 +59,7 @@ def fused(
             return way() if _faster[shape] else None
     except Exception as error:  # noqa: BLE001 - whatever a compiler or an unknown GPU raises, the plain way works
         say_once(f"one kernel for text and image attention does not run here ({type(error).__name__}): two are used")
-        _faster[_shape(query, key, banks, options["n_heads"])] = False
+        _faster[_shape(query, key, banks, heads)] = False
         return None
 
 
