@@ -44,6 +44,26 @@ def workflows(environment: Environment, arguments: argparse.Namespace) -> int:
     return _run(environment, ROOT / "tools" / "run.py", "tools.write_workflows", *arguments.rest)
 
 
+def docs(environment: Environment, arguments: argparse.Namespace) -> int:
+    """Writes locales and docs from the code and says what is missing; --check only looks, --pictures draws anew."""
+    return _run(environment, ROOT / "tools" / "run.py", "tools.docs", *arguments.rest)
+
+
+def figures(environment: Environment, arguments: argparse.Namespace) -> int:
+    """Makes the attention maps and the comparison of weights in docs/images anew, and prints the scores."""
+    return _run(environment, ROOT / "tools" / "run.py", "tools.figures", *arguments.rest)
+
+
+def migrate(environment: Environment, arguments: argparse.Namespace) -> int:
+    """Rewrites a graph of ComfyUI_IPAdapter_plus to our own nodes."""
+    return _run(environment, ROOT / "tools" / "run.py", "tools.migrate", *arguments.rest)
+
+
+def old_pages(environment: Environment, arguments: argparse.Namespace) -> int:
+    """Writes the help pages of the nodes of ComfyUI_IPAdapter_plus anew from nodes/compat/pages.py."""
+    return _run(environment, ROOT / "tools" / "run.py", "tools.write_old_pages", *arguments.rest)
+
+
 def serve(environment: Environment, arguments: argparse.Namespace) -> int:
     """Starts ComfyUI with the pack and the demo nodes, until Ctrl-C."""
     folder = ROOT / "output" / "serve"
@@ -76,6 +96,10 @@ COMMANDS = {
     "train-demo": train_demo,
     "workflows": workflows,
     "bench": bench,
+    "docs": docs,
+    "figures": figures,
+    "migrate": migrate,
+    "old-pages": old_pages,
     "paths": paths,
 }
 

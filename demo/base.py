@@ -38,7 +38,7 @@ class DemoWorldConfig(comfy.supported_models_base.BASE):
 
     unet_config: dict[str, Any] = {}
     unet_extra_config: dict[str, Any] = {}
-    sampling_settings = {"shift": 1.0}
+    sampling_settings = {"shift": 2.0}  # more of the steps go where shapes are decided
     latent_format = comfy.latent_formats.ChromaRadiance
     memory_usage_factor = 0.1
 

@@ -60,6 +60,14 @@ def fit_shape(pictures: Tensor) -> Fit:
     return _refine(pixels, shapes[best], places[best])
 
 
+def evidence(pictures: Tensor, shape: int) -> Tensor:
+    """How well a shape explains pictures (B, SIZE, SIZE, 3), as a share of how well the best one does: (B), at most 1."""
+    shapes, _, masks = _templates()
+    pixels = _whiten(pictures[..., :3].permute(0, 3, 1, 2).flatten(2))
+    separation = _separation(pixels @ masks.T, masks.sum(dim=1), masks.shape[1])
+    return separation[:, shapes == shape].amax(dim=1) / separation.amax(dim=1)
+
+
 def _refine(pixels: Tensor, shape: Tensor, place: Tensor) -> Fit:
     """Moves each fitted shape along one axis at a time to where it fits best, by ever smaller moves."""
     moves = torch.cat([torch.zeros(1, 4), torch.eye(4), -torch.eye(4)])  # (M, 4)

@@ -1,6 +1,6 @@
 """The demo's numbers: pure functions from pictures to distances and shares.
 
-Pictures are (B, 64, 64, 3) in 0..1, as ComfyUI's IMAGE. All three numbers rest on `fit_shape`, which tries every shape
+Pictures are (B, 64, 64, 3) in 0..1, as ComfyUI's IMAGE. All numbers rest on `fit_shape`, which tries every shape
 of the world at every place: on 256 freshly drawn scenes in random colours and textures it named the right shape every
 time and covered it with a mean overlap (IoU) of 0.97.
 """
@@ -8,8 +8,10 @@ time and covered it with a mean overlap (IoU) of 0.97.
 import torch
 from torch import Tensor
 
-from .fitting import Fit, fit_shape
+from .fitting import Fit, evidence, fit_shape
 from .shapes import SHAPE_NAMES
+from .words import OPEN, read
+from .world import COLOURS
 
 
 def palette(pictures: Tensor, fit: Fit | None = None) -> Tensor:
@@ -32,6 +34,21 @@ def palette_distance(pictures: Tensor, reference: Tensor) -> Tensor:
 def shape_kept(pictures: Tensor, shape: str) -> Tensor:
     """Whether the shape found in each picture is the one that the text names: (B) bool."""
     return fit_shape(pictures).shape == SHAPE_NAMES.index(shape)
+
+
+def prompt_kept(pictures: Tensor, text: str) -> Tensor:
+    """How well each picture shows what a text says: (B) in 0..1, the mean over the shape and the colours that it names.
+
+    A shape counts as much as it explains the picture beside the shape that does so best, a colour as 1 less its distance
+    from the mean colour that is there, in RGB over the longest one. Textures are not looked at.
+    """
+    shape, front, back, *_ = read(text)
+    scores = [] if shape == OPEN else [evidence(pictures, shape)]
+    if front != OPEN or back != OPEN:
+        found, named = palette(pictures), torch.tensor(list(COLOURS.values()))
+        said = [(part, word) for part, word in enumerate((front, back)) if word != OPEN]
+        scores += [1 - (found[:, part] - named[word]).norm(dim=-1) / 3**0.5 for part, word in said]
+    return torch.stack(scores).mean(dim=0) if scores else torch.ones(len(pictures))
 
 
 def outline_followed(pictures: Tensor, masks: Tensor) -> Tensor:

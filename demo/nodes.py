@@ -1,8 +1,9 @@
-"""The demo's two nodes: its models, and pictures of its world. Everything else in a demo graph is stock ComfyUI or the pack."""
+"""The demo's nodes: its models, pictures of its world, how well one shows a text. All else is ComfyUI's or the pack's."""
 
 from comfy_api.latest import ComfyExtension, io
 
 from .load import load
+from .measure import prompt_kept
 from .pictures import Request, draw
 from .shapes import SHAPE_NAMES
 from .textures import TEXTURE_NAMES
@@ -81,9 +82,33 @@ class DemoWorldPicture(io.ComfyNode):
         return io.NodeOutput(*draw(request, seed, batch_size, size))
 
 
+class DemoWorldPromptScore(io.ComfyNode):
+    """Says how well pictures show what a text says: in this world what CLIP-T is elsewhere."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """Pictures of the world and a text."""
+        return io.Schema(
+            node_id="DemoWorldPromptScore",
+            display_name="Score Demo World Prompt",
+            category=CATEGORY,
+            description="How well pictures show the shape and the colours that a text names, 0 to 1.",
+            inputs=[
+                io.Image.Input("images", tooltip="Pictures of 64 by 64 pixels."),
+                io.String.Input("text", default="a red star on white", tooltip="What the prompt says."),
+            ],
+            outputs=[io.Float.Output(display_name="score")],
+        )
+
+    @classmethod
+    def execute(cls, images, text: str) -> io.NodeOutput:
+        """The mean over the batch."""
+        return io.NodeOutput(float(prompt_kept(images.float().cpu(), text).mean()))
+
+
 class DemoWorldExtension(ComfyExtension):
     """The list of the demo's nodes."""
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
-        """Both nodes."""
-        return [DemoWorldLoad, DemoWorldPicture]
+        """All of them."""
+        return [DemoWorldLoad, DemoWorldPicture, DemoWorldPromptScore]

@@ -28,10 +28,10 @@ logger = logging.getLogger(__name__)
 
 SEED = 7
 SCHEDULES = {
-    "encoder": Schedule(1160, 1.2e-3, warm_up=40, decay=0.4, average=0.99),
-    "base": Schedule(2450, 8.0e-4, decay=0.2, average=0.995),
-    "adapter": Schedule(640, 1.5e-3, decay=0.4, average=0.98),
-    "control": Schedule(380, 8.0e-4, decay=0.3, average=0.99),
+    "encoder": Schedule(2600, 1.2e-3, warm_up=40, decay=0.4, average=0.99),
+    "base": Schedule(5000, 8.0e-4, decay=0.35, average=0.997),
+    "adapter": Schedule(900, 1.5e-3, decay=0.4, average=0.98),
+    "control": Schedule(360, 8.0e-4, decay=0.3, average=0.99),
 }
 CHECKPOINTS = Path("output/training")
 

@@ -22,9 +22,9 @@ from .world import outline, random_scene, render, same_style
 
 TOKENS = 4
 NAME = "demo_world_ip_adapter.safetensors"
-MATCHING_STEPS = 440
-ADAPTER_PHASES = (Phase(MATCHING_STEPS, 64, 16, 0.7), Phase(640, 64, 16, 0.7))
-CONTROL_PHASES = (Phase(380, 64, 20, 0.9),)
+MATCHING_STEPS = 500
+ADAPTER_PHASES = (Phase(MATCHING_STEPS, 64, 16, 0.7), Phase(900, 64, 16, 0.7))
+CONTROL_PHASES = (Phase(360, 64, 20, 0.9),)
 SHAPE_SAID, STYLE_SAID = 0.95, 0.1
 
 

@@ -26,7 +26,7 @@ class Phase:
 
 
 # Small pictures first teach words, colours and textures cheaply; then more noise, where shapes are decided.
-PHASES = (Phase(600, 32, 64, 0.2), Phase(1000, 64, 20, 0.5), Phase(1550, 64, 20, 0.9), Phase(2450, 64, 20, 0.7))
+PHASES = (Phase(600, 32, 64, 0.2), Phase(1000, 64, 20, 0.5), Phase(1550, 64, 20, 0.9), Phase(5000, 64, 20, 0.7))
 
 
 def phase_at(step: int, phases: tuple[Phase, ...]) -> Phase:

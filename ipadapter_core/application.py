@@ -8,8 +8,12 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from .checkpoint.spec import AdapterSpec
+from .image_prompt import ImagePrompt
 from .key_value_bank import KeyValueBank
-from .masks import CANVAS, Area, CanvasMask, Size, token_weights
+from .masks import CANVAS, Area, CanvasMask, Size
+from .polarity import Sides
+from .stretched_mask import StretchedMask
 from .weights.layers import LayerWeight
 from .weights.scaling import Scaling, scale
 from .weights.schedule import WeightSchedule
@@ -40,6 +44,13 @@ class LiveAdapter(NamedTuple):
     references: tuple[LiveReference, ...] = ()
 
 
+class Origin(NamedTuple):
+    """What an application was made of, for those who ask afterwards; no layer reads it."""
+
+    spec: AdapterSpec
+    prompt: ImagePrompt
+
+
 class PlacedLayer(NamedTuple):
     """A layer's keys and values on the compute device, (2, N, D), or (F, 2, N, D) with a reference for each frame.
 
@@ -57,7 +68,8 @@ class PlacedLayer(NamedTuple):
 class Strength:
     """How strongly an application acts, when, and in which way.
 
-    `frames` are multipliers for the pictures of a batch in turn; the last one holds for all that follow.
+    `frames` are multipliers for the pictures of a batch in turn; the last one holds for all that follow. `sides` says how a
+    pass is known to be one that sees the reference.
     """
 
     weight: float = 1.0
@@ -66,6 +78,7 @@ class Strength:
     schedule: WeightSchedule | None = None
     frames: tuple[float, ...] | None = None
     scaling: Scaling = Scaling.V_ONLY
+    sides: Sides = Sides.BY_ROLE
 
     @property
     def whole_run(self) -> bool:
@@ -94,9 +107,10 @@ class Application:
     banks: tuple[WeightedBank, ...]
     layers: tuple[LayerWeight, ...]
     strength: Strength = Strength()
-    mask: CanvasMask | None = None
+    mask: CanvasMask | StretchedMask | None = None
     per_frame: bool = False
     live: LiveAdapter | None = None
+    origin: Origin | None = field(default=None, repr=False)
     number: int = field(default_factory=lambda: next(_numbers), init=False)
     _placed: dict = field(default_factory=dict, init=False, repr=False)
 
@@ -141,7 +155,7 @@ class Application:
         mask = self.mask
         return self.kept(
             (device, dtype, grid, latent, area),
-            lambda: token_weights(mask, grid, latent, area).to(dtype).to(device),
+            lambda: mask.token_weights(grid, latent, area).to(dtype).to(device),
         )
 
     def frame_weights(self, device: torch.device) -> Tensor:

@@ -41,6 +41,6 @@ def image_attention(query: Tensor, key: Tensor, value: Tensor, heads: int) -> Te
     return out if query.ndim == 4 else out.transpose(1, 2).reshape(query.shape)
 
 
-def by_heads(tokens: Tensor, heads: int) -> Tensor:
+def split_heads(tokens: Tensor, heads: int) -> Tensor:
     """A view (B, H, L, D / H) of tokens (B, L, D)."""
     return tokens.unflatten(-1, (heads, -1)).transpose(1, 2)

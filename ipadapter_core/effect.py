@@ -1,7 +1,7 @@
 """What one application adds to one layer: picks the keys of each pass, attends, and weighs by mask, frame and time."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -9,6 +9,7 @@ from torch import Tensor
 from .application import Application
 from .attention import ImageBank, image_attention
 from .masks import Area, Size
+from .polarity import Sides, old_polarity_of_index
 from .weights.scaling import scale
 
 Factor = Tensor | tuple[()]  # what a step multiplies an application's output by: nothing, one value, or one a frame
@@ -17,14 +18,15 @@ Factor = Tensor | tuple[()]  # what a step multiplies an application's output by
 class Rows(NamedTuple):
     """How a model call's batch is made up: passes one after the other, each with the same pictures.
 
-    `polarities` and `areas` have an entry for each pass, `frames` the place in the whole batch of each picture of a pass;
-    `latent` is the size of the latent that the model sees.
+    `polarities`, `areas` and `passes`, ComfyUI's own indices, have an entry for each pass, `frames` the place in the whole
+    batch of each picture of a pass; `latent` is the size of the latent that the model sees.
     """
 
     polarities: tuple[int, ...]
     frames: tuple[int, ...]
     areas: tuple[Area, ...]
     latent: Size
+    passes: tuple[int, ...] = ()
 
     @property
     def batch(self) -> int:
@@ -32,16 +34,27 @@ class Rows(NamedTuple):
         return len(self.polarities) * len(self.frames)
 
 
+class Observer(Protocol):
+    """Somebody who wants to see each layer's queries, keys and values."""
+
+    def note(
+        self, application: Application, index: int, call: "LayerCall", part: "Part", pair: tuple[Tensor, Tensor]
+    ) -> None:
+        """Called before a layer attends, with its keys and values."""
+
+
 class Part(NamedTuple):
     """What an application needs of a model call, made ready once for all layers.
 
     `factor` (1, 1, 1) or (B, 1, 1); `choice` (B,), the place of each row in a bank of many references, laid out flat;
-    `masks` are weights (1, L, 1) or (B, L, 1) by token grid, with the factor in them unless keys are scaled by it.
+    `masks` are weights (1, L, 1) or (B, L, 1) by token grid, with the factor in them unless keys are scaled by it; `observers`
+    are there only in a run that is recorded.
     """
 
     factor: Tensor | None = None
     choice: Tensor | None = None
     masks: tuple[tuple[Size, Tensor], ...] = ()
+    observers: tuple[Observer, ...] = ()
 
 
 class Weighed(NamedTuple):
@@ -71,6 +84,7 @@ class LayerCall(NamedTuple):
 
 def ready(application: Application, rows: Rows, factor: Factor, like: Tensor, grids: Sequence[Size] = ()) -> Part:
     """An application's part in a model call, for queries on the device and in the dtype of `like`."""
+    rows = seen_by(application, rows)
     strength = None
     if not isinstance(factor, tuple):
         places = _places(application, rows, factor.shape[0], like.device)
@@ -112,14 +126,17 @@ def image_bank(application: Application, index: int, call: LayerCall, part: Part
     placed = application.placed(call.query.device, call.query.dtype)[index]
     if placed is None:
         return None
-    factor = part.factor
-    key, value = chosen(placed.key, call.rows, part), chosen(placed.value, call.rows, part)
+    factor, rows = part.factor, seen_by(application, call.rows)
+    key, value = chosen(placed.key, rows, part), chosen(placed.value, rows, part)
     if placed.weight is not None and placed.mean is not None and factor is not None:
-        weight, mean = (chosen(tensor, call.rows, part) for tensor in (placed.weight, placed.mean))
+        weight, mean = (chosen(tensor, rows, part) for tensor in (placed.weight, placed.mean))
         if factor.shape[0] > 1:
             key, value, weight, mean = (per_picture(one, factor.shape[0]) for one in (key, value, weight, mean))
         key, value = scale(application.strength.scaling, key, value, weight * factor, mean)
         factor = None
+    for observer in part.observers:
+        seen = call.query if call.query.ndim == 3 else call.query.transpose(1, 2).flatten(2)
+        observer.note(application, index, call._replace(query=seen), part._replace(factor=factor), (key, value))
     if application.mask is None:
         return ImageBank(key, value, factor)
     return ImageBank(key, value, None if call.grid is None else mask_multiplier(application, call, part))
@@ -142,6 +159,13 @@ def add_weighed(base: Tensor | None, weighed: Weighed, own: bool = False) -> Ten
     if own and not torch.is_grad_enabled():
         return base.add_(out) if multiplier is None else base.addcmul_(out, multiplier)
     return base + out if multiplier is None else torch.addcmul(base, out, multiplier)
+
+
+def seen_by(application: Application, rows: Rows) -> Rows:
+    """The rows with the side that each pass has for an application."""
+    if application.strength.sides is Sides.BY_ROLE:
+        return rows
+    return rows._replace(polarities=tuple(old_polarity_of_index(index) for index in rows.passes))
 
 
 def _whole_row(weights: Tensor, call: LayerCall) -> Tensor:

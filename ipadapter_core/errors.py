@@ -31,3 +31,11 @@ class FaceAnalysisError(IPAdapterError):
 
 class PresetError(IPAdapterError):
     """A file that a preset means is not there."""
+
+
+class RecordingError(IPAdapterError):
+    """What is asked about a run was not noted while it happened."""
+
+
+class ComparisonError(IPAdapterError):
+    """Pictures, references and what they are compared by do not belong together."""

@@ -26,12 +26,14 @@ from .key_value_bank import KeyValueBank, project
 class ManagedAdapter:
     """An adapter whose memory ComfyUI manages: what the IP_ADAPTER socket carries.
 
-    `lora` are the tensors of the LoRA inside some files, by their names there; mapped, not loaded.
+    `lora` are the tensors of the LoRA inside some files, by their names there; mapped, not loaded. `gain` multiplies what
+    its keys and values are made from.
     """
 
     spec: AdapterSpec
     patcher: comfy.model_patcher.ModelPatcher
     lora: dict[str, Tensor] = field(default_factory=dict, repr=False)
+    gain: float = 1.0
 
     @property
     def network(self) -> Adapter:
@@ -50,7 +52,8 @@ class ManagedAdapter:
             comfy.model_management.free_memory(self._working_memory(), device)
             translate = None if text_projection is None else _Translation(text_projection)
             banks[maker] = project(self.network, image.features, image.negative, device, translate)
-        return banks[maker]
+        bank = banks[maker]
+        return bank if self.gain == 1 else bank.scaled(self.gain)
 
     def _working_memory(self) -> int:
         """Bytes that a projection needs: weights pass through one layer at a time, in float32."""

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field, replace
 from weakref import WeakKeyDictionary
 
-from torch import nn
+from torch import Tensor, nn
 
 from .adapter import Adapter
 from .checkpoint.spec import Feature
@@ -16,12 +16,14 @@ from .masks import CanvasMask
 class EncodedImage:
     """One encoded picture and its negative, (1, E) or (1, L, E) each, or the same parts of each.
 
+    `seen` are the pixels that the encoder saw, (H, W, 3) of 8 bits, where it was one picture; for the trace of a run.
     The banks that adapters made of it are remembered here, and go when the picture goes: another weight, window or mask
     needs no second projection. Where a model's own text projection took part, it is remembered by adapter and projection.
     """
 
     features: Features
     negative: Features
+    seen: Tensor | None = field(default=None, repr=False)
     banks: WeakKeyDictionary[Adapter, WeakKeyDictionary[nn.Module, KeyValueBank]] = field(
         default_factory=WeakKeyDictionary, init=False, repr=False
     )
@@ -41,11 +43,16 @@ class Reference:
 
 @dataclass(frozen=True, eq=False)
 class ImagePrompt:
-    """References that go into one application, and what made them: the encoder's output and its name."""
+    """References that go into one application, and what made them: the encoder's output and its name.
+
+    `adapter` says in words for which kind of adapter, `made_from` from which pictures; both are there to be read by people.
+    """
 
     references: tuple[Reference, ...]
     feature: Feature
     encoder: str
+    adapter: str = ""
+    made_from: str = ""
 
     def with_references(self, references: tuple[Reference, ...]) -> "ImagePrompt":
         """The same kind of prompt over other references."""

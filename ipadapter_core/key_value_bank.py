@@ -27,6 +27,10 @@ class KeyValueBank:
         """How many image tokens each layer attends to."""
         return self.keys[0].shape[1]
 
+    def scaled(self, gain: float) -> "KeyValueBank":
+        """The bank of image tokens that were multiplied by `gain`: keys and values are linear in them."""
+        return KeyValueBank(tuple(key * gain for key in self.keys), tuple(value * gain for value in self.values))
+
 
 def project(
     adapter: Adapter,

@@ -37,6 +37,10 @@ class CanvasMask(NamedTuple):
         place = min(number, len(self.values) - 1)
         return self._replace(values=self.values[place : place + 1])
 
+    def token_weights(self, grid: Size, latent: Size, area: Area = CANVAS) -> Tensor:
+        """As the function of this name says."""
+        return token_weights(self, grid, latent, area)
+
 
 def canvas_mask(mask: Tensor) -> CanvasMask:
     """A mask (H, W), (M, H, W) or (M, 1, H, W) of even samples."""

@@ -15,25 +15,39 @@ from .weights.schedule import WeightSchedule
 PAPER, INK, FAINT = (28, 30, 34), (222, 224, 228), (78, 82, 90)
 BOTH, NEGATIVE = (94, 170, 120), (214, 118, 92)
 WIDTH, HEIGHT, MARGIN = 512, 176, 30  # pixels
+NARROW = 16  # pixels of a bar below which only every fifth has its number
+TRANSFORMERS = {  # parts and how many blocks each has
+    "FLUX.1, Chroma": (("double", 19), ("single", 38)),
+    "SD3.5 Large": (("block", 38),),
+    "Anima": (("block", 28),),
+}
 
 Bars = list[tuple[Place, LayerWeight]]
 
 
 def plot_layer_weights(weights: LayerWeights) -> Tensor:
-    """Bars for the blocks of each UNet that we know and that the weights fit, one below the other, (1, H, W, 3).
+    """Bars for the blocks of each model that we know and that the weights fit, one below the other, (1, H, W, 3).
 
-    Raises the last `WeightError` where they fit none.
+    The transformers come only where the weights fit no UNet. Raises the first `WeightError` where they fit none at all.
     """
-    panels: list[Image.Image] = []
     failed: list[WeightError] = []
-    for structure in BLOCKS:
-        try:
-            panels.append(_bars(structure, weights.by_place(known_places(structure))))
-        except WeightError as error:
-            failed.append(error)
-    if not panels:
-        raise failed[-1]
-    return _tensor(panels)
+    unets = {structure: known_places(structure) for structure in BLOCKS}
+    transformers = {structure: _numbered(parts) for structure, parts in TRANSFORMERS.items()}
+    for structures in (unets, transformers):
+        panels: list[Image.Image] = []
+        for structure, places in structures.items():
+            try:
+                panels.append(_bars(structure, weights.by_place(places)))
+            except WeightError as error:
+                failed.append(error)
+        if panels:
+            return _tensor(panels)
+    raise failed[0]
+
+
+def _numbered(parts: Sequence[tuple[str, int]]) -> tuple[Place, ...]:
+    names = [(part, number) for part, count in parts for number in range(count)]
+    return tuple(Place(part, number, index, len(names)) for index, (part, number) in enumerate(names))
 
 
 def plot_schedule(schedule: WeightSchedule) -> Tensor:
@@ -49,19 +63,36 @@ def plot_schedule(schedule: WeightSchedule) -> Tensor:
     return _tensor([image])
 
 
+def plot_frames(weights: Sequence[float]) -> Tensor:
+    """A bar for each frame, (1, H, W, 3)."""
+    image, draw = _paper("weight of each frame")
+    zero, unit = _scale(draw, weights)
+    step = (WIDTH - 2 * MARGIN) / len(weights)
+    for index, weight in enumerate(weights):
+        left = MARGIN + step * index
+        top, bottom = sorted((zero - unit * weight, zero))
+        if weight != 0:
+            draw.rectangle((left, top, left + max(step - 1, 0), bottom), fill=BOTH)
+    for index in {0, len(weights) // 2, len(weights) - 1}:
+        _label(draw, MARGIN + step * (index + 0.5), HEIGHT - 14, str(index))
+    return _tensor([image])
+
+
 def _bars(structure: str, bars: Bars) -> Image.Image:
     injected = any(weight.negative_sees_reference for _, weight in bars)
     image, draw = _paper(f"{structure}{': orange acts in the negative pass only' if injected else ''}")
     zero, unit = _scale(draw, [weight.negative for _, weight in bars])
     step = (WIDTH - 2 * MARGIN) / len(bars)
+    inset = 2 if step >= NARROW else 1
     for place, weight in bars:
         left = MARGIN + step * place.index
         top, bottom = sorted((zero - unit * weight.negative, zero))
         if weight.negative != 0:
             colour = NEGATIVE if weight.negative_sees_reference else BOTH
-            draw.rectangle((left + 2, top, left + step - 2, bottom), fill=colour)
-        _label(draw, left + step / 2, HEIGHT - 26, "mid" if place.part == "middle" else str(place.number))
-    for part in ("input", "output"):
+            draw.rectangle((left + inset, top, left + step - inset, bottom), fill=colour)
+        if step >= NARROW or place.number % 5 == 0:
+            _label(draw, left + step / 2, HEIGHT - 26, "mid" if place.part == "middle" else str(place.number))
+    for part in dict.fromkeys(place.part for place, _ in bars if place.part != "middle"):
         columns = [place.index for place, _ in bars if place.part == part]
         _label(draw, MARGIN + step * (sum(columns) / len(columns) + 0.5), HEIGHT - 14, part)
     return image

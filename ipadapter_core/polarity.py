@@ -5,6 +5,7 @@ What tells is which of the guider's own named lists an entry came from.
 """
 
 from collections.abc import Mapping, Sequence
+from enum import Enum
 from typing import Any
 
 from .key_value_bank import NEGATIVE, POSITIVE
@@ -14,6 +15,13 @@ NEGATIVE_ROLES = ("neg", "empty", "uncond")
 POSITIVE_ROLES = ("pos", "cond", "middle")
 
 Conds = Sequence[Mapping[str, Any]]
+
+
+class Sides(Enum):
+    """What tells the side of a pass: the role that it has for the guider, or, for old pictures, its index alone."""
+
+    BY_ROLE = "role"
+    BY_INDEX = "index"
 
 
 class GuiderRoles:
@@ -64,6 +72,11 @@ def polarity_of_role(role: str) -> int:
 def polarity_of_index(index: int) -> int:
     """The documented rule where the guider cannot be seen: the first list is the positive one."""
     return POSITIVE if index == 0 else NEGATIVE
+
+
+def old_polarity_of_index(index: int) -> int:
+    """The rule of ComfyUI_IPAdapter_plus: only the second list of a guider sees the negative."""
+    return NEGATIVE if index == 1 else POSITIVE
 
 
 def polarities(roles: GuiderRoles | None, conds: Sequence[Conds | None]) -> tuple[int, ...]:

@@ -58,9 +58,11 @@ def combine(
     weighed = [weigh(prompt, weight) for prompt, weight in zip(prompts, weights, strict=True)]
     _check_kinds(weighed)
     references = tuple(reference for prompt in weighed for reference in prompt.references)
+    sources = "; ".join(dict.fromkeys(prompt.made_from for prompt in weighed if prompt.made_from))
     if method is Combination.CONCAT:
-        return weighed[0].with_references(references)
-    return weighed[0].with_references((_combined(references, method),))
+        return replace(weighed[0], references=references, made_from=sources)
+    made_from = f"{method.value} of ({sources})" if sources else ""
+    return replace(weighed[0], references=(_combined(references, method),), made_from=made_from)
 
 
 def weigh(

@@ -4,14 +4,24 @@ from comfy_api.latest import ComfyExtension, io
 
 from .apply import ApplyIPAdapter
 from .combined import EncodeContentAndStyle, EncodeInstructedImage
+from .compare import ComparisonGrid, ScorePictures, SweepIPAdapter
+from .compat import nodes_with_free_ids
+from .compat.replacements import register_replacements
 from .encode import EncodeReferenceImage
+from .encode_closely import EncodeReferenceInDetail, EncodeTiledReference
 from .faces import ApplyFaceLora, EncodeFace, LoadFaceAnalysis
 from .folders import register_folders
+from .frames import FrameWeights, PromptsOverFrames, ReferencesOverFrames
 from .layer_weights import LayerWeightsNode
 from .load import LoadIPAdapter
+from .noise import NoiseForNegative
 from .preset import LoadImageEncoder, LoadPreset
 from .references import CombineImagePrompts, WeighReference
+from .regions import RegionalImagePrompts
+from .saved import LoadImagePrompt, SaveImagePrompt
 from .schedule import WeightScheduleNode
+from .style_composition import ApplyStyleAndComposition
+from .watch import AttentionMaps, SaveWithTrace, WatchIPAdapter
 
 NODES: list[type[io.ComfyNode]] = [
     LoadIPAdapter,
@@ -28,6 +38,22 @@ NODES: list[type[io.ComfyNode]] = [
     WeightScheduleNode,
     CombineImagePrompts,
     WeighReference,
+    RegionalImagePrompts,
+    ApplyStyleAndComposition,
+    EncodeTiledReference,
+    EncodeReferenceInDetail,
+    NoiseForNegative,
+    SaveImagePrompt,
+    LoadImagePrompt,
+    FrameWeights,
+    ReferencesOverFrames,
+    PromptsOverFrames,
+    WatchIPAdapter,
+    AttentionMaps,
+    SaveWithTrace,
+    SweepIPAdapter,
+    ComparisonGrid,
+    ScorePictures,
 ]
 
 
@@ -35,9 +61,10 @@ class IPAdapterCoreExtension(ComfyExtension):
     """What ComfyUI asks for our nodes."""
 
     async def on_load(self) -> None:
-        """Makes the model folder known."""
+        """Makes our folders known, and which of our nodes can stand in for old ones."""
         register_folders()
+        await register_replacements()
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
-        """All native nodes."""
-        return NODES
+        """All native nodes, and the old ones whose ids nobody else has."""
+        return [*NODES, *nodes_with_free_ids()]

@@ -2,9 +2,9 @@
 
 from comfy_api.latest import io, ui
 
-from ..ipadapter_core.encoders.clip_vision import Look
 from ..ipadapter_core.encoders.combined import Words, encode_content_and_style, encode_instructed
 from ..ipadapter_core.encoders.fit import Fit
+from ..ipadapter_core.encoders.look import Look
 from .sockets import CATEGORY, ImagePromptSocket, IPAdapterSocket
 
 FIT_TOOLTIP = (

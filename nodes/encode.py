@@ -2,9 +2,47 @@
 
 from comfy_api.latest import io, ui
 
-from ..ipadapter_core.encoders.clip_vision import Look, encode_references
+from ..ipadapter_core.encoders.clip_vision import encode_references
 from ..ipadapter_core.encoders.fit import Fit
+from ..ipadapter_core.encoders.look import Look
 from .sockets import CATEGORY, ImagePromptSocket, IPAdapterSocket
+
+
+def shared_inputs() -> tuple[io.Input, io.Input, io.Input, io.Input, io.Input]:
+    """What every node that encodes pictures asks for: adapter, picture, encoder, mask and negative picture."""
+    return (
+        IPAdapterSocket.Input("ip_adapter", tooltip="Says which features of the picture are needed."),
+        io.Image.Input("image", tooltip="The reference. Each picture of a batch is a reference of its own."),
+        io.ClipVision.Input(
+            "clip_vision",
+            optional=True,
+            tooltip="The image encoder that the adapter was trained with; Load IP-Adapter names it.",
+        ),
+        io.Mask.Input(
+            "mask",
+            optional=True,
+            tooltip="What to look at in the reference: white is seen, black becomes a neutral grey.",
+        ),
+        io.Image.Input(
+            "negative_image",
+            optional=True,
+            tooltip="What the result should move away from; without it the neutral picture of the training is used.",
+        ),
+    )
+
+
+def sharpening_input() -> io.Input:
+    """Sharpens what the encoder sees."""
+    return io.Float.Input(
+        "sharpening",
+        default=0.0,
+        min=0.0,
+        max=1.0,
+        step=0.05,
+        optional=True,
+        advanced=True,
+        tooltip="Sharpens the small square that the encoder sees, where the picture is soft: more texture arrives.",
+    )
 
 
 class EncodeReferenceImage(io.ComfyNode):
@@ -13,6 +51,7 @@ class EncodeReferenceImage(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         """Inputs and outputs."""
+        adapter, image, encoder, mask, negative = shared_inputs()
         return io.Schema(
             node_id="IPAdapterCoreEncode",
             display_name="Encode Reference Image",
@@ -20,18 +59,10 @@ class EncodeReferenceImage(io.ComfyNode):
             description="Turns reference images into an image prompt, and shows exactly the pixels that the encoder saw.",
             search_aliases=["ip adapter encode", "image prompt", "reference image", "style reference"],
             inputs=[
-                IPAdapterSocket.Input("ip_adapter", tooltip="Says which features of the picture are needed."),
-                io.Image.Input("image", tooltip="The reference. Each picture of a batch is a reference of its own."),
-                io.ClipVision.Input(
-                    "clip_vision",
-                    optional=True,
-                    tooltip="The image encoder that the adapter was trained with; Load IP-Adapter names it.",
-                ),
-                io.Mask.Input(
-                    "mask",
-                    optional=True,
-                    tooltip="What to look at in the reference: white is seen, black becomes a neutral grey.",
-                ),
+                adapter,
+                image,
+                encoder,
+                mask,
                 io.Combo.Input(
                     "fit",
                     options=Fit,
@@ -39,18 +70,17 @@ class EncodeReferenceImage(io.ComfyNode):
                     tooltip="Encoders see a square. As the adapter was trained, or keep the centre or one side of a longer "
                     "picture, pad it to keep everything, or stretch it.",
                 ),
-                io.Image.Input(
-                    "negative_image",
-                    optional=True,
-                    tooltip="What the result should move away from; without it the neutral picture of the training is used.",
-                ),
+                negative,
+                sharpening_input(),
             ],
             outputs=[ImagePromptSocket.Output("image_prompt", tooltip="For Apply IP-Adapter.")],
         )
 
     @classmethod
-    def execute(cls, ip_adapter, image, fit, clip_vision=None, mask=None, negative_image=None) -> io.NodeOutput:
+    def execute(
+        cls, ip_adapter, image, fit, clip_vision=None, mask=None, negative_image=None, sharpening=0.0
+    ) -> io.NodeOutput:
         """Encodes every picture of the batch."""
-        look = Look(Fit(fit), mask)
+        look = Look(Fit(fit), mask, sharpening)
         prompt, seen = encode_references(ip_adapter.spec, clip_vision, image, look, negative_image)
         return io.NodeOutput(prompt, ui=ui.PreviewImage(seen, cls=cls))

@@ -25,7 +25,7 @@ class CombineImagePrompts(io.ComfyNode):
             inputs=[
                 io.Autogrow.Input(
                     "image_prompts",
-                    template=io.Autogrow.TemplatePrefix(socket, prefix=PREFIX, min=2, max=50),
+                    template=io.Autogrow.TemplatePrefix(socket, prefix=PREFIX, min=1, max=50),
                     tooltip="The prompts to combine; another socket appears when the last one is connected.",
                 ),
                 io.Combo.Input(

@@ -7,5 +7,7 @@ ImagePromptSocket = io.Custom("IMAGE_PROMPT")
 LayerWeightsSocket = io.Custom("LAYER_WEIGHTS")
 InsightFaceSocket = io.Custom("INSIGHTFACE")  # the type that other packs use too
 WeightScheduleSocket = io.Custom("WEIGHT_SCHEDULE")
+RunSocket = io.Custom("IP_ADAPTER_RUN")
+SweepSocket = io.Custom("IP_ADAPTER_SWEEP")
 
 CATEGORY = "IP-Adapter Core"

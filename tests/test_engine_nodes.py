@@ -15,6 +15,7 @@ from pack.ipadapter_core.weights.schedule import WeightSchedule
 from pack.ipadapter_core.weights.text import read_overrides
 from pack.nodes import NODES
 from pack.nodes.folders import register_folders
+from pack.tests.executing import execute
 from pack.tests.layers import bench, picture, prompt
 
 import folder_paths
@@ -33,15 +34,6 @@ def previews(tmp_path):
     folder_paths.set_temp_directory(str(tmp_path))
     yield
     folder_paths.set_temp_directory(before)
-
-
-def execute(node_id, **inputs):
-    """As ComfyUI does it: the schema's inputs, dynamic ones gathered, on a clone of the class."""
-    node = BY_ID[node_id]
-    node.VALIDATE_CLASS()
-    *_, dynamic = node_api.get_finalized_class_inputs(node.INPUT_TYPES(), inputs)
-    clone = node.PREPARE_CLASS_CLONE(dynamic | {"hidden_inputs": {}})
-    return clone.EXECUTE_NORMALIZED(**node_api.build_nested_inputs(inputs, dynamic))
 
 
 def value(output):

@@ -98,8 +98,8 @@ def test_a_published_layout_is_told_by_its_shapes(file):
     assert millions is None or total == pytest.approx(millions, abs=0.06)
 
 
-def test_art_is_told_by_diffusers_names():
-    """Layer names become numbers in the order down, up, mid; the projector keeps its own names."""
+def art_shapes():
+    """IP-Adapter-Art under diffusers' names; the middle block's widths tell where it ends up."""
     names = [(f"{part}.attentions.{a}.transformer_blocks.{d}", width)
              for part, blocks, depth, width in (("down_blocks.1", 2, 2, 640), ("down_blocks.2", 2, 10, 1280),
                                                 ("mid_block", 1, 10, 7), ("up_blocks.0", 3, 10, 1280),
@@ -107,9 +107,14 @@ def test_art_is_told_by_diffusers_names():
              for a in range(blocks) for d in range(depth)]  # fmt: skip
     shapes = {f"{name}.attn2.processor.to_{part}_ip.0.weight": (width, 2048) for name, width in names for part in "kv"}
     under = "encoder_hid_proj.image_projection_layers.0."
-    shapes |= {
+    return shapes | {
         f"{under}{key}": shape for key, shape in {**affine("image_embeds", 8192, 768), **norm("norm", 2048)}.items()
     }
+
+
+def test_art_is_told_by_diffusers_names():
+    """Layer names become numbers in the order down, up, mid; the projector keeps its own names."""
+    shapes = art_shapes()
     spec = detect(canonical(shapes), "art.bin")
     assert (spec.format, spec.base.value, spec.encoder) == ("IP-Adapter-Art", "SDXL", "CSD ViT-L")
     assert [layer.width for layer in spec.layers] == SDXL[:60] + [7] * 10

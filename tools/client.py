@@ -26,6 +26,10 @@ class ComfyClient:
         """The JSON that a route answers with."""
         return json.loads(self._open(path))
 
+    def set(self, setting: str, value: Any) -> None:
+        """Stores a setting of the frontend."""
+        self._open(f"/settings/{setting}", json.dumps(value).encode(), {"Content-Type": "application/json"})
+
     def object_info(self) -> dict[str, Any]:
         """Every node that the server knows."""
         return self.get("/object_info")

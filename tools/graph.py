@@ -1,11 +1,12 @@
 """Graphs as data: nodes and links once, as an API prompt or as a workflow file that opens in the browser."""
 
 import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 WIDGETS = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"}
-COLUMN, ROW, SLOT = 400, 60, 24
+COLUMN, ROW, SLOT, WIDGET, HEAD = 400, 60, 24, 32, 70
 
 
 class Output(NamedTuple):
@@ -65,8 +66,8 @@ class Graph:
     def workflow(self, object_info: dict[str, Any]) -> dict[str, Any]:
         """The browser's format 0.4; slots and the order of widgets come from the server's `object_info`."""
         places = _places(self.nodes, object_info)
-        drawn = [_drawn(node, object_info, places[node.number], order) for order, node in enumerate(self.nodes)]
-        by_number = {node["id"]: node for node in drawn}
+        entries = [drawn(node, object_info, places[node.number], order) for order, node in enumerate(self.nodes)]
+        by_number = {node["id"]: node for node in entries}
         links = []
         numbers = itertools.count(1)
         for node in self.nodes:
@@ -79,17 +80,18 @@ class Graph:
                     output["links"].append(link)
                     links.append([link, value.node.number, value.slot, node.number, slot, output["type"]])
         last = {"last_node_id": len(self.nodes), "last_link_id": len(links)}
-        return {**last, "nodes": drawn, "links": links, "groups": [], "config": {}, "extra": {}, "version": 0.4}
+        return {**last, "nodes": entries, "links": links, "groups": [], "config": {}, "extra": {}, "version": 0.4}
 
 
-def _drawn(node: Node, object_info: dict[str, Any], place: tuple[int, int], order: int) -> dict[str, Any]:
+def drawn(node: Node, object_info: dict[str, Any], place: tuple[int, int], order: int) -> dict[str, Any]:
+    """A node as the browser keeps it, its links still to be made."""
     info = object_info.get(node.kind, _NOTE)
     slots, values = [], []
-    for name, kind, options in _declared(info):
+    for name, kind, options in declared(info):
         widget = kind in WIDGETS and not options.get("forceInput")
         if widget:
             values.append(node.inputs.get(name, _default(kind, options)))
-            values += ["fixed"] if options.get("control_after_generate") else []
+            values += ["fixed"] if _has_control(name, kind, options) else []
             values += ["image"] if options.get("image_upload") else []
         if not widget or isinstance(node.inputs.get(name), Output):
             slots.append({"name": name, "type": kind, "link": None} | ({"widget": {"name": name}} if widget else {}))
@@ -100,20 +102,27 @@ def _drawn(node: Node, object_info: dict[str, Any], place: tuple[int, int], orde
     properties: dict[str, Any] = {} if info is _NOTE else {"Node name for S&R": node.kind}
     if node.models:
         properties["models"] = node.models
-    drawn = {
+    entry = {
         "id": node.number, "type": node.kind, "pos": list(place), "size": [340, _height(node, info)], "flags": {},
         "order": order, "mode": 0, "inputs": slots, "outputs": outputs, "properties": properties, "widgets_values": values,
     }  # fmt: skip
-    return drawn | ({"title": node.title} if node.title else {})
+    return entry | ({"title": node.title} if node.title else {})
 
 
 _NOTE: dict[str, Any] = {"input": {"required": {"text": ["STRING", {}]}}, "output": [], "output_name": []}
 
 
-def _declared(info: dict[str, Any]):
+def declared(info: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Name, type and options of each input of a node, in order."""
     for section in ("required", "optional"):
         for name, (kind, *rest) in info["input"].get(section, {}).items():
             yield name, "COMBO" if isinstance(kind, list) else kind, (rest[0] if rest else {})
+
+
+def _has_control(name: str, kind: str, options: dict[str, Any]) -> bool:
+    """Whether the browser puts a "control after generate" behind the widget: as declared, else by the name of a seed."""
+    declared = options.get("control_after_generate")
+    return kind == "INT" and (name in ("seed", "noise_seed") if declared is None else bool(declared))
 
 
 def _default(kind: str, options: dict[str, Any]) -> Any:
@@ -128,10 +137,13 @@ def _default(kind: str, options: dict[str, Any]) -> Any:
 
 
 def _height(node: Node, info: dict[str, Any]) -> int:
-    rows = max(len(list(_declared(info))), len(info["output"]))
-    long_text = any(options.get("multiline") for _, _, options in _declared(info)) or node.kind == "MarkdownNote"
-    picture = node.kind in ("LoadImage", "PreviewImage", "SaveImage", "IPAdapterCoreEncode", "DemoWorldPicture")
-    return 40 + SLOT * rows + (120 if long_text else 0) + (260 if picture else 0)
+    """As much as either way of drawing nodes needs: sockets beside outputs, a row for each widget below them."""
+    entries = list(declared(info))
+    widgets = [entry for entry in entries if entry[1] in WIDGETS and not entry[2].get("forceInput")]
+    rows = max(len(entries) - len(widgets), len(info["output"]))
+    long_text = any(options.get("multiline") for _, _, options in entries) or node.kind == "MarkdownNote"
+    picture = node.kind in ("LoadImage", "PreviewImage", "SaveImage", "IPAdapterCoreEncode")
+    return HEAD + SLOT * rows + WIDGET * len(widgets) + (120 if long_text else 0) + (260 if picture else 0)
 
 
 def _places(nodes: list[Node], object_info: dict[str, Any]) -> dict[int, tuple[int, int]]:

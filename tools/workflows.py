@@ -1,6 +1,6 @@
 """The graphs in `workflows/`, as data; `python3 dev.py workflows` writes the files from here."""
 
-from . import workflows_dit
+from . import workflows_dit, workflows_seeing
 from .graph import Graph, Output
 
 HUB = "https://huggingface.co"
@@ -37,7 +37,10 @@ CANNY_SDXL = {
 
 
 def demo_text_and_reference() -> Graph:
-    """The demo world: a text names the shape, a picture brings the colours."""
+    """The demo world: a text names the shape, a picture brings the colours.
+
+    The smallest whole graph: Load IP-Adapter, Encode Reference Image, Apply IP-Adapter, and a sampler.
+    """
     graph, (model, clip, vae, encoder, _) = _demo_world()
     reference = _demo_reference(graph)
     steered = _steered(graph, model, encoder, reference, "demo_world_ip_adapter.safetensors")
@@ -46,7 +49,10 @@ def demo_text_and_reference() -> Graph:
 
 
 def demo_reference_and_controlnet() -> Graph:
-    """The demo world: text, reference and an outline that a ControlNet follows."""
+    """The demo world: text, reference and an outline that a ControlNet follows.
+
+    The adapter goes on the model and the ControlNet on the conditioning, so neither knows of the other.
+    """
     graph, (model, clip, vae, encoder, control) = _demo_world()
     reference = _demo_reference(graph)
     steered = _steered(graph, model, encoder, reference, "demo_world_ip_adapter.safetensors")
@@ -57,7 +63,10 @@ def demo_reference_and_controlnet() -> Graph:
 
 
 def sd15_basic() -> Graph:
-    """SD1.5 with the base adapter."""
+    """SD1.5 with the base adapter, the lightest way to begin.
+
+    It follows the reference loosely; when the prompt is drowned, lower the weight of Apply IP-Adapter.
+    """
     graph, (model, clip, vae) = _checkpoint(SD15)
     reference = graph.add("LoadImage", "Reference", image="example.png")[0]
     steered = _steered(graph, model, _encoder(graph), reference, ADAPTER_SD15["name"], ADAPTER_SD15, weight=0.8)
@@ -67,7 +76,10 @@ def sd15_basic() -> Graph:
 
 
 def sdxl_plus() -> Graph:
-    """SDXL with the plus adapter."""
+    """SDXL with the plus adapter, which follows the reference closely.
+
+    Add Layer Weights with "style transfer" to take the style alone.
+    """
     graph, (model, clip, vae) = _checkpoint(SDXL)
     steered, _ = _sdxl_steered(graph, model)
     texts = _texts(graph, clip, "a cosy living room, soft light", "blurry, low quality")
@@ -76,7 +88,10 @@ def sdxl_plus() -> Graph:
 
 
 def sdxl_plus_controlnet() -> Graph:
-    """SDXL with the plus adapter for the style and a Canny ControlNet for the layout."""
+    """SDXL with the plus adapter for the style and a Canny ControlNet for the layout.
+
+    Two pictures go in: the reference, and the one whose edges are kept.
+    """
     graph, (model, clip, vae) = _checkpoint(SDXL)
     steered, _ = _sdxl_steered(graph, model, weight=0.7)
     layout = graph.add("LoadImage", "Layout", image="example.png")
@@ -94,6 +109,7 @@ GRAPHS = {
     "sd15_basic": sd15_basic,
     "sdxl_plus": sdxl_plus,
     "sdxl_plus_controlnet": sdxl_plus_controlnet,
+    **workflows_seeing.GRAPHS,
     **workflows_dit.GRAPHS,
 }
 
@@ -151,7 +167,7 @@ def _controlled(graph: Graph, texts, control: Output, picture: Output, vae: Outp
     return node[0], node[1]
 
 
-def _sampled(graph: Graph, model, texts, vae, size: int, cfg=3.0, steps=20, sampler=("euler", "simple")) -> None:
+def _sampled(graph: Graph, model, texts, vae, size: int, cfg=2.0, steps=20, sampler=("euler", "simple")) -> None:
     latent = {"width": size, "height": size, "batch_size": 1}
     empty = graph.add("EmptyChromaRadianceLatentImage" if size == 64 else "EmptyLatentImage", **latent)
     noise = graph.add(

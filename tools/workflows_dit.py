@@ -54,17 +54,26 @@ LUCIFER = _file(
 
 
 def flux_xlabs() -> Graph:
-    """FLUX.1 dev with XLabs' second adapter, without a negative."""
+    """FLUX.1 dev with XLabs' second adapter, without a negative.
+
+    CFG stays at 1; weight 0.8 to 1.
+    """
     return _flux(XLABS, CLIP_L, "CLIPVisionLoader", weight=0.9)
 
 
 def flux_instantx() -> Graph:
-    """FLUX.1 dev with InstantX' adapter, which reads SigLIP's pooling head."""
+    """FLUX.1 dev with InstantX' adapter, which reads SigLIP's pooling head.
+
+    Load Image Encoder keeps that head, the stock loader does not.
+    """
     return _flux(INSTANTX_FLUX, SIGLIP, "IPAdapterCoreLoadEncoder", weight=0.7)
 
 
 def sd35_instantx() -> Graph:
-    """SD3.5 Large with InstantX' adapter."""
+    """SD3.5 Large with InstantX' adapter, whose image tokens change with every step.
+
+    Weight 0.4 to 0.7.
+    """
     graph = Graph()
     loader = graph.add("CheckpointLoaderSimple", None, [SD35], ckpt_name=SD35["name"])
     steered = _steered(graph, loader[0], INSTANTX_SD35, SIGLIP, "CLIPVisionLoader", weight=0.6)
@@ -74,7 +83,10 @@ def sd35_instantx() -> Graph:
 
 
 def anima_character() -> Graph:
-    """Anima with LuciferTC's character reference; the LoRA in its file comes along."""
+    """Anima with LuciferTC's character reference; the LoRA in its file comes along.
+
+    The reference is padded to a square, so that the whole figure is seen.
+    """
     graph = Graph()
     model = graph.add("UNETLoader", None, [ANIMA_MODEL], unet_name=ANIMA_MODEL["name"], weight_dtype="default")
     clip = graph.add(

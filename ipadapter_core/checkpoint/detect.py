@@ -101,7 +101,7 @@ def _format(layout: Layout, projector: Shapes, file: str) -> Format:
         if row.signature <= projector.keys() and bool(row.signature) == bool(projector) and row.fits(projector)
     ]
     if len(fitting) != 1:
-        known = ", ".join(row.name for row in layout.formats)
+        known = ", ".join(dict.fromkeys(row.name for row in layout.formats))
         raise CheckpointError(
             f"{file}: layers of {layout.name} with an unknown image projector, keys {_some(sorted(projector))}; known kinds "
             f"are {known}: {LOAD_NODE}"

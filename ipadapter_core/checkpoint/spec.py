@@ -131,12 +131,17 @@ class AdapterSpec:
         known = ENCODERS.get((projector.feature, picture))
         return known or f"an encoder with {projector.feature.value} of width {projector.feature_width}"
 
+    @property
+    def kind(self) -> str:
+        """Base model and format in words."""
+        return f"{self.base.value}, {self.format}"
+
     def describe(self) -> str:
         """What was found, for the node's face: base model, format, tokens, layers, encoder."""
         tokens = f"{self.projector.tokens} image tokens" if self.projector.tokens else "a token for each patch"
         return "\n".join(
             (
-                f"{self.base.value}, {self.format}",
+                self.kind,
                 f"{self.projector.kind.value} projector, {tokens}",
                 f"{len(self.layers)} cross-attention layers",
                 f"image encoder: {self.encoder}",

@@ -12,7 +12,10 @@ from ..checkpoint.spec import AdapterSpec, Feature, Negative
 from ..errors import EncoderMismatchError
 from ..host import intermediate
 from ..image_prompt import EncodedImage, ImagePrompt, Reference
+from ..sharpen import sharpen
+from ..tiles import pool_grid, split_grid
 from .fit import Fit, fit_square
+from .look import Look, origin
 
 SIGLIP = "siglip_vision_model"
 FROM_PICTURES = (Feature.POOLED, Feature.HIDDEN, Feature.STYLE, Feature.LAST, Feature.ATTENTION_POOLED)
@@ -38,20 +41,13 @@ class Wanted(NamedTuple):
     spec: AdapterSpec
 
 
-class Look(NamedTuple):
-    """What the encoder shall look at in a picture: which part of the frame, and under which mask (M, H, W)."""
-
-    fit: Fit = Fit.TRAINED
-    mask: Tensor | None = None
-
-
 def encode_references(
     spec: AdapterSpec, encoder: ClipVisionModel | None, pictures: Tensor, look: Look, negative: Tensor | None = None
 ) -> tuple[ImagePrompt, Tensor]:
     """Encodes pictures (B, H, W, C), each as one reference; returns the prompt and the pixels (B, S, S, 3) that were seen.
 
-    The negative is the reference implementation's (zeros, or what the encoder makes of zero pixels after normalisation, or
-    of black), or a picture of the caller's.
+    With a closer look those are the pictures that tiles were cut from. The negative is the reference implementation's
+    (zeros, or what the encoder makes of zero pixels after normalisation, or of black), or a picture of the caller's.
     Raises `EncoderMismatchError` when there is no encoder or it makes other features than the adapter needs.
     Source: tencent-ailab/IP-Adapter (62e4af9), ip_adapter/ip_adapter.py, get_image_embeds.
     """
@@ -64,33 +60,58 @@ def encode_references(
     assert encoder is not None
     wanted = Wanted(spec.projector.feature, spec.projector.feature_width, spec)
     view = view_for(spec, encoder, look)
-    seen = pixels_for(encoder, pictures, view, look.mask)
-    features = picture_features(wanted, encoder, seen)
+    features, seen = looked_at(wanted, encoder, pictures, view, look)
     if negative is not None:
-        against = picture_features(wanted, encoder, pixels_for(encoder, negative, view))
+        against, _ = looked_at(wanted, encoder, negative, view, look._replace(mask=None))
     elif spec.projector.negative is Negative.ZERO_FEATURES:
         against = torch.zeros_like(features[:1])
     elif spec.projector.negative is Negative.BLACK_PICTURE:
-        against = picture_features(wanted, encoder, torch.zeros_like(seen[:1]))
+        against = picture_features(wanted, encoder, seen.new_zeros(1, *[encoder.image_size] * 2, 3))
     else:
         against = features_of_nothing(encoder)
     references = tuple(
-        Reference(EncodedImage(features[i : i + 1], against[min(i, len(against) - 1)].unsqueeze(0)))
+        Reference(EncodedImage(features[i : i + 1], against[min(i, len(against) - 1)].unsqueeze(0), kept(seen[i])))
         for i in range(len(features))
     )
-    return ImagePrompt(references, spec.projector.feature, spec.encoder), seen
+    made_from = origin(pictures, look)
+    return ImagePrompt(references, spec.projector.feature, spec.encoder, spec.kind, made_from), seen
+
+
+def kept(seen: Tensor) -> Tensor:
+    """What an encoder saw (H, W, 3), in 8 bits, to be kept with what it made of it."""
+    return (seen.detach().cpu() * 255).round().clamp(0, 255).to(torch.uint8)
 
 
 class View(NamedTuple):
-    """How a picture becomes a square: the fit, and the colour beside a padded picture (None: the encoder's mean)."""
+    """How a picture becomes a square: the fit, the colour beside a padded one (None: the encoder's mean), how sharp."""
 
     fit: Fit
     bars: float | None
+    sharpening: float = 0.0
 
 
 def view_for(spec: AdapterSpec, encoder: ClipVisionModel, look: Look) -> View:
     """The view that was asked for, or the one that the adapter was trained with."""
-    return trained_view(spec, encoder) if look.fit is Fit.TRAINED else View(look.fit, None)
+    view = trained_view(spec, encoder) if look.fit is Fit.TRAINED else View(look.fit, None)
+    return view._replace(sharpening=look.sharpening)
+
+
+def looked_at(
+    wanted: Wanted, encoder: ClipVisionModel, pictures: Tensor, view: View, look: Look
+) -> tuple[Tensor, Tensor]:
+    """The features of pictures (B, H, W, C), and the pixels that were seen.
+
+    A closer look cuts tiles from a picture as many times larger, so that mask and fit are the same, and mixes what was
+    seen in them with what was seen in the whole.
+    """
+    seen = pixels_for(encoder, pictures, view, look.mask)
+    features = picture_features(wanted, encoder, seen)
+    count, share = look.detail
+    if not look.detail.looks:
+        return features, seen
+    large = pixels_for(encoder, pictures, view, look.mask, count)
+    close = pool_grid(picture_features(wanted, encoder, split_grid(large, count)), count)
+    return torch.lerp(features, close, share), large
 
 
 def trained_view(spec: AdapterSpec, encoder: ClipVisionModel) -> View:
@@ -100,13 +121,15 @@ def trained_view(spec: AdapterSpec, encoder: ClipVisionModel) -> View:
     return View(Fit.STRETCH if encoder.model_type == SIGLIP else Fit.CENTER, None)
 
 
-def pixels_for(encoder: ClipVisionModel, pictures: Tensor, view: View, mask: Tensor | None = None) -> Tensor:
-    """The square pictures (B, S, S, 3) that go to the encoder, rounded to 8 bits as it does itself.
+def pixels_for(
+    encoder: ClipVisionModel, pictures: Tensor, view: View, mask: Tensor | None = None, times: int = 1
+) -> Tensor:
+    """The square pictures (B, S, S, 3) that go to the encoder, or `times` as large, rounded to 8 bits as it does itself.
 
     What a mask (M, H, W) or transparency hides takes the encoder's mean colour, which it sees as zero.
     """
     mean = torch.tensor(encoder.image_mean)
-    size = encoder.image_size
+    size = encoder.image_size * times
     bars = mean if view.bars is None else torch.full((3,), view.bars)
     background = torch.cat((bars, torch.full((max(pictures.shape[-1] - 3, 0),), 0.0 if view.bars is None else 1.0)))
     planes = fit_square(pictures.movedim(-1, 1).float(), size, view.fit, background)
@@ -116,6 +139,7 @@ def pixels_for(encoder: ClipVisionModel, pictures: Tensor, view: View, mask: Ten
             mask.unsqueeze(1).float(), size, view.fit, torch.full((1,), 0.0 if view.bars is None else 1.0)
         )
         visible = visible * shown[torch.arange(len(colours)).clamp(max=len(shown) - 1)]
+    colours = sharpen(colours, view.sharpening)
     seen = visible * colours + (1 - visible) * mean.view(1, 3, 1, 1)
     return (seen.movedim(1, -1) * 255).round() / 255
 

@@ -12,7 +12,8 @@ from ..checkpoint.spec import AdapterSpec, Feature
 from ..errors import ImagePromptError
 from ..host import intermediate
 from ..image_prompt import EncodedImage, ImagePrompt, Reference
-from .clip_vision import Look, Wanted, check_connected, features_of_nothing, picture_features, pixels_for, view_for
+from .clip_vision import Wanted, check_connected, features_of_nothing, kept, picture_features, pixels_for, view_for
+from .look import Look, origin
 
 EVERY_LAYER = -100  # further back than any text encoder reaches: ComfyUI then takes the last layer with its norm
 TEXT_TOKENS = 77  # of CLIP; the reference cuts off what is longer
@@ -44,8 +45,11 @@ def encode_content_and_style(
     references = []
     for i in range(max(len(part) for part in features)):
         pair = tuple(part[min(i, len(part) - 1)].unsqueeze(0) for part in features)
-        references.append(Reference(EncodedImage(pair, (nothing, nothing))))
-    return ImagePrompt(tuple(references), spec.projector.feature, spec.encoder), torch.cat(seen)
+        both = torch.cat([part[min(i, len(part) - 1)] for part in seen], dim=1)  # side by side
+        references.append(Reference(EncodedImage(pair, (nothing, nothing), kept(both))))
+    made_from = f"content: {origin(content, look)}; style: {origin(style, look)}"
+    prompt = ImagePrompt(tuple(references), spec.projector.feature, spec.encoder, spec.kind, made_from)
+    return prompt, torch.cat(seen)
 
 
 def encode_instructed(
@@ -67,9 +71,11 @@ def encode_instructed(
     )
     against = (features_of_nothing(encoder), empty, negative)
     references = tuple(
-        Reference(EncodedImage((features[i : i + 1], instruction, prompt), against)) for i in range(len(features))
+        Reference(EncodedImage((features[i : i + 1], instruction, prompt), against, kept(seen[i])))
+        for i in range(len(features))
     )
-    return ImagePrompt(references, spec.projector.feature, spec.encoder), seen
+    made_from = f"{origin(pictures, look)}; {words.instruction}"
+    return ImagePrompt(references, spec.projector.feature, spec.encoder, spec.kind, made_from), seen
 
 
 def text_features(clip: CLIP, text: str, width: int) -> Tensor:

@@ -54,8 +54,10 @@ def select(preset: Preset, model: ModelSizes, adapters: Iterable[Path], encoders
 
 
 def _means(spec: AdapterSpec, meaning: Meaning) -> bool:
+    """Whether an adapter is what a preset means; for models without published adapters any width of features will do."""
     projector = spec.projector
-    right_width = meaning.width is None or projector.feature_width == meaning.width
+    any_width = meaning.width is None or spec.base is BaseModel.OTHER
+    right_width = any_width or projector.feature_width == meaning.width
     return (
         spec.format == meaning.format
         and right_width

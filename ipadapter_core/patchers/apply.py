@@ -6,13 +6,14 @@ from torch import Tensor, nn
 from comfy.ldm.chroma_radiance.model import ChromaRadiance
 from comfy.model_patcher import ModelPatcher
 
-from ..application import Application, Block, LiveAdapter, LiveReference, Strength, WeightedBank
+from ..application import Application, Block, LiveAdapter, LiveReference, Origin, Strength, WeightedBank
 from ..checkpoint.spec import AdapterSpec, BaseModel, LayerKind
 from ..errors import ImagePromptError, ModelMismatchError
 from ..features import leading
 from ..host import ManagedAdapter
 from ..image_prompt import ImagePrompt, Reference
 from ..masks import CanvasMask, canvas_mask, product, sequence
+from ..stretched_mask import StretchedMask
 from ..weights.layers import LayerWeight, LayerWeights
 from . import anima, flux, sd3, unet
 from .sampling import add_application
@@ -44,7 +45,7 @@ def apply_image_prompt(
     adapter: ManagedAdapter,
     prompt: ImagePrompt,
     strength: Strength,
-    mask: Tensor | None = None,
+    mask: Tensor | CanvasMask | StretchedMask | None = None,
     per_frame: bool = False,
     layer_weights: LayerWeights | None = None,
 ) -> ModelPatcher:
@@ -61,14 +62,17 @@ def apply_image_prompt(
     text_projection = _text_projection(model, adapter.spec)
     patched = model.clone()
     groups = _in_turn if per_frame and len(prompt.references) > 1 else _together
-    for references, region in groups(prompt.references, None if mask is None else canvas_mask(mask)):
+    canvas = canvas_mask(mask) if isinstance(mask, Tensor) else mask
+    for references, region in groups(prompt.references, canvas):
         if not any(reference.weight for reference in references) or strength.weight == 0:
             continue
         if region is not None and not region.values.any():
             continue
-        region = None if region is None or bool((region.values == 1).all()) else region
+        if isinstance(region, CanvasMask) and bool((region.values == 1).all()):
+            region = None
+        group = prompt.with_references(references)
         application = _application(
-            adapter, blocks, layers, references, strength, region, groups is _in_turn, text_projection
+            adapter, blocks, layers, group, strength, region, groups is _in_turn, text_projection
         )
         if hasattr(family, "prepare"):
             patched = family.prepare(patched, adapter)
@@ -124,13 +128,14 @@ def _application(
     adapter: ManagedAdapter,
     blocks: tuple[Block, ...],
     layers: tuple[LayerWeight, ...],
-    references: tuple[Reference, ...],
+    prompt: ImagePrompt,
     strength: Strength,
-    mask: CanvasMask | None,
+    mask: CanvasMask | StretchedMask | None,
     per_frame: bool,
     text_projection: nn.Module | None,
 ) -> Application:
     """One application: keys and values made beforehand, and what has to stay loaded where a part depends on the step."""
+    references = prompt.references
     kind = adapter.spec.layer_kind
     live = None
     banks: tuple[WeightedBank, ...] = ()
@@ -143,13 +148,14 @@ def _application(
         banks = tuple(WeightedBank(adapter.bank(one.image, text_projection), one.weight) for one in references)
     if kind is LayerKind.GATED:
         live = LiveAdapter(adapter.patcher)
-    return Application(blocks, banks, layers, strength, mask, per_frame, live)
+    return Application(blocks, banks, layers, strength, mask, per_frame, live, Origin(adapter.spec, prompt))
 
 
-Group = tuple[tuple[Reference, ...], CanvasMask | None]
+Mask = CanvasMask | StretchedMask
+Group = tuple[tuple[Reference, ...], Mask | None]
 
 
-def _together(references: tuple[Reference, ...], mask: CanvasMask | None) -> list[Group]:
+def _together(references: tuple[Reference, ...], mask: Mask | None) -> list[Group]:
     """References that are attended to together, each group with the mask that its references share."""
     groups: dict[int, list[Reference]] = {}
     for reference in references:
@@ -158,7 +164,7 @@ def _together(references: tuple[Reference, ...], mask: CanvasMask | None) -> lis
     return [(tuple(group), _both(group[0].mask, mask)) for group in groups.values()]
 
 
-def _in_turn(references: tuple[Reference, ...], mask: CanvasMask | None) -> list[Group]:
+def _in_turn(references: tuple[Reference, ...], mask: Mask | None) -> list[Group]:
     """All references, one for each picture of the batch, each with the mask that it has for that picture."""
     masks = [reference.mask for reference in references]
     given = [len(own.values) for own in masks if own is not None]
@@ -169,7 +175,8 @@ def _in_turn(references: tuple[Reference, ...], mask: CanvasMask | None) -> list
     return [(references, _both(own, mask))]
 
 
-def _both(own: CanvasMask | None, common: CanvasMask | None) -> CanvasMask | None:
+def _both(own: CanvasMask | None, common: Mask | None) -> Mask | None:
     if own is None or common is None:
         return common if own is None else own
+    assert isinstance(common, CanvasMask), "references of old graphs have no masks of their own"
     return product(own, common)

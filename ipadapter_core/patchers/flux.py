@@ -14,7 +14,7 @@ from comfy.ldm.chroma.model import Chroma
 from comfy.ldm.flux.model import Flux
 
 from ..application import Application, Block
-from ..attention import by_heads
+from ..attention import split_heads
 from ..checkpoint.spec import AdapterSpec, LayerKind
 from ..effect import LayerCall, Weighed, add_weighed
 from ..errors import ModelMismatchError
@@ -96,7 +96,7 @@ class ImageAttention:
         own = self.alone and call.owns(None, extra_options) and not torch.is_grad_enabled()
         out = attention if own else attention.clone()  # another pack may still hold what it returned
         heads, length = addition.out.shape[1:3]
-        rows = by_heads(out[:, -length:], heads)
+        rows = split_heads(out[:, -length:], heads)
         if addition.multiplier is None:
             rows.add_(addition.out)
         else:
@@ -118,7 +118,7 @@ class ImageBlock:
         addition = waiting.pop(ADDITION, None)  # nothing, where another pack skipped the block
         if addition is None:
             return out
-        image = add_weighed(by_heads(out["img"], addition.out.shape[1]), addition)
+        image = add_weighed(split_heads(out["img"], addition.out.shape[1]), addition)
         return out | {"img": image.transpose(1, 2).flatten(2)}
 
 

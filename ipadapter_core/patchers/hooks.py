@@ -8,13 +8,14 @@ from torch import Tensor
 
 from ..application import Application, Block
 from ..attention import ImageBank
-from ..effect import LayerCall, Part, Rows, Weighed, add_weighed, attended, image_bank, ready
+from ..effect import LayerCall, Observer, Part, Rows, Weighed, add_weighed, attended, image_bank, ready
 from ..host import attention_is_its_own
 from ..masks import Size, halved
 from ..notice import say_once
 from ..step import Run, Scale, Step
+from .compiled import is_compiled
 from .rows import ROWS, enlarged, rows_of
-from .sampling import LIKE, STEP, Options
+from .sampling import LIKE, STEP, Options, recordings_of
 
 LEVELS = 4  # the token grids of a model whose masks are made ready before a call; any other is made in its layer
 OVERRIDE = "optimized_attention_override"  # ComfyUI's key for the one who takes over every attention
@@ -59,6 +60,11 @@ class ModelParts(NamedTuple):
     batch: int = 0
     banks: Mapping[Block, tuple[ReadyBank, ...]] = MappingProxyType({})
 
+    @property
+    def observed(self) -> bool:
+        """Whether somebody wants to see every layer as it is called."""
+        return any(part is not None and part.observers for part in self.parts)
+
     def owns(self, previous: Any, options: Options) -> bool:
         """Whether what a layer's base attention returned may be written to: no other pack had a part in it."""
         return self.fresh and previous is None and OVERRIDE not in options
@@ -79,11 +85,21 @@ def model_call(applications: list[Application], options: Options) -> ModelParts:
     if rows is None:
         return ModelParts(None, step.scales, (None,) * len(applications))
     grids, like = tuple(halved(rows.latent, LEVELS)), options.get(LIKE, step.canvas)
+    observers = _observers(options)
     parts = tuple(
-        None if factor is None else ready(application, rows, factor, like, grids)
+        None if factor is None else ready(application, rows, factor, like, grids)._replace(observers=observers)
         for application, factor in zip(applications, step.scales, strict=True)
     )
     return ModelParts(rows, step.scales, parts, attention_is_its_own(), like, rows.batch)
+
+
+def _observers(options: Options) -> tuple[Observer, ...]:
+    """Recordings that want to see every layer; a compiled program cannot be looked into."""
+    observers = tuple(recording for recording in recordings_of(options) if recording.maps)
+    if observers and is_compiled(options):
+        say_once("the model is compiled, so attention is not recorded: bypass the compile node to see attention maps")
+        return ()
+    return observers
 
 
 def places_by_block(applications: Sequence[Application]) -> dict[Block, tuple[Place, ...]]:
@@ -111,7 +127,8 @@ def part_of(place: Place, call: ModelParts, layer: LayerCall) -> Part:
         return part
     factor = call.factors[place.slot]
     assert factor is not None
-    return ready(place.application, layer.rows, factor, layer.query)
+    again = ready(place.application, layer.rows, factor, layer.query)
+    return again._replace(observers=part.observers) if part is not None else again
 
 
 def banks_at(places: Sequence[Place], call: ModelParts, layer: LayerCall) -> list[ImageBank]:
@@ -122,7 +139,7 @@ def banks_at(places: Sequence[Place], call: ModelParts, layer: LayerCall) -> lis
 
 def with_banks(call: ModelParts, places: Mapping[Block, Sequence[Place]]) -> ModelParts:
     """The same with what every layer attends to."""
-    if call.rows is None or call.like is None:
+    if call.rows is None or call.like is None or call.observed:
         return call
     layer = LayerCall(call.like, 0, None, call.rows)
     masks = [None if part is None else dict(part.masks) for part in call.parts]

@@ -42,7 +42,8 @@ def rows_of(options: Options, step: Step, x: Tensor | None = None, masked: bool 
     areas = (areas if len(areas) == len(passes) else [CANVAS] * len(passes)) * tiles
     if masked:
         areas = _located(areas, x, frames, step)
-    return Rows(tuple(polarities * tiles), frames, tuple(areas), (x.shape[-2], x.shape[-1]))
+    size = (x.shape[-2], x.shape[-1])
+    return Rows(tuple(polarities * tiles), frames, tuple(areas), size, tuple(passes) * tiles)
 
 
 def frames_of(options: Options, pictures: int) -> tuple[int, ...]:
@@ -72,7 +73,8 @@ def enlarged(rows: Rows, batch: int) -> Rows | None:
     repeats = [copies if side == POSITIVE else 1 for side in rows.polarities]
     polarities = [side for side, times in zip(rows.polarities, repeats, strict=True) for _ in range(times)]
     areas = [area for area, times in zip(rows.areas, repeats, strict=True) for _ in range(times)]
-    return rows._replace(polarities=tuple(polarities), areas=tuple(areas))
+    indices = [index for index, times in zip(rows.passes, repeats, strict=True) for _ in range(times)]
+    return rows._replace(polarities=tuple(polarities), areas=tuple(areas), passes=tuple(indices))
 
 
 def _located(areas: list[Area], x: Tensor, frames: tuple[int, ...], step: Step) -> list[Area]:

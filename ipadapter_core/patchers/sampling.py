@@ -17,12 +17,14 @@ from comfy.patcher_extension import WrappersMP
 from ..application import Application
 from ..notice import say_once
 from ..polarity import GuiderRoles
+from ..recording import Recording
 from ..step import Run
 from ..timeline import Timeline
 from .compiled import is_compiled, program_name, with_constant_structure
 from .rows import ROWS, rows_of
 
 NAME = "ipadapter_core"
+RECORDING = "ipadapter_core_recording"
 RUN = "ipadapter_core_run"
 STEP = "ipadapter_core_step"
 LIKE = "ipadapter_core_like"
@@ -60,6 +62,11 @@ def add_application(model: ModelPatcher, application: Application, compose: Comp
 def applications_of(options: Options) -> list[Application]:
     """Our applications among a model's patches, in the order in which they were applied."""
     return options.get("patches", {}).get(NAME, [])
+
+
+def recordings_of(options: Options) -> list[Recording]:
+    """Who takes notes of a model's runs."""
+    return options.get("patches", {}).get(RECORDING, [])
 
 
 def begin_run(executor, guider, sigmas, extra_args: dict, *args, **kwargs):

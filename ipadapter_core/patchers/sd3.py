@@ -111,10 +111,14 @@ class JointImageAttention:
         pair = _image_key_value(application, index, options[TOKENS][place.slot], query)
         key, value = (per_picture(chosen(side, layer.rows, part), query.shape[0]) for side in pair)
         both = torch.cat((own_key, key), dim=1), torch.cat((picture[2], value), dim=1)
-        out = image_attention(query, *both, layer.heads)
         weight = _sides(application, index, layer.rows, query)
-        multiplier = part.factor if application.mask is None else mask_multiplier(application, layer, part)
-        return base.addcmul_(out, weight if multiplier is None else weight * multiplier)
+        factor = weight if part.factor is None else weight * part.factor
+        for observer in part.observers:
+            observer.note(application, index, layer._replace(query=query), part._replace(factor=factor), both)
+        out = image_attention(query, *both, layer.heads)
+        return base.addcmul_(
+            out, factor if application.mask is None else weight * mask_multiplier(application, layer, part)
+        )
 
 
 def _as_it_is(function, *args, **kwargs) -> Tensor:

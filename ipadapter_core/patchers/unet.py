@@ -135,7 +135,7 @@ class ImageCrossAttention:
         acting, rows = acting_at(self.parts, call, query.shape[0])
         if rows is None:
             return []
-        grid = grid_of(query, options) if any(place.masked for place in acting) else None
+        grid = grid_of(query, options) if call.observed or any(place.masked for place in acting) else None
         return banks_at(acting, call, LayerCall(query, options["n_heads"], grid, rows))
 
     def _base(self, query: Tensor, key: Tensor, value: Tensor, options: Options) -> Tensor:

@@ -2,12 +2,15 @@
 
 import math
 import re
+from collections.abc import Iterable, Sequence
 
 from ..errors import WeightError
 from .layers import EXECUTION, Override
+from .presets import Place
 from .schedule import WeightSchedule
 
 ENTRIES = re.compile(r"[,;\n]")
+INDICES = re.compile(r"(\d+)\s*-\s*(\d+)")
 
 
 def read_overrides(text: str) -> tuple[Override, ...]:
@@ -29,9 +32,42 @@ def read_schedule(text: str) -> WeightSchedule:
     return WeightSchedule(tuple((_percent(left, where), right) for left, right in _pairs(text, where)))
 
 
+def read_blocks(text: str, places: Sequence[Place], where: str) -> frozenset[tuple[str, int]]:
+    """Reads `input 4, middle`, `output`, or indices and ranges in running order, `3, 5-8`; no text is every block.
+
+    Returns part and number of each. Raises `WeightError` for a word that names none of `places`.
+    """
+    chosen = set() if text.strip() else set(places)
+    for entry in _entries(text):
+        indices = INDICES.fullmatch(entry)
+        if indices:
+            first, last = int(indices[1]), int(indices[2])
+            named = [place for place in places if first <= place.index <= last]
+        else:
+            word = Override(_block(entry, where), 1.0)
+            named = [place for place in places if word.names(place)]
+        if not named:
+            listed = ", ".join(place.name for place in places)
+            raise WeightError(
+                f"{where}: found '{entry}', the model has the blocks {listed} (0 to {len(places) - 1}): choose among them"
+            )
+        chosen.update(named)
+    return frozenset((place.part, place.number) for place in chosen)
+
+
 def read_numbers(text: str, where: str) -> tuple[float, ...]:
     """Reads `1, 0.5, 0`; `where` says in an error which input of which node to change."""
     return tuple(_number(word, where) for word in _entries(text))
+
+
+def written_numbers(numbers: Iterable[float]) -> str:
+    """What `read_numbers` reads again, to nine digits."""
+    return ", ".join(f"{number:.9g}" for number in numbers)
+
+
+def read_words(text: str) -> list[str]:
+    """Reads entries between commas, semicolons or line ends."""
+    return _entries(text)
 
 
 def _entries(text: str) -> list[str]:

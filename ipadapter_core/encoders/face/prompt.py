@@ -13,8 +13,9 @@ from ...errors import FaceAnalysisError, ImagePromptError
 from ...features import Features
 from ...host import intermediate
 from ...image_prompt import EncodedImage, ImagePrompt, Reference
-from ..clip_vision import View, Wanted, check_connected, features_of_nothing, picture_features, pixels_for
+from ..clip_vision import View, Wanted, check_connected, features_of_nothing, kept, picture_features, pixels_for
 from ..fit import Fit
+from ..look import origin
 from .analysis import find_faces
 from .choice import Choice, Chosen, choose, sources
 from .geometry import aligned_crop, square_crop
@@ -96,8 +97,10 @@ def encode_faces(
     references = _references([faces[number] if number is not None else [] for number in used], spec, options)
     crops = [face.crop for number in sorted(faces) for face in faces[number]]
     boxes = torch.stack([draw_faces(picture, one) for picture, one in zip(pictures, chosen, strict=True)])
-    report = "\n".join(line for line in (_counted(chosen, used), said) if line)
-    prompt = ImagePrompt(references, feature, spec.encoder)
+    counted = _counted(chosen, used)
+    report = "\n".join(line for line in (counted, said) if line)
+    made_from = f"{origin(pictures)}, {counted}"
+    prompt = ImagePrompt(references, feature, spec.encoder, spec.kind, made_from)
     return EncodedFaces(prompt, boxes, torch.stack(crops) if crops else torch.zeros(1, 64, 64, 3), report)
 
 
@@ -165,15 +168,19 @@ def _references(faces: list[list[EncodedFace]], spec: AdapterSpec, options: Face
         faces = [[face for group in faces for face in group]]
     silent = Reference(_silence(spec), 0.0)
     if options.several is Several.CONCATENATE:
-        one_each = [[Reference(EncodedImage(face.features, face.negative)) for face in group] for group in faces]
+        one_each = [[Reference(_encoded(face)) for face in group] for group in faces]
         return tuple(reference for group in one_each for reference in (group or [silent]))
     return tuple(Reference(_average(group, spec)) if group else silent for group in faces)
+
+
+def _encoded(face: EncodedFace) -> EncodedImage:
+    return EncodedImage(face.features, face.negative, kept(face.crop))
 
 
 def _average(faces: list[EncodedFace], spec: AdapterSpec) -> EncodedImage:
     """The mean of several faces; an identity that had length one has it again."""
     if len(faces) == 1:
-        return EncodedImage(faces[0].features, faces[0].negative)
+        return _encoded(faces[0])
     identity = torch.stack([face.identity for face in faces]).mean(dim=0)
     if spec.projector.feature not in RAW:
         identity = identity / torch.linalg.vector_norm(identity)

@@ -1,0 +1,56 @@
+"""A large or long picture as tiles, each a reference with a place of its own in the result."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from comfy.clip_vision import ClipVisionModel
+
+from ..checkpoint.spec import AdapterSpec
+from ..image_prompt import ImagePrompt
+from ..references import combine, weigh
+from ..tiles import cut, tile_boxes, tile_counts, tile_masks
+from .clip_vision import encode_references
+from .look import Look
+
+
+class EncodedTiles(NamedTuple):
+    """A prompt over tiles, the tiles as the encoder saw them (T * B, S, S, 3), and their places in the result (T, H, W)."""
+
+    prompt: ImagePrompt
+    tiles: Tensor
+    masks: Tensor
+
+
+def encode_tiles(
+    spec: AdapterSpec,
+    encoder: ClipVisionModel | None,
+    pictures: Tensor,
+    look: Look,
+    across: int = 0,
+    negative: Tensor | None = None,
+) -> EncodedTiles:
+    """Cuts pictures (B, H, W, C) into squares, `across` along the shorter side (0: as `tile_counts` says), encodes each.
+
+    A tile acts where it was in the picture, the picture stretched over the result; the same tile of several pictures
+    acts together. Raises what `encode_references` raises.
+    """
+    size = (pictures.shape[1], pictures.shape[2])
+    boxes = tile_boxes(*size, *tile_counts(*size, across))
+    mask = None if look.mask is None else torch.cat(cut(_like(look.mask, pictures), boxes))
+    prompt, seen = encode_references(spec, encoder, torch.cat(cut(pictures, boxes)), look._replace(mask=mask), negative)
+    masks = tile_masks(boxes, *size)
+    count = len(pictures)
+    placed = [
+        weigh(prompt.with_references(prompt.references[tile * count : tile * count + count]), 1.0, masks[tile])
+        for tile in range(len(boxes))
+    ]
+    return EncodedTiles(combine(placed), seen, masks)
+
+
+def _like(mask: Tensor, pictures: Tensor) -> Tensor:
+    """A mask (M, H', W') for each picture, (B, H, W), the last one for all that follow."""
+    values = interpolate(mask.unsqueeze(1).float(), size=pictures.shape[1:3], mode="bilinear", antialias=True)[:, 0]
+    return values[torch.arange(len(pictures)).clamp(max=len(values) - 1)]

@@ -1,0 +1,56 @@
+"""The nodes that change pictures before they are encoded."""
+
+from comfy_api.latest import io
+
+from ...ipadapter_core.noise import Noise
+from ...ipadapter_core.predecessor.pictures import RESAMPLING, Crop, noise_picture, prepared
+from .inputs import choice, image, number, other_schema, sharpening, whole
+
+CATEGORY = "ipadapter/utils"
+
+
+def _output() -> list[io.Output]:
+    return [io.Image.Output(display_name="IMAGE")]
+
+
+class OldNoise(io.ComfyNode):
+    """*IPAdapter Noise*."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """Inputs and outputs."""
+        inputs = [
+            choice("type", list(Noise), "Fade to noise, scatter it, add it, or warp the picture as well."),
+            number("strength", "How much noise.", (0, 1)),
+            whole("blur", "How far the noise is blurred, in pixels.", (0, 32)),
+            image("image_optional", "What is made noisy; without one, black.", True),
+        ]
+        return other_schema("IPAdapterNoise", "IPAdapter Noise", CATEGORY, inputs, _output())
+
+    @classmethod
+    def execute(cls, type, strength, blur, image_optional=None) -> io.NodeOutput:
+        """Makes noise."""
+        return io.NodeOutput(noise_picture(Noise(type), strength, blur, image_optional))
+
+
+class OldPrepImage(io.ComfyNode):
+    """*Prep Image For ClipVision*."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """Inputs and outputs."""
+        inputs = [
+            image(tooltip="The picture."),
+            choice("interpolation", list(RESAMPLING), "How it is made smaller."),
+            choice("crop_position", list(Crop), "Which part of a picture that is not square is kept."),
+            sharpening(),
+        ]
+        return other_schema("PrepImageForClipVision", "Prep Image For ClipVision", CATEGORY, inputs, _output())
+
+    @classmethod
+    def execute(cls, image, interpolation, crop_position, sharpening) -> io.NodeOutput:
+        """Makes squares of 224 pixels."""
+        return io.NodeOutput(prepared(image, interpolation, Crop(crop_position), sharpening))
+
+
+NODES = [OldNoise, OldPrepImage]

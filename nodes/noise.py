@@ -1,0 +1,71 @@
+"""*Noise for Negative Image*."""
+
+import torch
+
+from comfy_api.latest import io
+
+from ..ipadapter_core.noise import Noise, add_noise, blurred
+from .sockets import CATEGORY
+
+BLACK = (1, 224, 224, 3)
+
+
+class NoiseForNegative(io.ComfyNode):
+    """Makes a noisy picture to move away from."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """Inputs and outputs."""
+        return io.Schema(
+            node_id="IPAdapterCoreNoise",
+            display_name="Noise for Negative Image",
+            category=CATEGORY,
+            description="Makes a picture noisy, for negative_image of Encode Reference Image: the result then moves away from "
+            "noise and becomes cleaner and richer.",
+            search_aliases=[
+                "ipadapter noise",
+                "negative noise",
+                "noise injection",
+                "dissolve",
+                "shuffle",
+                "ip adapter",
+            ],
+            inputs=[
+                io.Combo.Input(
+                    "type",
+                    options=Noise,
+                    default=Noise.FADE,
+                    tooltip="fade mixes with noise, dissolve replaces values by chance, gaussian adds grain, shuffle turns "
+                    "the picture round and scatters its pixels.",
+                ),
+                io.Float.Input(
+                    "strength",
+                    default=1.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.05,
+                    tooltip="How much noise. Low strengths keep the picture's colours in the negative.",
+                ),
+                io.Int.Input("blur", default=0, min=0, max=32, tooltip="Softens the noise, in pixels: coarser grain."),
+                io.Int.Input(
+                    "seed",
+                    default=0,
+                    min=0,
+                    max=2**63 - 1,
+                    control_after_generate=True,
+                    tooltip="The same seed makes the same noise.",
+                ),
+                io.Image.Input(
+                    "image",
+                    optional=True,
+                    tooltip="The picture to make noisy, often the reference itself. Without one it is black.",
+                ),
+            ],
+            outputs=[io.Image.Output("IMAGE", tooltip="For negative_image of Encode Reference Image.")],
+        )
+
+    @classmethod
+    def execute(cls, type, strength, blur, seed, image=None) -> io.NodeOutput:
+        """Draws the noise."""
+        pictures = torch.zeros(BLACK) if image is None else image[..., :3].contiguous()
+        return io.NodeOutput(blurred(add_noise(pictures, Noise(type), strength, seed), blur))

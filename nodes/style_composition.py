@@ -1,0 +1,87 @@
+"""*Apply Style and Composition*."""
+
+from comfy_api.latest import io
+
+from ..ipadapter_core.application import Strength
+from ..ipadapter_core.patchers.two_references import Sources, apply_style_and_composition
+from .sockets import CATEGORY, ImagePromptSocket, IPAdapterSocket, LayerWeightsSocket, WeightScheduleSocket
+
+
+class ApplyStyleAndComposition(io.ComfyNode):
+    """Makes a model take style from one reference and composition from another."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """Inputs and outputs."""
+        return io.Schema(
+            node_id="IPAdapterCoreApplyStyleComposition",
+            display_name="Apply Style and Composition",
+            category=CATEGORY,
+            description="Takes the style of one reference and the composition of another: each in the layers that make it.",
+            search_aliases=[
+                "style composition",
+                "style transfer",
+                "composition transfer",
+                "two references",
+                "ip adapter",
+            ],
+            inputs=[
+                io.Model.Input("model", tooltip="The model to steer; it is not changed, a patched copy comes out."),
+                IPAdapterSocket.Input("ip_adapter", tooltip="The adapter that both image prompts were encoded for."),
+                ImagePromptSocket.Input("style", tooltip="Colours, materials and mood."),
+                ImagePromptSocket.Input("composition", tooltip="Layout and large shapes."),
+                _weight("style_weight", "How strongly the style acts."),
+                _weight("composition_weight", "How strongly the composition acts."),
+                io.Boolean.Input(
+                    "expand_style",
+                    default=False,
+                    tooltip="Lets the style act in every layer that does not make the composition, not only where it is made.",
+                ),
+                io.Float.Input(
+                    "start_percent", default=0.0, min=0.0, max=1.0, step=0.001, tooltip="Where both begin to act."
+                ),
+                io.Float.Input(
+                    "end_percent", default=1.0, min=0.0, max=1.0, step=0.001, tooltip="Where both stop to act."
+                ),
+                io.Mask.Input(
+                    "mask", optional=True, tooltip="Where in the result both act: white fully, black not at all."
+                ),
+                WeightScheduleSocket.Input(
+                    "weight_schedule", optional=True, tooltip="A multiplier of both that changes over the run."
+                ),
+                _layers("style_layers", "Other layers for the style than the model's known ones."),
+                _layers("composition_layers", "Other layers for the composition than the model's known ones."),
+            ],
+            outputs=[io.Model.Output("MODEL", tooltip="For a sampler, or another Apply node.")],
+        )
+
+    @classmethod
+    def execute(  # noqa: PLR0913 - an argument for each input
+        cls,
+        model,
+        ip_adapter,
+        style,
+        composition,
+        style_weight,
+        composition_weight,
+        expand_style,
+        start_percent,
+        end_percent,
+        mask=None,
+        weight_schedule=None,
+        style_layers=None,
+        composition_layers=None,
+    ) -> io.NodeOutput:
+        """Patches a clone twice."""
+        weights = (style_weight, composition_weight, expand_style)
+        sources = Sources(style, composition, *weights, style_layers, composition_layers)
+        strength = Strength(1.0, start_percent, end_percent, weight_schedule)
+        return io.NodeOutput(apply_style_and_composition(model, ip_adapter, sources, strength, mask))
+
+
+def _weight(name: str, tooltip: str) -> io.Input:
+    return io.Float.Input(name, default=1.0, min=-1.0, max=5.0, step=0.05, tooltip=tooltip)
+
+
+def _layers(name: str, tooltip: str) -> io.Input:
+    return LayerWeightsSocket.Input(name, optional=True, advanced=True, tooltip=f"{tooltip} From Layer Weights.")
