@@ -152,11 +152,15 @@ def mask_multiplier(application: Application, call: LayerCall, part: Part) -> Te
 
 
 def add_weighed(base: Tensor | None, weighed: Weighed, own: bool = False) -> Tensor:
-    """`base`, if any, and an output of its shape times its multiplier; into `base` itself where it is our `own`."""
+    """`base`, if any, and an output of its shape times its multiplier; into `base`, or the output, where it is our `own`."""
     out, multiplier = weighed
+    if base is None and multiplier is None:
+        return out
+    if torch.is_grad_enabled():
+        own = False
     if base is None:
-        return out if multiplier is None else out * multiplier
-    if own and not torch.is_grad_enabled():
+        return out.mul_(multiplier) if own else out * multiplier
+    if own:
         return base.add_(out) if multiplier is None else base.addcmul_(out, multiplier)
     return base + out if multiplier is None else torch.addcmul(base, out, multiplier)
 

@@ -68,7 +68,7 @@ class CrossAttention:
             (place, image_bank(place.application, place.index, layer, part_of(place, call, layer))) for place in acting
         )
         return [
-            (place, add_weighed(None, attended(layer.query, bank, layer.heads)))
+            (place, add_weighed(None, attended(layer.query, bank, layer.heads), own=True))
             for place, bank in banks
             if bank is not None
         ]

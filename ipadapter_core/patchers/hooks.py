@@ -178,7 +178,11 @@ def image_outputs(places: Sequence[Place], call: ModelParts, layer: LayerCall) -
     total = None
     for bank in banks_at(places, call, layer):
         output = attended(layer.query, bank, layer.heads)
-        total = output if total is None else Weighed(add_weighed(add_weighed(None, total), output, own=True), None)
+        total = (
+            output
+            if total is None
+            else Weighed(add_weighed(add_weighed(None, total, own=True), output, own=True), None)
+        )
     return total
 
 

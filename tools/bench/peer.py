@@ -21,6 +21,7 @@ from .sides import Case, Given, Machine, Ours
 NODE = "IPAdapterAdvanced"
 ALIAS = "bench_peer"
 ATTENTION = "optimized_attention"
+FULL_FACE = 257  # tokens
 SEVERAL = 16  # tokens of one picture, where 128 are made of eight
 
 
@@ -41,8 +42,10 @@ class Peer:
             raise SystemExit(f"--peer {folder}: that pack registers no {NODE}, so there is nothing to compare with")
 
     def fits(self, case: Case) -> bool:
-        """UNets only; one reference for each frame is another node there."""
-        return case.scene.model != "FLUX" and not case.frames
+        """UNets only; one reference for each frame is another node there, and full-face files are published for SD1.5 alone."""
+        return (
+            case.scene.model == "SD1.5" and not case.frames or case.scene.model == "SDXL" and case.tokens != FULL_FACE
+        )
 
     def patched(self, case: Case, encoder: ClipVisionModel):
         """A clone of the scene's model with the node applied once for each adapter."""

@@ -14,7 +14,7 @@ from time import perf_counter, thread_time
 import torch
 
 Work = Callable[[], object]
-SHORTEST = 3e-3  # seconds that one reading takes at least: shorter work is repeated inside it
+SHORTEST = 1e-2  # seconds that one reading takes at least: shorter work is repeated inside it
 
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # glibc's malloc.h
