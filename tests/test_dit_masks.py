@@ -61,7 +61,8 @@ def additions(case, kind, mask, references=6):
     query = noise(1, 2, length, 128)
     held = dict(options) | {flux.WAITING: waiting}
     options["patches"]["attn1_patch"][0](query, query, query, extra_options=held)
-    return held.get(flux.ADDITION, waiting.get(flux.ADDITION))
+    out, multiplier = held.get(flux.ADDITION, waiting.get(flux.ADDITION))
+    return (out if multiplier is None else out * multiplier).transpose(1, 2).flatten(2)
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from comfy.model_patcher import ModelPatcher
 
 from ..application import Application, Block
 from ..checkpoint.spec import AdapterSpec
-from ..effect import LayerCall, add_image_output
+from ..effect import LayerCall, add_weighed, attended, image_bank
 from ..errors import ModelMismatchError
 from ..host import ManagedAdapter
 from ..masks import token_grid
@@ -69,11 +69,14 @@ class CrossAttention:
             return []
         grid = token_grid(query.shape[1], (rows.latent,))
         layer = LayerCall(query.flatten(2), query.shape[2], grid, rows)
-        outputs = (
-            (place, add_image_output(None, place.application, place.index, layer, part_of(place, call, layer)))
-            for place in acting
+        banks = (
+            (place, image_bank(place.application, place.index, layer, part_of(place, call, layer))) for place in acting
         )
-        return [(place, out) for place, out in outputs if out is not None]
+        return [
+            (place, add_weighed(None, attended(layer.query, bank, layer.heads), own=True))
+            for place, bank in banks
+            if bank is not None
+        ]
 
 
 @dataclass(frozen=True, eq=False)

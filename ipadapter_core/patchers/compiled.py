@@ -41,7 +41,8 @@ def program_name(applications: Sequence[Application], call, like: Tensor) -> str
     `call` has `rows` and, in the order of the applications, `parts`, as a UNet's layers read them.
     """
     rows = None if call is None else call.rows
-    given: tuple = (rows and (rows.polarities, len(rows.frames), rows.latent, rows.passes),)
+    makeup = rows and (rows.polarities, len(rows.frames), rows.latent, rows.passes)
+    given: tuple = (makeup, call and call.fresh)
     for slot, application in enumerate(applications):
         layers = tuple(layer and _shapes(layer) for layer in application.placed(like.device, like.dtype))
         part = call and call.parts[slot]

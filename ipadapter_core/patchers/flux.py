@@ -7,6 +7,7 @@ add is computed there and waits in the options of that block's call.
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 import comfy.ldm.flux.layers
@@ -14,8 +15,9 @@ from comfy.ldm.chroma.model import Chroma
 from comfy.ldm.flux.model import Flux
 
 from ..application import Application, Block
+from ..attention import split_heads
 from ..checkpoint.spec import AdapterSpec, LayerKind
-from ..effect import LayerCall
+from ..effect import LayerCall, Weighed, add_weighed
 from ..errors import ModelMismatchError
 from ..layers import FLUX_HEAD_WIDTH
 from ..masks import token_grid
@@ -68,8 +70,8 @@ class ImageQueries:
         return {}
 
 
-def _addition(places: tuple[Place, ...], query: Tensor, options: Options) -> Tensor | None:
-    """(B, H, L, D / H) -> (B, L, D): image rows of a double block, all rows of a single block; None if nothing."""
+def _addition(places: tuple[Place, ...], query: Tensor, options: Options) -> Weighed | None:
+    """(B, H, L, D / H) -> the same for image rows of a double block, all rows of a single one; None if nothing."""
     call: ModelParts = options[CALL]
     acting, rows = acting_at(places, call, query.shape[0])
     if rows is None:
@@ -79,8 +81,7 @@ def _addition(places: tuple[Place, ...], query: Tensor, options: Options) -> Ten
     grid = token_grid(query.shape[2] - text - references, (rows.latent,))
     if options["block_type"] == "double":
         query, text = query[:, :, text:], 0
-    flat = query.transpose(1, 2).flatten(2)
-    return image_outputs(acting, call, LayerCall(flat, query.shape[1], grid, rows, text, references))
+    return image_outputs(acting, call, LayerCall(query, query.shape[1], grid, rows, text, references))
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,11 +92,18 @@ class ImageAttention:
 
     def __call__(self, attention: Tensor, extra_options: Options) -> Tensor:
         """(B, L, D) -> (B, L, D), before the block's own projection."""
-        addition = extra_options.pop(ADDITION, None)
+        addition: Weighed | None = extra_options.pop(ADDITION, None)
         if addition is None:
             return attention
-        out = attention if self.alone else attention.clone()  # another pack may still hold what it returned
-        out[:, -addition.shape[1] :] += addition
+        call: ModelParts = extra_options[CALL]
+        own = self.alone and call.owns(None, extra_options) and not torch.is_grad_enabled()
+        out = attention if own else attention.clone()  # another pack may still hold what it returned
+        heads, length = addition.out.shape[1:3]
+        rows = split_heads(out[:, -length:], heads)
+        if addition.multiplier is None:
+            rows.add_(addition.out)
+        else:
+            rows.addcmul_(addition.out, addition.multiplier)
         return out
 
 
@@ -107,11 +115,14 @@ class ImageBlock:
 
     def __call__(self, args: dict, extra: dict) -> dict:
         """ComfyUI's protocol of `patches_replace["dit"]`."""
-        waiting: dict[str, Tensor] = {}
+        waiting: dict[str, Weighed] = {}
         args = args | {"transformer_options": args["transformer_options"] | {WAITING: waiting}}
         out = extra["original_block"](args) if self.previous is None else self.previous(args, extra)
         addition = waiting.pop(ADDITION, None)  # nothing, where another pack skipped the block
-        return out if addition is None else out | {"img": out["img"] + addition}
+        if addition is None:
+            return out
+        image = add_weighed(split_heads(out["img"], addition.out.shape[1]), addition)
+        return out | {"img": image.transpose(1, 2).flatten(2)}
 
 
 def compose(applications: list[Application], options: Options, run: Run, _state: CallState) -> Options:

@@ -19,20 +19,19 @@ from comfy.ldm.modules.diffusionmodules.mmdit import MMDiT
 from ..application import Application, Block, LiveAdapter
 from ..attention import image_attention
 from ..checkpoint.spec import AdapterSpec
-from ..effect import LayerCall, Rows, add_weighed, chosen, per_picture
+from ..effect import LayerCall, Rows, chosen, mask_multiplier, per_picture
 from ..errors import ModelMismatchError
 from ..key_value_bank import POSITIVE
 from ..layers import SD3_HEAD_WIDTH, JointLayer
 from ..masks import token_grid
 from ..step import Run, Step
-from .hooks import ModelParts, Place, acting_at, kept, model_call, part_of, places_by_block
+from .hooks import OVERRIDE, ModelParts, Place, acting_at, kept, model_call, part_of, places_by_block
 from .offers import check_offers
 from .sampling import CALL, DEAF, LIKE, STEP, CallState, Options
 
 MODELS = (MMDiT,)
 TOKENS = "ipadapter_core_tokens"
 SIDES = "ipadapter_core_sides"
-OVERRIDE = "optimized_attention_override"
 PLACE = "block"
 
 
@@ -92,7 +91,8 @@ class JointImageAttention:
         base = self.previous or _as_it_is
         out = base(function, query, key, value, *args, **kwargs)
         options = kwargs["transformer_options"]
-        acting, rows = acting_at(self.parts, options[CALL], query.shape[0])
+        call: ModelParts = options[CALL]
+        acting, rows = acting_at(self.parts, call, query.shape[0])
         if rows is None:
             return out
         picture = tuple(part[:, self.text :].flatten(2) for part in (query, key, value))
@@ -100,10 +100,12 @@ class JointImageAttention:
         layer = LayerCall(
             picture[0], query.shape[2] if query.ndim == 4 else query.shape[-1] // SD3_HEAD_WIDTH, grid, rows
         )
+        own = call.fresh and self.previous is None and not torch.is_grad_enabled()
+        out = out if own else out.clone()  # another pack, or a backward pass, may still hold it
         attended = out[:, self.text :]
         for place in acting:
             attended = self._added(attended, place, layer, picture, options)
-        return torch.cat((out[:, : self.text], attended), dim=1)
+        return out
 
     def _added(
         self, base: Tensor, place: Place, layer: LayerCall, picture: tuple[Tensor, ...], options: Options
@@ -119,12 +121,14 @@ class JointImageAttention:
         both = torch.cat((own_key, key), dim=1), torch.cat((picture[2], value), dim=1)
         call: ModelParts = options[CALL]
         sides = options[SIDES][place.slot] if layer.rows is call.rows else _sides(application, layer.rows, query)
-        factor = sides[index].view(-1, 1, 1)
-        factor = factor if part.factor is None else factor * part.factor
+        weight = sides[index].view(-1, 1, 1)
+        factor = weight if part.factor is None else weight * part.factor
         for observer in part.observers:
             observer.note(application, index, layer._replace(query=query), part._replace(factor=factor), both)
         out = image_attention(query, *both, layer.heads)
-        return add_weighed(base, out, application, layer, part._replace(factor=factor))
+        return base.addcmul_(
+            out, factor if application.mask is None else weight * mask_multiplier(application, layer, part)
+        )
 
 
 def _as_it_is(function, *args, **kwargs) -> Tensor:
