@@ -34,6 +34,11 @@ def train_demo(environment: Environment, arguments: argparse.Namespace) -> int:
     return _run(environment, ROOT / "tools" / "run.py", "demo.train", *arguments.rest)
 
 
+def bench(environment: Environment, arguments: argparse.Namespace) -> int:
+    """Measures what an image prompt costs; --peer DIR beside another pack. Writes docs/benchmarks.md."""
+    return _run(environment, ROOT / "tools" / "run.py", "tools.bench.main", *arguments.rest)
+
+
 def workflows(environment: Environment, arguments: argparse.Namespace) -> int:
     """Writes the graphs of workflows/ anew from tools/workflows.py."""
     return _run(environment, ROOT / "tools" / "run.py", "tools.write_workflows", *arguments.rest)
@@ -90,6 +95,7 @@ COMMANDS = {
     "serve": serve,
     "train-demo": train_demo,
     "workflows": workflows,
+    "bench": bench,
     "docs": docs,
     "figures": figures,
     "migrate": migrate,

@@ -129,6 +129,11 @@ class Application:
         """Lets go of everything on compute devices."""
         self._placed.clear()
 
+    @property
+    def scaled_late(self) -> bool:
+        """Whether the weight of a step scales keys as well, so that it could not be folded into the values beforehand."""
+        return bool(self.banks) and not self.strength.constant and self.strength.scaling is not Scaling.V_ONLY
+
     def placed(self, device: torch.device, dtype: torch.dtype) -> tuple[PlacedLayer | None, ...]:
         """The layers on a device, None where a layer is silent; moved at the first call."""
         key = (device, dtype)
@@ -170,17 +175,16 @@ class Application:
         if layer.silent or self.strength.weight == 0 or not self.banks:
             return None
         sides = torch.tensor((layer.negative, layer.positive), dtype=torch.float64).view(2, 1, 1) * self.strength.weight
-        fold = self.strength.constant or self.strength.scaling is Scaling.V_ONLY
         parts = []
         for bank, weight in self.banks:
             key, value = bank.keys[index], bank.values[index]
             if layer.negative_sees_reference:
                 key, value = (part[1:].expand_as(part) for part in (key, value))
             mean = value.mean(dim=1, keepdim=True)
-            if fold:
-                parts.append(scale(self.strength.scaling, key, value, sides * weight, mean))
-            else:
+            if self.scaled_late:
                 parts.append((key, value, (sides * weight).expand(-1, key.shape[1], 1), mean.expand_as(value)))
+            else:
+                parts.append(scale(self.strength.scaling, key, value, sides * weight, mean))
         join = torch.stack if self.per_frame else lambda tensors: torch.cat(tensors, dim=1)
         return PlacedLayer(*(join(tensors).to(device, dtype) for tensors in zip(*parts, strict=True)))
 

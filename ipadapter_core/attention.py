@@ -6,23 +6,41 @@ Ye et al. 2023, "IP-Adapter", equation 5. Shapes: B batch, C chunks of the batch
 N image tokens, H heads, D channels of all heads.
 """
 
+from typing import NamedTuple
+
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
+
+
+class ImageBank(NamedTuple):
+    """What one layer attends to for one application: key and value (C, N, D), and what the output is multiplied by.
+
+    The multiplier is (1 or B, 1 or L, 1), None for one.
+    """
+
+    key: Tensor
+    value: Tensor
+    multiplier: Tensor | None
 
 
 def image_attention(query: Tensor, key: Tensor, value: Tensor, heads: int) -> Tensor:
     """Attends from every latent token to the image tokens of its chunk.
 
-    query (B, L, D), key and value (C, N, D) with B a multiple of C, or C = 1 for all; returns (B, L, D). Queries do not
-    see one another, so the B / C pictures of a chunk are read as one long row and nothing is repeated or copied.
+    query (B, L, D), or (B, H, L, D / H) where a model has it by heads; key and value (C, N, D) with B a multiple of C, or
+    C = 1 for all; returns what has the shape of the query. Nothing of the size of a query is repeated or copied: queries do
+    not see one another, so the B / C pictures of a chunk are read as one long row. Where that cannot be, or would outgrow a
+    CPU's caches, each picture has its own copy of its chunk's few keys.
     """
-    batch, length, width = query.shape
-    chunks = key.shape[0]
-    rows = query.reshape(chunks, batch // chunks * length, heads, width // heads)
-    out = scaled_dot_product_attention(rows.transpose(1, 2), split_heads(key, heads), split_heads(value, heads))
-    return out.transpose(1, 2).reshape(batch, length, width)
+    chunks, tokens, width = key.shape
+    if chunks < query.shape[0] and (query.ndim == 4 or query.device.type == "cpu"):
+        key, value = (part.repeat_interleave(query.shape[0] // chunks, dim=0) for part in (key, value))
+        chunks = query.shape[0]
+    rows = query if query.ndim == 4 else query.reshape(chunks, -1, heads, width // heads).transpose(1, 2)
+    split = (chunks, tokens, heads, width // heads)
+    out = scaled_dot_product_attention(rows, key.view(split).transpose(1, 2), value.view(split).transpose(1, 2))
+    return out if query.ndim == 4 else out.transpose(1, 2).reshape(query.shape)
 
 
 def split_heads(tokens: Tensor, heads: int) -> Tensor:
-    """(C, N, D) -> (C, H, N, D / H)."""
+    """A view (B, H, L, D / H) of tokens (B, L, D)."""
     return tokens.unflatten(-1, (heads, -1)).transpose(1, 2)

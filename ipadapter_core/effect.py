@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from .application import Application
-from .attention import image_attention
+from .attention import ImageBank, image_attention
 from .masks import Area, Size
 from .polarity import Sides, old_polarity_of_index
 from .weights.scaling import scale
@@ -47,7 +47,8 @@ class Part(NamedTuple):
     """What an application needs of a model call, made ready once for all layers.
 
     `factor` (1, 1, 1) or (B, 1, 1); `choice` (B,), the place of each row in a bank of many references, laid out flat;
-    `masks` are weights (1, L, 1) or (B, L, 1) by token grid; `observers` are there only in a run that is recorded.
+    `masks` are weights (1, L, 1) or (B, L, 1) by token grid, with the factor in them unless keys are scaled by it; `observers`
+    are there only in a run that is recorded.
     """
 
     factor: Tensor | None = None
@@ -56,15 +57,26 @@ class Part(NamedTuple):
     observers: tuple[Observer, ...] = ()
 
 
-class LayerCall(NamedTuple):
-    """What every application at one call of a layer shares: query (B, L, D), heads, token grid and the batch's make-up.
+class Weighed(NamedTuple):
+    """What an application contributes to a layer: its output, and what that is still to be multiplied by.
 
+    The output has the shape of the query, (B, L, D) or (B, H, L, D / H), and the multiplier goes with it.
+    """
+
+    out: Tensor
+    multiplier: Tensor | None
+
+
+class LayerCall(NamedTuple):
+    """What every application at one call of a layer shares: query, heads, token grid and the batch's make-up.
+
+    The query is (B, L, D), or (B, H, L, D / H) where a model has it by heads; the grid is needed for masks only.
     Of the L tokens, `before` come before those of the grid and `after` behind them: text, or pictures to be edited.
     """
 
     query: Tensor
     heads: int
-    grid: Size
+    grid: Size | None
     rows: Rows
     before: int = 0
     after: int = 0
@@ -78,24 +90,44 @@ def ready(application: Application, rows: Rows, factor: Factor, like: Tensor, gr
         places = _places(application, rows, factor.shape[0], like.device)
         values = factor.to(like.device, like.dtype)
         strength = (values if places is None else values[places]).view(-1, 1, 1)
-    masks = (
-        () if application.mask is None else tuple((grid, mask_rows(application, rows, grid, like)) for grid in grids)
-    )
-    return Part(strength, _choice(application, rows, like.device), masks)
+    part = Part(strength, _choice(application, rows, like.device))
+    if application.mask is None:
+        return part
+    return part._replace(masks=tuple((grid, _multiplier(application, rows, grid, like, part)) for grid in grids))
 
 
-def add_image_output(
-    base: Tensor | None, application: Application, index: int, call: LayerCall, part: Part
-) -> Tensor | None:
-    """`base` (B, L, D) and what an application contributes at its layer `index`; without a base, that alone.
+def _multiplier(application: Application, rows: Rows, grid: Size, like: Tensor, part: Part) -> Tensor:
+    """The mask for every row of the batch, times the factor unless that goes into keys and values."""
+    weights = mask_rows(application, rows, grid, like)
+    return weights if part.factor is None or application.scaled_late else weights * part.factor
 
-    Not in place: another pack, or a backward pass, may still need what it gave.
+
+def add_banks(base: Tensor, query: Tensor, banks: Sequence[ImageBank], heads: int, own: bool) -> Tensor:
+    """`base` (B, L, D) and attention from its query to each bank.
+
+    In place only where `base` is our `own`, as our sums are: another pack or a backward pass may still need what it gave.
+    """
+    for bank in banks:
+        base, own = add_weighed(base, attended(query, bank, heads), own), True
+    return base
+
+
+def attended(query: Tensor, bank: ImageBank, heads: int) -> Weighed:
+    """The plain path: attention to a bank."""
+    out, multiplier = image_attention(query, bank.key, bank.value, heads), bank.multiplier
+    return Weighed(out, multiplier if multiplier is None or out.ndim == 3 else multiplier.unsqueeze(1))
+
+
+def image_bank(application: Application, index: int, call: LayerCall, part: Part) -> ImageBank | None:
+    """What an application attends to at its layer `index`, ready for this call; None where that layer is silent.
+
+    Where the call's grid is not known yet, a masked application's bank has no multiplier.
     """
     placed = application.placed(call.query.device, call.query.dtype)[index]
     if placed is None:
-        return base
+        return None
     factor, rows = part.factor, seen_by(application, call.rows)
-    key, value = (chosen(tensor, rows, part) for tensor in (placed.key, placed.value))
+    key, value = chosen(placed.key, rows, part), chosen(placed.value, rows, part)
     if placed.weight is not None and placed.mean is not None and factor is not None:
         weight, mean = (chosen(tensor, rows, part) for tensor in (placed.weight, placed.mean))
         if factor.shape[0] > 1:
@@ -103,22 +135,33 @@ def add_image_output(
         key, value = scale(application.strength.scaling, key, value, weight * factor, mean)
         factor = None
     for observer in part.observers:
-        observer.note(application, index, call, part._replace(factor=factor), (key, value))
-    out = image_attention(call.query, key, value, call.heads)
-    return add_weighed(base, out, application, call, part._replace(factor=factor))
+        seen = call.query if call.query.ndim == 3 else call.query.transpose(1, 2).flatten(2)
+        observer.note(application, index, call._replace(query=seen), part._replace(factor=factor), (key, value))
+    if application.mask is None:
+        return ImageBank(key, value, factor)
+    return ImageBank(key, value, None if call.grid is None else mask_multiplier(application, call, part))
 
 
-def add_weighed(base: Tensor | None, out: Tensor, application: Application, call: LayerCall, part: Part) -> Tensor:
-    """`base` (B, L, D), if any, and an output times the part's factor times the application's mask."""
-    multiplier = part.factor
-    if application.mask is not None:
-        weights = next((mask for grid, mask in part.masks if grid == call.grid), None)
-        if weights is None:
-            weights = mask_rows(application, call.rows, call.grid, call.query)
-        weights = _whole_row(weights.to(call.query.dtype), call)
-        multiplier = weights if multiplier is None else weights * multiplier
+def mask_multiplier(application: Application, call: LayerCall, part: Part) -> Tensor:
+    """The application's mask at a layer and the part's factor, (1 or B, L, 1)."""
+    assert call.grid is not None
+    weights = next((weights for grid, weights in part.masks if grid == call.grid), None)
+    if weights is None:
+        weights = _multiplier(application, call.rows, call.grid, call.query, part)
+    return _whole_row(weights.to(call.query.dtype), call)
+
+
+def add_weighed(base: Tensor | None, weighed: Weighed, own: bool = False) -> Tensor:
+    """`base`, if any, and an output of its shape times its multiplier; into `base`, or the output, where it is our `own`."""
+    out, multiplier = weighed
+    if base is None and multiplier is None:
+        return out
+    if torch.is_grad_enabled():
+        own = False
     if base is None:
-        return out if multiplier is None else out * multiplier
+        return out.mul_(multiplier) if own else out * multiplier
+    if own:
+        return base.add_(out) if multiplier is None else base.addcmul_(out, multiplier)
     return base + out if multiplier is None else torch.addcmul(base, out, multiplier)
 
 

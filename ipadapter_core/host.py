@@ -138,6 +138,20 @@ def base_attention(query: Tensor, key: Tensor, value: Tensor, options: dict) -> 
     )
 
 
+def attention_is_its_own() -> bool:
+    """Whether ComfyUI's attention is still a function of ComfyUI's, which returns a new tensor, not one of another pack."""
+    function = comfy.ldm.modules.attention.optimized_attention
+    functions = (function, getattr(function, "__wrapped__", function))  # packs borrow ComfyUI's decorator
+    home = vars(comfy.ldm.modules.attention)
+    return all(getattr(one, "__globals__", None) is home for one in functions)
+
+
+def attention_is_pytorchs() -> bool:
+    """Whether ComfyUI computes attention with PyTorch's own kernels, and no other was chosen at its start."""
+    attention = comfy.ldm.modules.attention
+    return attention.optimized_attention is attention.attention_pytorch
+
+
 def intermediate(tensor: Tensor) -> Tensor:
     """A tensor where ComfyUI keeps what goes from node to node."""
     return tensor.to(comfy.model_management.intermediate_device(), torch.float32)

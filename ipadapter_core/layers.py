@@ -62,6 +62,19 @@ class GatedLayer(BiasedLayer):
         return self.gate(silu(time_embedding))
 
 
+class ScaledLayer(KeyValueLayer):
+    """Projections whose output has a learned factor (sorryhyun, Anima)."""
+
+    def __init__(self, spec: AdapterSpec, width: int, operations, **options):
+        super().__init__(spec, width, operations, **options)
+        self.ip_gate = nn.Parameter(torch.zeros((), **options))
+
+    def key_value(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """Image tokens (B, N, C) -> key and value (B, N, D)."""
+        key, value = super().key_value(tokens)
+        return key, value * self.ip_gate.to(value)
+
+
 class TimeNorm(nn.Module):
     """A norm whose shift and scale depend on the time embedding."""
 
@@ -110,6 +123,7 @@ LAYERS = {
     LayerKind.BIASED: BiasedLayer,
     LayerKind.NORMED_KEY: NormedKeyLayer,
     LayerKind.GATED: GatedLayer,
+    LayerKind.SCALED: ScaledLayer,
     LayerKind.JOINT: JointLayer,
 }
 

@@ -1,6 +1,6 @@
 """From a mask over the picture to a weight for each latent token, exactly, at any size."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from math import log
 from typing import NamedTuple
 
@@ -130,6 +130,6 @@ def token_grid(tokens: int, shapes: tuple[Size, ...]) -> Size:
     return min(pairs, key=lambda pair: abs(log(pair[0] * width / (pair[1] * height))))
 
 
-def halved(size: Size, count: int) -> list[Size]:
+def halved(size: Size, count: int) -> Iterator[Size]:
     """The grids that a UNet makes of a latent: the latent itself, then `count` - 1 halvings of it."""
-    return [(-(-size[0] // 2**step), -(-size[1] // 2**step)) for step in range(count)]
+    return ((-(-size[0] // 2**step), -(-size[1] // 2**step)) for step in range(count))

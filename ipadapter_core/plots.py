@@ -9,18 +9,13 @@ from torch import Tensor
 
 from .errors import WeightError
 from .weights.layers import LayerWeight, LayerWeights, known_places
-from .weights.presets import BLOCKS, Place
+from .weights.presets import BLOCKS, TRANSFORMER_BLOCKS, Place
 from .weights.schedule import WeightSchedule
 
 PAPER, INK, FAINT = (28, 30, 34), (222, 224, 228), (78, 82, 90)
 BOTH, NEGATIVE = (94, 170, 120), (214, 118, 92)
 WIDTH, HEIGHT, MARGIN = 512, 176, 30  # pixels
 NARROW = 16  # pixels of a bar below which only every fifth has its number
-TRANSFORMERS = {  # parts and how many blocks each has
-    "FLUX.1, Chroma": (("double", 19), ("single", 38)),
-    "SD3.5 Large": (("block", 38),),
-    "Anima": (("block", 28),),
-}
 
 Bars = list[tuple[Place, LayerWeight]]
 
@@ -31,23 +26,16 @@ def plot_layer_weights(weights: LayerWeights) -> Tensor:
     The transformers come only where the weights fit no UNet. Raises the first `WeightError` where they fit none at all.
     """
     failed: list[WeightError] = []
-    unets = {structure: known_places(structure) for structure in BLOCKS}
-    transformers = {structure: _numbered(parts) for structure, parts in TRANSFORMERS.items()}
-    for structures in (unets, transformers):
+    for structures in (BLOCKS, TRANSFORMER_BLOCKS):
         panels: list[Image.Image] = []
-        for structure, places in structures.items():
+        for structure in structures:
             try:
-                panels.append(_bars(structure, weights.by_place(places)))
+                panels.append(_bars(structure, weights.by_place(known_places(structure))))
             except WeightError as error:
                 failed.append(error)
         if panels:
             return _tensor(panels)
     raise failed[0]
-
-
-def _numbered(parts: Sequence[tuple[str, int]]) -> tuple[Place, ...]:
-    names = [(part, number) for part, count in parts for number in range(count)]
-    return tuple(Place(part, number, index, len(names)) for index, (part, number) in enumerate(names))
 
 
 def plot_schedule(schedule: WeightSchedule) -> Tensor:

@@ -145,7 +145,11 @@ def _image(tensors: dict[str, Tensor], place: int, feature: Feature) -> EncodedI
     )
     for one, other in zip(features, negative, strict=True):
         wanted = one.ndim if feature in PARTS else WHOLE_PICTURES.get(feature, 2)
-        if one.ndim != wanted or one.shape[-1] != other.shape[-1] or other.ndim != wanted or one.shape[0] != 1:
+        if (
+            (one.ndim, other.ndim) != (wanted, wanted)
+            or one.shape[-1] != other.shape[-1]
+            or not len(one) == len(other) == 1
+        ):
             raise ValueError(f"picture {place} has features {list(one.shape)} and a negative {list(other.shape)}")
         if not (one.is_floating_point() and other.is_floating_point()):
             raise ValueError(f"picture {place} has features of {one.dtype}")

@@ -35,12 +35,26 @@ def adapters(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def server(adapters):
-    """One real ComfyUI server for all tests that need no options of their own."""
+def encoders(tmp_path_factory):
+    """A folder whose files the server offers in Load Image Encoder."""
+    return tmp_path_factory.mktemp("encoders")
+
+
+@pytest.fixture(scope="session")
+def transformers(tmp_path_factory):
+    """A folder whose files the server offers in Load Diffusion Model."""
+    return tmp_path_factory.mktemp("transformers")
+
+
+@pytest.fixture(scope="session")
+def server(adapters, encoders, transformers):
+    """One real ComfyUI server for all tests that need no options of their own, with nodes that load miniature models."""
     from pack.tools.server import ComfyServer, Mounts
 
     python, comfyui = Path(sys.executable), Path(os.environ["COMFYUI_PATH"])
-    with ComfyServer(python, comfyui, mounts=Mounts(model_folders={"ipadapter": adapters})) as running:
+    folders = {"ipadapter": adapters, "clip_vision": encoders, "diffusion_models": transformers}
+    mounts = Mounts((Path(__file__).parent / "tiny_nodes",), folders)
+    with ComfyServer(python, comfyui, mounts=mounts) as running:
         yield running
 
 

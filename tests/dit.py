@@ -42,15 +42,20 @@ MODELS = {
 }  # fmt: skip
 
 
-def tiny_transformer(name: str, seed: int | None = 0, **changes) -> comfy.model_patcher.ModelPatcher:
-    """A model patcher over a miniature of ComfyUI's own class; without a seed its weights are to be loaded."""
+def tiny_transformer(
+    name: str, seed: int | None = 0, dtype=torch.float32, cast=None, **changes
+) -> comfy.model_patcher.ModelPatcher:
+    """A model patcher over a miniature of ComfyUI's own class; without a seed its weights are to be loaded.
+
+    With `cast`, weights of `dtype` are cast to that one at each use, as ComfyUI does for float8; they are to be loaded, too.
+    """
     family, sizes = MODELS[name]
     config = family(sizes | changes)
     config.unet_config |= sizes | changes
-    config.set_inference_dtype(torch.float32, None)
+    config.set_inference_dtype(dtype, cast)
     cpu = torch.device("cpu")
     model = config.get_model({}, "", device=cpu)
-    if seed is not None:
+    if seed is not None and cast is None:
         randomise(model.diffusion_model, seed)
         for key, buffer in model.diffusion_model.named_buffers():
             if key == "pos_embed":
@@ -114,7 +119,8 @@ def weights_of(shapes: dict[str, tuple[int, ...]], seed: int = 1) -> dict[str, T
     generator = torch.Generator().manual_seed(seed)
     weights = {}
     for key, shape in shapes.items():
-        values = torch.randn(shape, generator=generator).mul_(shape[-1] ** -0.5 if len(shape) > 1 else 0.1)
+        size = shape[-1] ** -0.5 if len(shape) > 1 else 0.1 if shape else 1.0
+        values = torch.randn(shape, generator=generator).mul_(size)
         weights[key] = values + 1.0 if len(shape) == 1 and key.endswith("weight") else values
     return weights
 
@@ -190,6 +196,32 @@ def lucifer(blocks: int, width: int, feature: int = 48, text: int = 64, rank: in
         for name, (outputs, inputs) in sizes.items():
             shapes[f"lora.base_model.model.blocks.{n}.{name}.lora_A.weight"] = (rank, inputs)
             shapes[f"lora.base_model.model.blocks.{n}.{name}.lora_B.weight"] = (outputs, rank)
+    return shapes
+
+
+def perceiver(
+    blocks: int, width: int, feature: int = 48, text: int = 64, tokens: int = 5, depth: int = 2
+) -> dict[str, tuple[int, ...]]:
+    """Keys and shapes of a PE-Core adapter for Anima."""
+    shapes: dict[str, tuple[int, ...]] = {
+        "resampler.queries": (1, tokens, text), "resampler.kv_proj.weight": (text, feature),
+        "resampler.kv_proj.bias": (text,), "resampler.out.weight": (text, text), "resampler.out.bias": (text,),
+        "ip_centroid": (feature,),
+    }  # fmt: skip
+    norms = [
+        f"resampler.blocks.{n}.{norm}" for n in range(depth) for norm in ("q_norm_x", "kv_norm_x", "norm_s", "norm_f")
+    ]
+    for name in ("resampler.out_norm", *norms):
+        shapes |= {f"{name}.{part}": (text,) for part in ("weight", "bias")}
+    for n in range(depth):
+        name = f"resampler.blocks.{n}"
+        for part in ("xattn", "sattn"):
+            shapes |= {f"{name}.{part}.in_proj_weight": (3 * text, text), f"{name}.{part}.in_proj_bias": (3 * text,),
+                       f"{name}.{part}.out_proj.weight": (text, text), f"{name}.{part}.out_proj.bias": (text,)}  # fmt: skip
+        shapes |= {f"{name}.ffn.0.weight": (4 * text, text), f"{name}.ffn.0.bias": (4 * text,),
+                   f"{name}.ffn.2.weight": (text, 4 * text), f"{name}.ffn.2.bias": (text,)}  # fmt: skip
+    for n in range(blocks):
+        shapes |= {f"to_k_ip.{n}.weight": (width, text), f"to_v_ip.{n}.weight": (width, text), f"ip_gate.{n}": ()}
     return shapes
 
 

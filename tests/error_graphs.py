@@ -8,6 +8,7 @@ import torch
 from pack.ipadapter_core.encoders.face.analysis import load_analysis
 from pack.ipadapter_core.encoders.face.sessions import Provider
 from pack.tests.dit import instantx_flux, instantx_sd3, lucifer, xlabs
+from pack.tests.error_graphs_families import FAMILY_GRAPHS
 from pack.tests.error_graphs_files import FILE_GRAPHS
 from pack.tests.error_graphs_further import FURTHER_GRAPHS
 from pack.tests.executing import Step
@@ -175,7 +176,7 @@ def kolors_without_its_text_projection(shop: Workshop) -> Step:
     """Kolors' FaceID on a model that lost `encoder_hid_proj`."""
     adapter = shop.face_adapter("kolors_faceid.safetensors", "Kolors FaceID Plus", "SDXL")
     prompt = Step("Encode Face", note="for this file", make=lambda: _face_prompt(adapter))
-    return shop.applied(shop.checkpoint("SDXL"), adapter, prompt)
+    return shop.applied(shop.checkpoint("SDXL", adm_in_channels=5632), adapter, prompt)
 
 
 def a_lora_that_is_not_there(shop: Workshop) -> Step:
@@ -294,4 +295,4 @@ SETTING_GRAPHS = (
     a_lora_for_a_unet_on_flux, a_lora_on_other_weight_names, a_block_that_is_not_there, a_preset_for_another_model,
     points_out_of_order, points_outside_the_run, no_colon, no_number, no_block, names_and_numbers,
 )  # fmt: skip
-ERROR_GRAPHS = (*FILE_GRAPHS, *SETTING_GRAPHS, *FURTHER_GRAPHS)
+ERROR_GRAPHS = (*FILE_GRAPHS, *SETTING_GRAPHS, *FAMILY_GRAPHS, *FURTHER_GRAPHS)

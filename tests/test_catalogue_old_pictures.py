@@ -1,16 +1,23 @@
 """What old nodes make of pictures and masks, against statements of what they made of them."""
 
 import math
+from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from pack.ipadapter_core.application import Application, Strength
 from pack.ipadapter_core.checkpoint.spec import Feature
+from pack.ipadapter_core.effect import Rows, seen_by
 from pack.ipadapter_core.encoders.clip_vision import Wanted
+from pack.ipadapter_core.encoders.face.geometry import TEMPLATE
 from pack.ipadapter_core.encoders.old_pictures import old_features, old_tile_features
-from pack.ipadapter_core.errors import IPAdapterError
-from pack.ipadapter_core.masks import token_weights
+from pack.ipadapter_core.errors import FaceAnalysisError, IPAdapterError
+from pack.ipadapter_core.image_prompt import EncodedImage
+from pack.ipadapter_core.masks import CANVAS, canvas_mask, token_weights
 from pack.ipadapter_core.noise import Noise
+from pack.ipadapter_core.polarity import Sides
 from pack.ipadapter_core.predecessor.encode import encode_embeds, encode_request
 from pack.ipadapter_core.predecessor.frames import Strategy, frames_of, schedule_of_prompts
 from pack.ipadapter_core.predecessor.pictures import Crop, noise_picture, prepared
@@ -19,8 +26,9 @@ from pack.ipadapter_core.predecessor.request import Request
 from pack.ipadapter_core.predecessor.tiles import old_tiles_of, tiles_of
 from pack.ipadapter_core.predecessor.weight_types import Results
 from pack.ipadapter_core.stretched_mask import stretched_mask
+from pack.tests.test_catalogue_formulas import combined
 from pack.tests.tiny import adapter_weights, managed
-from pack.tests.tiny_faces import tiny_encoder
+from pack.tests.tiny_faces import tiny_encoder, weights_of
 
 AS_PLUS = Results.AS_PLUS
 
@@ -71,8 +79,6 @@ def test_catalogue_old_masks_differ_where_they_sheared():
     sheared = stretched_mask(mask).token_weights((12, 32), (45, 128)).view(-1)
     exact = Request(attn_mask=mask).mask
     assert exact is mask and Request(attn_mask=mask, results=AS_PLUS).mask.values.shape == mask.shape
-    from pack.ipadapter_core.masks import canvas_mask
-
     assert (sheared - token_weights(canvas_mask(mask), (12, 32), (45, 128)).view(-1)).abs().max() > 0.3
 
 
@@ -189,8 +195,6 @@ def test_catalogue_corrected_tiles_add_up_to_the_mask():
     """Whatever the mask. Fails when tiles overlap at full weight, as they did."""
     mask = rand(1, 40, 60, seed=3)
     tiles = tiles_of(rand(1, 100, 270, 3), mask, 0.0)
-    from pack.ipadapter_core.masks import canvas_mask
-
     total = sum(token_weights(tile.mask, (8, 20), (64, 160)) for tile in tiles)
     assert torch.allclose(total, token_weights(canvas_mask(mask), (8, 20), (64, 160)), atol=1e-6)
 
@@ -210,12 +214,15 @@ def test_catalogue_prepared_pictures():
 
 
 def test_catalogue_noise_follows_from_the_picture():
-    """The seed is the sum of its values. Fails when noise depends on what ran before."""
+    """The seed is the sum of its values, drawn channel by channel. Fails when noise depends on what ran before."""
     picture = rand(1, 224, 224, 3)
     generator = torch.Generator().manual_seed(int(picture.sum().item()) % 1_000_000_007)
-    expected = picture * 0.3 + torch.rand(picture.shape, generator=generator) * 0.7
+    expected = picture * 0.3 + torch.rand((1, 3, 224, 224), generator=generator).movedim(1, -1) * 0.7
+    torch.rand(5)
     assert torch.allclose(noise_picture(Noise.FADE, 0.7, 0, picture), expected, atol=1e-6)
-    assert noise_picture(Noise.GAUSSIAN, 0.5, 4, None).shape == (1, 224, 224, 3)
+    generator = torch.Generator().manual_seed(0)
+    black = (torch.randn((1, 224, 224, 3), generator=generator) * 0.5).clamp(0, 1)
+    assert torch.allclose(noise_picture(Noise.GAUSSIAN, 0.5, 0, None), black, atol=1e-6)
 
 
 def test_catalogue_old_frames():
@@ -239,7 +246,7 @@ def test_catalogue_old_frames():
         1,
         2,
     ]
-    assert turn.weights == pytest.approx([1, 1, 0.6, 0.2, 0.0, 0.4, 0.8, 0.8])
+    assert turn.weights == pytest.approx([1, 1, 0.6, 0.2, 0.2, 0.6, 1, 1])
     words = schedule_of_prompts(Strategy(**row).of(pictures), "a cat\n\na dog")
     assert words == '"0": "a cat",\n"1": "a cat",\n"4": "a dog",\n"7": "a dog",\n"10": "a dog",\n'
 
@@ -260,3 +267,99 @@ def test_catalogue_pipelines_of_the_old_pack_are_understood(base):
     assert found.encoder is base.encoder and found.analysis is None and "v2" in found.adapter.spec.file
     with pytest.raises(IPAdapterError, match="found int.*IPAdapter Unified Loader"):
         pipeline_of(3)
+
+
+def test_catalogue_kolors_weight_multiplies_the_text_projection():
+    """Keys and values of tokens that passed a scaled linear layer, its bias scaled, too. Fails when one of them is not."""
+    adapter = managed(adapter_weights("base", [64, 64], 96), torch.float64)
+    projection = torch.nn.Linear(96, 96, dtype=torch.float64)
+    scaled = torch.nn.Linear(96, 96, dtype=torch.float64)
+    with torch.no_grad():
+        scaled.weight.copy_(projection.weight * 1.7)
+        scaled.bias.copy_(projection.bias * 1.7)
+    image = EncodedImage(torch.randn(1, 64).double(), torch.randn(1, 64).double())
+    found, expected = replace(adapter, gain=1.7).bank(image, projection), adapter.bank(image, scaled)
+    for one, other in zip((*found.keys, *found.values), (*expected.keys, *expected.values), strict=True):
+        assert torch.allclose(one, other, atol=1e-12)
+
+
+@pytest.mark.parametrize(("sides", "expected"), [(Sides.BY_ROLE, (0, 1, 1)), (Sides.BY_INDEX, (1, 0, 1))])
+def test_catalogue_sides_of_three_prompts(sides, expected):
+    """DualCFG hands over negative, middle, positive. Fails when old results go by role, or corrected ones by index."""
+    application = Application((), (), (), Strength(sides=sides))
+    rows = Rows((0, 1, 1), (0,), (CANVAS,) * 3, (8, 8), (0, 1, 2))
+    assert seen_by(application, rows).polarities == expected
+    assert Request(results=AS_PLUS).strength.sides is Sides.BY_INDEX
+    assert Request().strength.sides is Sides.BY_ROLE
+
+
+class Faces:
+    """An INSIGHTFACE object: dark pictures show nobody, others somebody, as far as their first pixel says."""
+
+    def __init__(self):
+        self.det_model = SimpleNamespace(input_size=(640, 640))
+
+    def get(self, picture):
+        number = int(picture[0, 0, 0])
+        embedding = np.zeros(512, np.float32)
+        embedding[number] = 4.0
+        box = np.array([20.0, 20.0, 90.0, 90.0])
+        face = SimpleNamespace(bbox=box, kps=TEMPLATE.numpy() * 0.6 + 15, det_score=0.9, embedding=embedding,
+                               normed_embedding=embedding / 4)  # fmt: skip
+        return [face] if number else []
+
+
+def people(*numbers):
+    pictures = torch.full((len(numbers), 120, 120, 3), 0.5)
+    for place, number in enumerate(numbers):
+        pictures[place, 0, 0] = number / 255
+    return pictures
+
+
+@pytest.fixture(scope="module")
+def face_plus(plus):
+    weights = weights_of("FaceID Plus", [64, 64], 96)
+    return Pipeline(managed(weights), plus.encoder, Faces())
+
+
+def test_catalogue_faces_as_they_were_and_corrected(face_plus):
+    """A black picture in the negative, an error for a missing face; or the training's negative, and the face passed over."""
+    encoder = face_plus.encoder
+    pictures = people(3, 0, 5)
+    with pytest.raises(FaceAnalysisError, match="no face in 1 of 3"):
+        encode_request(face_plus, Request(image=pictures, results=AS_PLUS))
+    found = encode_request(face_plus, Request(image=pictures))
+    assert len(found.prompt.references) == 2 and found.faces.shape == (2, 224, 224, 3)
+    batch = encode_request(face_plus, Request(image=pictures, unfold=True)).prompt
+    assert [reference.weight for reference in batch.references] == [1, 0, 1]
+    with pytest.raises(FaceAnalysisError, match="no face in any of 2"):
+        encode_request(face_plus, Request(image=people(0, 0)))
+    black = hidden(encoder, normalised(encoder, torch.zeros(1, 56, 56, 3)))[1]
+    nothing = hidden(encoder, torch.zeros(1, 3, 56, 56))[1]
+    old = encode_request(face_plus, Request(image=people(3, 5), results=AS_PLUS)).prompt.references[0].image
+    new = found.prompt.references[0].image
+    assert torch.allclose(old.negative[1], black, atol=1e-5) and torch.allclose(new.negative[1], nothing, atol=1e-5)
+    assert not old.negative[0].any() and not new.negative[0].any()
+
+
+@pytest.mark.parametrize("results", Results)
+@pytest.mark.parametrize("method", ["average", "add", "subtract", "norm average"])
+def test_catalogue_faces_combined(face_plus, method, results):
+    """Identity and look each by the formula, how they are blended as it was. Fails when the blend is added up as well."""
+    pictures = people(3, 5, 9)
+    apart = encode_request(face_plus, Request(image=pictures, weight_faceidv2=1.5, results=results)).prompt
+    whole = encode_request(
+        face_plus, Request(image=pictures, weight_faceidv2=1.5, combine_embeds=method, results=results)
+    ).prompt
+    (reference,) = whole.references
+    for part in (0, 1):
+        rows = torch.cat([one.image.features[part] for one in apart.references]).double()
+        flat = rows if part == 0 or method != "norm average" or results is AS_PLUS else rows.transpose(0, 1)
+        if flat is rows:
+            expected = combined(method, results.value, rows)
+        else:
+            expected = torch.cat([combined(method, results.value, token) for token in flat]).unsqueeze(0)
+        found = reference.image.features[part].double()
+        finite = expected.isfinite()
+        assert torch.allclose(found[finite], expected[finite], atol=1e-5)
+    assert torch.equal(reference.image.features[2], apart.references[0].image.features[2])

@@ -189,6 +189,9 @@ def test_catalogue_tiles_of_known_pictures():
     first, second = tile_masks(tile_boxes(8, 12, 1, 2), 8, 12)
     stated = torch.tensor([1, 1, 1, 1, 0.875, 0.625, 0.375, 0.125, 0, 0, 0, 0])
     assert torch.allclose(first, stated.expand(8, -1)) and torch.allclose(second, stated.flip(0).expand(8, -1))
+    first, second = tile_masks(tile_boxes(30, 31, 1, 2), 30, 31)  # nearly the same tile twice: the line is as long
+    places = torch.arange(31) + 0.5
+    assert torch.allclose(second[0], ((places - 1) / 29).clamp(0, 1)) and torch.allclose(first, 1 - second, atol=1e-6)
     given = pictures(2, 8, 12, 3)
     left, right = cut(given, tile_boxes(8, 12, 1, 2))
     assert torch.equal(left, given[:, :, :8]) and torch.equal(right, given[:, :, 4:])

@@ -84,7 +84,8 @@ def broken(metadata, tensors):
     yield "do not fit", metadata | {"references": "[" * 100000}, tensors
     yield "do not fit", metadata | {"references": "{}"}, tensors | {"image.0.features.0": torch.zeros(3, 4)}
     yield "picture 0", metadata, tensors | {"image.0.features.0": torch.zeros(1, 64, dtype=torch.int32)}
-    yield "picture 0", metadata, tensors | {"image.0.negative.0": torch.zeros(1, 63)}
+    for shape in ((1, 63), (1, 1, 64), (2, 64)):
+        yield "picture 0", metadata, tensors | {"image.0.negative.0": torch.zeros(shape)}
     yield "mask 0", metadata, tensors | {"mask.0.rows": torch.zeros(8)}
     yield "mask 0", metadata, tensors | {"mask.0.values": torch.zeros(1, 70, 9)}
 
@@ -106,10 +107,13 @@ def test_catalogue_files_that_lie_are_refused(rich, tmp_path):
 
 
 class Bomb:
-    """Runs code when it is unpickled."""
+    """Writes a file when it is unpickled."""
+
+    def __init__(self, marker):
+        self.marker = marker
 
     def __reduce__(self):
-        return open, ("/tmp/catalogue-bomb", "w")
+        return open, (str(self.marker), "w")
 
 
 def test_catalogue_embeds_of_the_other_pack_are_read_and_nothing_is_run(tmp_path):
@@ -118,9 +122,8 @@ def test_catalogue_embeds_of_the_other_pack_are_read_and_nothing_is_run(tmp_path
     torch.save(kept, tmp_path / "good.ipadpt")
     assert torch.equal(read_embeds(tmp_path / "good.ipadpt"), kept)
     marker = tmp_path / "ran"
-    Bomb.__reduce__ = lambda self: (open, (str(marker), "w"))
-    (tmp_path / "raw.ipadpt").write_bytes(pickle.dumps(Bomb()))
-    torch.save({"embeds": Bomb()}, tmp_path / "zip.ipadpt")
+    (tmp_path / "raw.ipadpt").write_bytes(pickle.dumps(Bomb(marker)))
+    torch.save({"embeds": Bomb(marker)}, tmp_path / "zip.ipadpt")
     torch.save([kept], tmp_path / "list.ipadpt")
     torch.save(torch.zeros(3), tmp_path / "flat.ipadpt")
     for name in ("raw", "zip", "list", "flat"):

@@ -8,7 +8,7 @@ from pack.ipadapter_core.checkpoint.layouts import canonical
 from pack.ipadapter_core.checkpoint.spec import BaseModel, Feature, LayerKind, Negative
 from pack.ipadapter_core.errors import CheckpointError
 from pack.ipadapter_core.host import load_adapter
-from pack.tests.dit import instantx_flux, instantx_sd3, lucifer, weights_of, xlabs
+from pack.tests.dit import instantx_flux, instantx_sd3, lucifer, perceiver, weights_of, xlabs
 from safetensors.torch import save_file
 
 LUCIFER_BYTES = 503_229_576
@@ -18,6 +18,7 @@ FILES = {  # shapes as published; parameters in millions, as the files' sizes te
     "InstantX FLUX": (instantx_flux(57, 3072, 4096, 128, 1152), 2645.6),
     "InstantX SD3.5": (instantx_sd3(38, 2432, 1152, 1280, 64, 320), 797.9),
     "LuciferTC": (lucifer(28, 2048, 768, 1024, 32), 251.6),
+    "Anima PE-Core": (perceiver(28, 2048, 1024, 1024, 16), 153.2),
 }
 WANTED = {
     "XLabs v1": (BaseModel.FLUX, LayerKind.BIASED, Feature.POOLED, Negative.BLACK_PICTURE, 4, 19),
@@ -25,6 +26,7 @@ WANTED = {
     "InstantX FLUX": (BaseModel.FLUX, LayerKind.NORMED_KEY, Feature.ATTENTION_POOLED, Negative.ZERO_FEATURES, 128, 57),
     "InstantX SD3.5": (BaseModel.SD35_LARGE, LayerKind.JOINT, Feature.HIDDEN, Negative.ZERO_FEATURES, 64, 38),
     "LuciferTC": (BaseModel.ANIMA, LayerKind.GATED, Feature.LAST, Negative.ZERO_FEATURES, 0, 28),
+    "Anima PE-Core": (BaseModel.ANIMA, LayerKind.SCALED, Feature.PERCEPTION, Negative.REFERENCE, 16, 28),
 }
 
 
@@ -64,6 +66,8 @@ def test_anima_file_to_the_byte():
         ("InstantX FLUX", "ip_adapter.0.to_v_ip.weight", "ip_adapter.0.to_v_ip.weight are missing"),
         ("InstantX SD3.5", "image_proj.time_embedding.linear_1.weight", "unknown image projector"),
         ("LuciferTC", "blocks.3.adaln_ip.1.weight", "ip_adapter.3.gate.weight are missing"),
+        ("Anima PE-Core", "ip_gate.9", "ip_adapter.9.ip_gate are missing"),
+        ("Anima PE-Core", "ip_centroid", "unknown image projector"),
     ],
 )
 def test_damaged_files(name, lost, message):
@@ -83,14 +87,21 @@ def test_kinds_that_are_not_supported(extra):
         spec_of(FILES["LuciferTC"][0] | {extra: (4, 4)})
 
 
-@pytest.mark.parametrize("option", ["ip_norm_keys", "ip_inject_before_mlp"])
-def test_options_that_leave_no_trace_in_the_tensors(option, tmp_path):
-    """LuciferTC's trainer writes them into the metadata; off is as good as not there."""
-    weights, path = weights_of(lucifer(2, 128)), tmp_path / "anima.safetensors"
-    save_file(weights, path, metadata={option: "False"})
+@pytest.mark.parametrize(
+    ("option", "known", "other"),
+    [
+        ("ip_norm_keys", "False", "True"), ("ip_inject_before_mlp", "False", "True"), ("ss_resampler_heads", "8", "16"),
+        ("ss_ip_scale", "1.0", "0.7"), ("ss_pe_lora_enabled", "False", "True"),
+    ],
+)  # fmt: skip
+def test_options_that_leave_no_trace_in_the_tensors(option, known, other, tmp_path):
+    """Trainers for Anima write them into the metadata; the values that we compute are as good as not there."""
+    shapes = perceiver(2, 128) if option.startswith("ss_") else lucifer(2, 128)
+    weights, path = weights_of(shapes), tmp_path / "anima.safetensors"
+    save_file(weights, path, metadata={option: known})
     assert load_adapter(str(path)).spec.base is BaseModel.ANIMA
-    save_file(weights, path, metadata={option: "True"})
-    with pytest.raises(CheckpointError, match=f"anima.safetensors: trained with {option}"):
+    save_file(weights, path, metadata={option: other})
+    with pytest.raises(CheckpointError, match=f"anima.safetensors: trained with {option} {other}"):
         load_adapter(str(path))
 
 

@@ -17,6 +17,7 @@ from pack.tests.dit import (
     instantx_flux,
     lucifer,
     noise,
+    perceiver,
     predict,
     prompt_for,
     relative,
@@ -254,3 +255,62 @@ def test_anima_equals_the_published_processor(negative, capsys):
 
     against = noise(1, 9, 48, seed=9) * (negative != "zeros")
     measure("Anima", adapter(weights), (noise(1, 9, 48, seed=8), against), state, capsys, f"Anima, {negative}")
+
+
+def perceived(weights, features):
+    """The resampler's tokens, its attentions by PyTorch's own module: features less their mean, queries that read them."""
+    part = {key.removeprefix("resampler."): value.double() for key, value in weights.items()}
+
+    def norm(name, tokens):
+        return layer_norm(tokens, tokens.shape[-1:], part[f"{name}.weight"], part[f"{name}.bias"])
+
+    def attention(name, query, source):
+        module = torch.nn.MultiheadAttention(query.shape[-1], 8, batch_first=True, dtype=torch.float64)
+        module.load_state_dict({key: part[f"{name}.{key}"] for key in module.state_dict()})
+        return module(query, source, source)[0]
+
+    picture = linear(features.double() - part["ip_centroid"], part["kv_proj.weight"], part["kv_proj.bias"])
+    tokens = part["queries"].expand(len(features), -1, -1)
+    for number in range(2):
+        name = f"blocks.{number}"
+        tokens = tokens + attention(
+            f"{name}.xattn", norm(f"{name}.q_norm_x", tokens), norm(f"{name}.kv_norm_x", picture)
+        )
+        own = norm(f"{name}.norm_s", tokens)
+        tokens = tokens + attention(f"{name}.sattn", own, own)
+        hidden = linear(norm(f"{name}.norm_f", tokens), part[f"{name}.ffn.0.weight"], part[f"{name}.ffn.0.bias"])
+        tokens = tokens + linear(gelu(hidden), part[f"{name}.ffn.2.weight"], part[f"{name}.ffn.2.bias"])
+    return linear(norm("out_norm", tokens), part["out.weight"], part["out.bias"])
+
+
+def stated_cross_attention(attn, number, weights, tokens):
+    """Text's attention and the factor times the picture's, then the projection of both; keys are not normalised."""
+
+    def forward(x, context=None, *args, **kwargs):
+        query = attn.q_norm(heads(attn.q_proj(x), attn.n_heads))
+        text_key, text_value = (heads(layer(context), attn.n_heads) for layer in (attn.k_proj, attn.v_proj))
+        out = attend(query, attn.k_norm(text_key), text_value)
+        key, value = (
+            heads(linear(tokens, weights[f"to_{side}_ip.{number}.weight"].double()), attn.n_heads) for side in "kv"
+        )
+        out = out + WEIGHT * weights[f"ip_gate.{number}"].double() * attend(query, key, value)
+        return attn.output_proj(out.to(x))
+
+    return forward
+
+
+def test_anima_with_pe_core_equals_the_published_processor(capsys):
+    """Before the cross-attention's projection, with a factor for each block, in both passes.
+
+    Fails when it is added behind the block, when keys are normalised, or when the features' mean stays.
+    """
+    weights = weights_of(perceiver(ANIMA["num_blocks"], ANIMA["model_channels"]))
+
+    def state(network, features):
+        if features is not None:
+            tokens = perceived(weights, features).detach()
+            for number, block in enumerate(network.blocks):
+                block.cross_attn.forward = stated_cross_attention(block.cross_attn, number, weights, tokens)
+
+    features = noise(1, 9, 48, seed=8), noise(1, 9, 48, seed=9)
+    measure("Anima", adapter(weights), features, state, capsys, "Anima PE-Core")

@@ -118,6 +118,36 @@ def openai_names(network):
     return named
 
 
+@pytest.mark.parametrize("naming", ["transformers", "OpenAI"])
+def test_clip_of_another_size_from_one_file(naming, tmp_path, caplog):
+    """ViT-B without its config.json: every size is in the shapes; that its activation is OpenAI's is said."""
+    network = randomise(KINDS["CLIP ViT-B"](), seed=4)
+    projection = network.visual_projection.weight
+    if naming == "OpenAI":
+        weights = {f"visual.{key}": tensor.clone() for key, tensor in openai_names(network).items()}
+        weights["visual.proj"] = projection.T.contiguous()
+    else:
+        weights = {f"vision_model.{key.removeprefix('vision_model.')}": tensor
+                   for key, tensor in network.state_dict().items() if "projection" not in key}  # fmt: skip
+        weights["visual_projection.weight"] = projection
+    save_file(weights, tmp_path / "vit_b.safetensors")
+    encoder = load_image_encoder(tmp_path / "vit_b.safetensors")
+    out = expected(network, encoder.image_mean, encoder.image_std)
+    made = encoder.encode_image(pixels(), crop=False)
+    assert torch.allclose(made["image_embeds"], out.image_embeds, atol=1e-5)
+    assert torch.allclose(made.penultimate_hidden_states, out.hidden_states[-2], atol=1e-5)
+    assert "taken for OpenAI's, whose activation is quick GELU" in caplog.text
+
+
+def test_a_folder_of_a_width_that_comfyui_knows_but_not_its_depth(tmp_path):
+    """As wide as ViT-H with three layers: through transformers. Fails when the width alone decides who loads it."""
+    config = CLIPVisionConfig(
+        **SIZES | {"hidden_size": 1280, "num_attention_heads": 20}, patch_size=14, projection_dim=32
+    )
+    CLIPVisionModelWithProjection(config).save_pretrained(tmp_path)
+    assert isinstance(load_image_encoder(tmp_path), HuggingFaceEncoder)
+
+
 def test_csd_makes_style_embeddings(tmp_path):
     """backbone @ last_layer_style at length one: what IP-Adapter-Art reads, and no other encoder has."""
     config = CLIPVisionConfig(**SIZES, patch_size=14, projection_dim=64, hidden_act="quick_gelu")
@@ -167,6 +197,7 @@ def test_what_is_no_encoder_is_said(tmp_path):
     network = KINDS["CLIP ViT-B"]()
     weights = {key if "visual_projection" in key else f"vision_model.{key.removeprefix('vision_model.')}": tensor
                for key, tensor in network.state_dict().items()}  # fmt: skip
+    del weights["visual_projection.weight"]
     save_file(weights, tmp_path / "vit_b.safetensors")
     with pytest.raises(EncoderMismatchError, match="a vision model of 3 layers of width 128 without a config.json"):
         load_image_encoder(tmp_path / "vit_b.safetensors")

@@ -7,6 +7,7 @@ import torch
 from pack.ipadapter_core.application import Strength
 from pack.ipadapter_core.patchers.sampling import applications_of
 from pack.ipadapter_core.weights.schedule import WeightSchedule
+from pack.tests.compiler import Compiler
 from pack.tests.runs import (
     Recorder,
     alone,
@@ -25,8 +26,6 @@ import comfy.ldm.modules.attention
 import comfy.model_patcher
 import comfy.multigpu
 import comfy.patcher_extension
-from comfy_api.torch_helpers import set_torch_compile_wrapper
-from comfy_extras.nodes_torch_compile import skip_torch_compile_dict
 
 PICTURE = picture(2)
 FADE = WeightSchedule(((0.0, 0.2), (1.0, 1.0)))
@@ -120,25 +119,6 @@ def test_hooks_called_from_threads_at_once():
         alone_ = application.placed(cpu, dtype)
         for one in placed:
             assert all(torch.equal(a.key, b.key) and a.key.dtype == dtype for a, b in zip(one, alone_, strict=True))
-
-
-class Compiler:
-    """ComfyUI's TorchCompileModel with a backend that counts programs and runs them as they are."""
-
-    def __init__(self, backend=None, filtered: bool = True):
-        self.programs = 0
-        self.inner = backend
-        self.options = {"guard_filter_fn": skip_torch_compile_dict} if filtered else None
-
-    def __call__(self, graph, inputs, **_):
-        self.programs += 1
-        return self.inner(graph, inputs) if self.inner else graph.forward
-
-    def apply(self, model):
-        """What the node does, but without allowing any graph break."""
-        clone = model.clone(disable_dynamic=True)
-        set_torch_compile_wrapper(model=clone, backend=self, options=self.options, fullgraph=True)
-        return clone
 
 
 SMALL = {"channel_mult": [1], "num_res_blocks": [1], "transformer_depth": [1], "transformer_depth_output": [1, 1]}

@@ -223,7 +223,7 @@ def test_animatediff_evolved(windows, first, seen):
 
 @pytest.mark.parametrize("scaling", list(Scaling), ids=lambda mode: mode.name)
 def test_a_batch_is_a_loop(scaling):
-    """Four pictures with a reference, weight and mask each, against four runs of one picture, in every scaling mode.
+    """Four pictures with a reference, weight and mask each, against four runs of one picture at that weight, in every mode.
 
     Fails when the weight of a frame does not reach the key (`weight` for `weight * factor` in scale).
     """
@@ -239,7 +239,7 @@ def test_a_batch_is_a_loop(scaling):
     every = torch.randn((4, 4, *SIZE), generator=torch.Generator().manual_seed(1))
     for picture in range(4):
         alone = apply(
-            model, adapter, given[picture : picture + 1], masks[picture : picture + 1], frames=weights[picture : picture + 1],
+            model, adapter, given[picture : picture + 1], masks[picture : picture + 1], weight=weights[picture],
             scaling=scaling,
         )  # fmt: skip
         guider = comfy.samplers.CFGGuider(alone)

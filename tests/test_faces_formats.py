@@ -4,6 +4,7 @@ import pytest
 import torch
 from pack.ipadapter_core.application import Strength
 from pack.ipadapter_core.checkpoint import face_formats, formats
+from pack.ipadapter_core.errors import ModelMismatchError
 from pack.ipadapter_core.features import each
 from pack.ipadapter_core.image_prompt import EncodedImage, ImagePrompt, Reference
 from pack.ipadapter_core.patchers.apply import apply_image_prompt
@@ -12,7 +13,7 @@ from pack.ipadapter_core.patchers.unet import compose
 from pack.ipadapter_core.step import Run
 from pack.tests import equations
 from pack.tests.oracle import fresh, relative, run_ours, run_theirs, some_call, twins
-from pack.tests.tiny import adapter_weights, widths_of
+from pack.tests.tiny import adapter_weights, tiny_model, widths_of
 from pack.tests.tiny_faces import IDENTITY, PICTURE, TEXT, loaded, weights_of
 
 WEIGHT, STRUCTURE = 0.8, 0.7
@@ -229,3 +230,21 @@ def test_equals_diffusers_own_projectors(kind, tmp_path, capsys):
     with capsys.disabled():
         print(f"\n  diffusers' own {kind:16} error {error:.1e}")
     assert error <= 5e-6
+
+
+def test_a_kolors_adapter_on_plain_sdxl_is_refused(tmp_path, monkeypatch):
+    """Layers and text are of one size in both; the conditions beside the time embedding tell them apart, or the projection.
+
+    Fails when only the layers' sizes are compared.
+    """
+    shrink(monkeypatch, "Kolors plus")
+    model = tiny_model("SDXL")
+    adapter = loaded(weights_of("Kolors plus", widths_of(model), 96), tmp_path, "kolors.safetensors")
+    features = torch.zeros(1, 17, PICTURE)
+    prompt = ImagePrompt((Reference(EncodedImage(features, features)),), adapter.spec.projector.feature, "a test")
+    with pytest.raises(ModelMismatchError, match="kolors.safetensors is for Kolors, but the model is SDXL"):
+        apply_image_prompt(model, adapter, prompt, Strength())
+    kolors = tiny_model("SDXL", adm_in_channels=5632)
+    assert applications_of(apply_image_prompt(kolors, adapter, prompt, Strength()).model_options["transformer_options"])
+    model.model.diffusion_model.encoder_hid_proj = torch.nn.Linear(192, 96)
+    assert applications_of(apply_image_prompt(model, adapter, prompt, Strength()).model_options["transformer_options"])

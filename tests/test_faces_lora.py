@@ -60,8 +60,17 @@ def test_patched_weights_equal_merged_weights(base, tmp_path, capsys):
     assert f"{8 * len(widths_of(pair.ours))} weights at 0.6" in report
 
 
-def published_naming(pair, weights):
-    """The separate LoRA file's names, built from diffusers' module names."""
+def named_by_diffusers(pair, weights):
+    """The LoRA of the file as diffusers itself takes it out: names and order from its own loader of face adapters."""
+    inside = {
+        key.removeprefix("ip_adapter."): tensor for key, tensor in weights.items() if key.startswith("ip_adapter.")
+    }
+    (lora,) = pair.theirs._load_ip_adapter_loras([{"ip_adapter": inside}]).values()
+    return lora
+
+
+def named_by_kohya(pair, weights):
+    """The same under the names of kohya's trainer, which ComfyUI derives from diffusers' module names."""
     lora = {}
     for number, name in enumerate(pair.theirs.attn_processors):
         attention = name.removesuffix(".processor").replace(".", "_")
@@ -72,13 +81,18 @@ def published_naming(pair, weights):
     return lora
 
 
+@pytest.mark.parametrize("naming", [named_by_diffusers, named_by_kohya])
 @pytest.mark.parametrize("base", ["SD1.5", "SDXL"])
-def test_the_separate_file_means_the_same_weights(base, tmp_path):
-    """ComfyUI's own loader puts the published naming on the very keys, with the very tensors, that we take from the file."""
+def test_the_separate_file_means_the_same_weights(base, naming, tmp_path):
+    """ComfyUI's own loader puts either naming on the very keys, with the very tensors, that we take from the file.
+
+    Sources: diffusers 0.42.1, loaders/unet.py, `_load_ip_adapter_loras`; ComfyUI 0.30.0, comfy/lora.py,
+    `model_lora_keys_unet`, which knows both. Fails when two blocks, or two parts of one, are exchanged.
+    """
     pair = twins(base)
     weights = weights_of("FaceID", widths_of(pair.ours), 96, lora=True)
     keys = comfy.lora.model_lora_keys_unet(pair.ours.model, {})
-    published = comfy.lora.load_lora(published_naming(pair, weights), keys)
+    published = comfy.lora.load_lora(naming(pair, weights), keys)
     ours = comfy.lora.load_lora(*named_lora(weights, attention_names(pair.ours.model.diffusion_model)))
     assert set(unet_to_diffusers(pair.ours.model.model_config.unet_config).values())
     assert published.keys() == ours.keys()
@@ -96,7 +110,7 @@ def test_both_ways_at_once_are_noticed(tmp_path):
     weights = weights_of("FaceID", widths_of(pair.ours), 96, lora=True)
     adapter = loaded(weights, tmp_path)
     separate = pair.ours.clone()
-    half = {key: tensor.half() for key, tensor in published_naming(pair, weights).items()}
+    half = {key: tensor.half() for key, tensor in named_by_kohya(pair, weights).items()}
     separate.add_patches(comfy.lora.load_lora(half, comfy.lora.model_lora_keys_unet(separate.model, {})), 0.5)
     once = apply_lora(pair.ours, adapter, 1.0)
     assert "already" not in once.report

@@ -17,6 +17,7 @@ from pack.ipadapter_core.errors import EncoderMismatchError, FaceAnalysisError, 
 from pack.ipadapter_core.patchers.apply import apply_image_prompt
 from pack.ipadapter_core.patchers.sampling import applications_of
 from pack.tests.tiny import tiny_model, widths_of
+from pack.tests.tiny_clip import TinyClip
 from pack.tests.tiny_faces import PICTURE, TEXT, loaded, tiny_encoder, weights_of
 
 
@@ -143,6 +144,19 @@ def test_several_faces(tmp_path):
     assert torch.allclose(raw.image.features[0, :2], torch.tensor((1.5, 2.0)))
 
 
+def test_portrait_unnorm_and_instantid_are_alike_and_that_is_said(tmp_path):
+    """Same tensors, same equations; only the recognition model that each was trained with differs."""
+    spec = adapter_of("Portrait unnorm", tmp_path, name="renamed.safetensors").spec
+    report = encode_faces(spec, FakeInsightFace(), None, pictures_with(1), FaceOptions()).report
+    assert "renamed.safetensors does not say whether it is FaceID Portrait unnorm" in report
+    assert "antelopev2" in report and "known by another pack's face analysis" in report
+    named = FakeInsightFace()
+    named.recognition = SimpleNamespace(file="glintr100.onnx")
+    assert "known by glintr100.onnx" in encode_faces(spec, named, None, pictures_with(1), FaceOptions()).report
+    other = adapter_of("Portrait", tmp_path).spec
+    assert "does not say" not in encode_faces(other, FakeInsightFace(), None, pictures_with(1), FaceOptions()).report
+
+
 def test_plus_reads_identity_and_the_aligned_face(tmp_path):
     """The encoder sees the crop of 224; the negative is nobody and the picture of nothing."""
     spec, encoder = adapter_of("FaceID Plus", tmp_path).spec, tiny_encoder()
@@ -234,40 +248,6 @@ def test_pairs_for_csgo(tmp_path):
     assert applications_of(
         apply_image_prompt(tiny_model("SDXL"), adapter, prompt, Strength()).model_options["transformer_options"]
     )
-
-
-class TinyClip:
-    """ComfyUI's own text model under the interface of its CLIP object; words are letters."""
-
-    def __init__(self, layer, width=TEXT, extra=0):
-        from pack.tests.tiny import randomise
-
-        from comfy.sd1_clip import SDClipModel
-
-        config = {"hidden_size": width, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 96,
-                  "hidden_act": "quick_gelu", "max_position_embeddings": 77, "vocab_size": 49408, "num_positions": 77,
-                  "eos_token_id": 49407}  # fmt: skip
-        special = {"start": 49406, "end": 49407, "pad": 49407}
-        self.text = SDClipModel(device="cpu", dtype=torch.float32, textmodel_json_config=config, special_tokens=special,
-                                layer=layer, layer_idx=-2 if layer == "hidden" else None,
-                                layer_norm_hidden_state=layer == "last")  # fmt: skip
-        randomise(self.text.transformer, seed=5)
-        self.extra, self.layer = extra, None
-
-    def clone(self):
-        return self
-
-    def clip_layer(self, layer):
-        self.layer = layer
-
-    def tokenize(self, text):
-        ids = [49406, *[ord(letter) for letter in text], 49407]
-        return ids + [49407] * (77 - len(ids))
-
-    def encode_from_tokens(self, tokens):
-        self.text.set_clip_options({"layer": self.layer})
-        states = self.text([tokens])[0]
-        return torch.cat((states, torch.full((1, states.shape[1], self.extra), 9.0)), dim=-1)
 
 
 @pytest.mark.parametrize(("layer", "extra"), [("last", 0), ("hidden", 80)])

@@ -147,6 +147,8 @@ def test_what_is_missing_is_said(shelves):
         select(Preset.PLUS, MODELS["SD1.5"], adapters, encoders[1:])
     with pytest.raises(PresetError, match="exists for SD1.5 only, the model has 70"):
         select(Preset.FULL_FACE, MODELS["SDXL"], adapters, encoders)
+    with pytest.raises(PresetError, match="exists for Kolors only, the model has 70"):
+        select(Preset.KOLORS, MODELS["SDXL"], adapters, encoders)
     with pytest.raises(PresetError, match="near it: nothing"):
         select(Preset.KOLORS, MODELS["Kolors"], [], encoders)
 

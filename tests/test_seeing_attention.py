@@ -15,7 +15,7 @@ from pack.ipadapter_core.patchers.compiled import COMPILE_KEY
 from pack.ipadapter_core.patchers.sampling import applications_of
 from pack.ipadapter_core.patchers.watch import watch
 from pack.ipadapter_core.recording import Measure, RunNotes, Spot, Sum
-from pack.tests import test_dit_laws as dit
+from pack.tests import dit, dit_world
 from pack.tests.watch import apply, exact_adapter, exact_model, references, sample, text, tokens_of
 
 HEADS = 4
@@ -191,15 +191,15 @@ def test_seeing_masks_and_overlays():
     assert heat.shape == (2, 1, 2, 3) and heat[0, 0, 1].min() > 0.7 and torch.allclose(heat[1], torch.tensor(0.225))
 
 
-@pytest.mark.parametrize("case", dit.CASES)
+@pytest.mark.parametrize("case", dit_world.CASES)
 def test_seeing_transformer_families_are_the_softmax(case, monkeypatch):
     """Two references in one application, from the queries, keys and values that the family's attention itself is given.
 
     Fails when a family's layers are not seen, when text tokens are taken for places of the picture, or when SD3.5's own
     keys are taken for a reference's.
     """
-    name, model, ip_adapter, _ = dit.world(case)
-    pictures = [dit.noise(1, *dit.CASES[case][2], seed=seed) for seed in (8, 11)]
+    name, model, ip_adapter, _ = dit_world.world(case)
+    pictures = [dit.noise(1, *dit_world.CASES[case][2], seed=seed) for seed in (8, 11)]
     watched, recording = watch(apply_image_prompt(model, ip_adapter, dit.prompt_for(ip_adapter, *pictures), Strength()))
     recording.begin(RunNotes((1.0, 0.0), tuple(applications_of(watched.model_options["transformer_options"])), ((),)))
     calls = []
@@ -208,6 +208,7 @@ def test_seeing_transformer_families_are_the_softmax(case, monkeypatch):
     dit.predict(watched, dit.some_call(name))
     expected = {measure: np.zeros((2, 4, 3)) for measure in Measure}
     for query, key, value, heads in calls:
+        query = query if query.ndim == 3 else query.transpose(1, 2).flatten(2)
         query, key, value = (part[-1].double().numpy() for part in (query, key, value))  # the positive pass is the last
         tokens = (len(key) - (len(query) if name == "SD3" else 0)) // 2
         cuts = np.cumsum([0, len(key) - 2 * tokens, tokens, tokens])
@@ -224,12 +225,12 @@ def test_seeing_transformer_families_are_the_softmax(case, monkeypatch):
         assert error < 1e-5 and len(calls) == len(ip_adapter.spec.layers)
 
 
-@pytest.mark.parametrize("case", dit.CASES)
+@pytest.mark.parametrize("case", dit_world.CASES)
 def test_seeing_transformer_families_under_a_mask(case):
     """A masked reference beside an unmasked one: outside the mask the first is nowhere."""
-    name, model, ip_adapter, prompt = dit.world(case)
-    patched = apply_image_prompt(model, ip_adapter, prompt, Strength(), dit.mask_of(1.0, 0.0))
-    patched = apply_image_prompt(patched, ip_adapter, dit.other_prompt(case), Strength())
+    name, model, ip_adapter, prompt = dit_world.world(case)
+    patched = apply_image_prompt(model, ip_adapter, prompt, Strength(), dit_world.mask_of(1.0, 0.0))
+    patched = apply_image_prompt(patched, ip_adapter, dit_world.other_prompt(case), Strength())
     watched, recording = watch(patched)
     recording.begin(
         RunNotes((1.0, 0.0), tuple(applications_of(watched.model_options["transformer_options"])), ((), ()))

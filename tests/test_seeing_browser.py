@@ -91,7 +91,7 @@ def test_seeing_the_nodes_in_chinese(frontend, client):
     frontend.open(GRAPHS[SHOWN]().workflow(client.object_info()))
     labels = frontend.page.evaluate(
         "() => window.app.graph.nodes.filter(node => node.type === 'IPAdapterCoreApply').flatMap(node =>"
-        " [node.title, ...[...(node.widgets ?? []), ...node.inputs].map(one => one.label)])"
+        " [node.title, ...[...(node.widgets ?? []), ...node.inputs].flatMap(one => [one.label, one.localized_name])])"
     )
     frontend.load("en")
     wanted = {table["Apply IP-Adapter"], table["weight"], table["start_percent"], table["image_prompt"]}

@@ -4,10 +4,10 @@ import re
 
 from pack.tools import errors_page
 
-ADVICE = re.compile(
-    r"(: |; |, or |, and |instead)(?=.*\b(choose|load|connect|download|change|use|give|set|put|combine|shorten|take|run|"
-    r"write|expected)\b)"
+VERBS = (
+    "choose|load|connect|download|change|use|give|set|put|combine|shorten|take|run|write|leave|disconnect|encode|save"
 )
+ADVICE = re.compile(rf"(: |; |, or |, and |\. |instead)(?=.*\b({VERBS}|expected)\b)", re.IGNORECASE)
 
 
 def test_every_error_is_provoked_by_a_graph():

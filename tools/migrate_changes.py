@@ -83,22 +83,31 @@ class Changes:
 def result(changes: Changes) -> tuple[Nodes, set[str]]:
     """The nodes of the new graph, and those that were migrated but have to stay beside it, since others still need them."""
     gone = set(changes.done)
+    everyone = changes.nodes | changes.added
     kept: set[str] = set()
-    while True:
-        there = {name: node for name, node in (changes.nodes | changes.added).items() if name not in gone}
-        needed = {
-            changes.origin(source).node
-            for node in there.values()
-            for _, source in node.links()
-            if changes.origin(source) not in changes.taken_over and changes.origin(source).node in gone
-        }
-        if not needed:
-            break
+    while needed := _needed(changes, everyone, gone):
         kept |= needed
         gone -= needed
+    empty = {
+        name
+        for name, node in everyone.items()
+        if node.kind == PASS_ON and any(changes.origin(source).node in gone for _, source in node.links())
+    }
+    there = {name: node for name, node in everyone.items() if name not in gone | empty}
     for node in there.values():
         node.inputs = {name: _now(value, changes) for name, value in node.inputs.items()}
     return there, kept
+
+
+def _needed(changes: Changes, nodes: Nodes, gone: set[str]) -> set[str]:
+    """Those that are gone although others still take from them what nobody took over; reroutes take nothing themselves."""
+    origins = {
+        changes.origin(source)
+        for name, node in nodes.items()
+        if name not in gone and node.kind != PASS_ON
+        for _, source in node.links()
+    }
+    return {source.node for source in origins if source.node in gone and source not in changes.taken_over}
 
 
 def _now(value: Any, changes: Changes) -> Any:

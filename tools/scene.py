@@ -10,7 +10,7 @@ from .graph import Graph, Node, Output
 
 TILE, MARGIN, LABEL = 192, 8, 22
 ADAPTER = "demo_world_ip_adapter.safetensors"
-SAMPLING = {"steps": 20, "cfg": 3.0, "sampler_name": "euler", "scheduler": "simple", "denoise": 1.0}
+SAMPLING = {"steps": 20, "cfg": 2.0, "sampler_name": "euler", "scheduler": "simple", "denoise": 1.0}
 Reference = dict[str, Any]
 BLUE_STRIPES: Reference = {"object_colour": "yellow", "background_colour": "blue", "background_texture": "striped"}
 GREEN_DOTS: Reference = {"object_colour": "red", "background_colour": "green", "background_texture": "dotted"}

@@ -4,7 +4,7 @@ import re
 from dataclasses import replace
 
 from ..errors import CheckpointError
-from .formats import Format
+from .formats import PERCEIVER_HEADS, Format
 from .key_names import FACE_LORA_KEY
 from .layouts import Layout, nearest_layout
 from .spec import AdapterSpec, BaseModel, LayerSpec, ProjectorSpec, Shapes
@@ -20,7 +20,10 @@ EXPECTED = (
 LOAD_NODE = "choose another file in Load IP-Adapter"
 
 DOWN_LAYERS, UP_LAYERS = 24, 36  # of SDXL
-UNSUPPORTED_OPTIONS = ("ip_norm_keys", "ip_inject_before_mlp")  # of LuciferTC's trainer, in a file's metadata
+TRAINED_WITH = {  # options that trainers for Anima write into a file's metadata, and the values that we compute
+    "ip_norm_keys": ("false",), "ip_inject_before_mlp": ("false",), "ss_resampler_heads": (str(PERCEIVER_HEADS),),
+    "ss_ip_scale": ("1", "1.0"), "ss_pe_lora_enabled": ("false",),
+}  # fmt: skip
 BASE_MODELS = {(768, 16): BaseModel.SD15, (2048, 70): BaseModel.SDXL}
 
 
@@ -83,11 +86,15 @@ def _lora_rank(lora: Shapes, layers: int, file: str) -> int:
 
 def check_metadata(metadata: dict[str, str], file: str) -> None:
     """Raises `CheckpointError` for training options that leave no trace in the tensors and change what they compute."""
-    found = [name for name in UNSUPPORTED_OPTIONS if metadata.get(name, "").lower() == "true"]
+    found = [f"{name} {metadata[name]}" for name, known in TRAINED_WITH.items() if _other(metadata.get(name), known)]
     if found:
         raise CheckpointError(
             f"{file}: trained with {' and '.join(found)}, expected an adapter for Anima without: {LOAD_NODE}"
         )
+
+
+def _other(value: str | None, known: tuple[str, ...]) -> bool:
+    return value is not None and value.lower() not in known
 
 
 def _below(prefix: str, shapes: Shapes) -> Shapes:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from .spec import BaseModel, Feature, Negative, ProjectorKind, ProjectorSpec, Shapes
 
 HEAD_WIDTH = 64  # of every published resampler
+PERCEIVER_HEADS = 8  # of sorryhyun's trainer, which writes them into the metadata
 IDENTITY_WIDTH = 512  # of every ArcFace model
 KOLORS_WIDTH = 2048  # of the Kolors resampler; no other plus adapter has one as wide
 RESAMPLER_KEYS = frozenset({"latents", "proj_in.weight", "proj_out.weight", "layers.0.0.to_q.weight"})
@@ -99,6 +100,21 @@ def _features_themselves(_: Shapes, context_width: int) -> ProjectorSpec:
     return ProjectorSpec(ProjectorKind.NONE, Feature.LAST, context_width, context_width)
 
 
+def _perceiver(shapes: Shapes, context_width: int) -> ProjectorSpec:
+    _, tokens, width = shapes["queries"]
+    return ProjectorSpec(
+        ProjectorKind.PERCEIVER,
+        Feature.PERCEPTION,
+        feature_width=shapes["kv_proj.weight"][1],
+        context_width=context_width,
+        tokens=tokens,
+        width=width,
+        heads=PERCEIVER_HEADS,
+        depth=1 + max(int(key.split(".")[1]) for key in shapes if key.startswith("blocks.")),
+        negative=Negative.REFERENCE,
+    )
+
+
 def _reads_pictures(shapes: Shapes) -> bool:
     identity = shapes["proj_in.weight"][1] == IDENTITY_WIDTH
     return not identity and "proj_new_input.weight" not in shapes and shapes["latents"][2] != KOLORS_WIDTH
@@ -124,3 +140,5 @@ INSTANTX_SD3_FORMATS = (
     ),
 )
 ANIMA_FORMATS = (Format("LuciferTC", frozenset(), _features_themselves),)
+PERCEIVER_KEYS = frozenset({"queries", "ip_centroid", "kv_proj.weight", "blocks.0.xattn.in_proj_weight", "out.weight"})
+ANIMA_PERCEIVER_FORMATS = (Format("PE-Core perceiver", PERCEIVER_KEYS, _perceiver),)

@@ -2,6 +2,7 @@
 
 Names after `canonical`: `image_proj.*`, `ip_adapter.<number>.<part>`, `lora.*`. Layouts: tencent-ailab/IP-Adapter (62e4af9);
 XLabs-AI/x-flux; InstantX/FLUX.1-dev-IP-Adapter; InstantX/SD3.5-Large-IP-Adapter; LuciferTC/Anima-IP-Adapter;
+sorryhyun/anima_lora (3f7ca1f3~1), networks/methods/ip_adapter.py;
 instantX-research/CSGO; aihao2000/IP-Adapter-Art.
 """
 
@@ -9,7 +10,15 @@ import re
 from typing import NamedTuple
 
 from .face_formats import FACE_FORMATS
-from .formats import ANIMA_FORMATS, INSTANTX_FLUX_FORMATS, INSTANTX_SD3_FORMATS, UNET_FORMATS, XLABS_FORMATS, Format
+from .formats import (
+    ANIMA_FORMATS,
+    ANIMA_PERCEIVER_FORMATS,
+    INSTANTX_FLUX_FORMATS,
+    INSTANTX_SD3_FORMATS,
+    UNET_FORMATS,
+    XLABS_FORMATS,
+    Format,
+)
 from .spec import BaseModel, LayerKind
 
 RENAMES = (
@@ -23,6 +32,10 @@ RENAMES = (
     ),
     (re.compile(r"blocks\.(\d+)\.ip_([kv])_proj\."), r"ip_adapter.\1.to_\2_ip."),
     (re.compile(r"blocks\.(\d+)\.adaln_ip\.1\."), r"ip_adapter.\1.gate."),
+    (re.compile(r"resampler\."), "image_proj."),
+    (re.compile(r"ip_centroid$"), "image_proj.ip_centroid"),
+    (re.compile(r"to_([kv])_ip\.(\d+)\."), r"ip_adapter.\2.to_\1_ip."),
+    (re.compile(r"ip_gate\.(\d+)$"), r"ip_adapter.\1.ip_gate"),
     (re.compile(r"lora\.base_model\.model\."), "lora."),
 )
 
@@ -67,6 +80,15 @@ LAYOUTS = (
         ANIMA_FORMATS,
         BaseModel.ANIMA,
         lora=True,
+    ),
+    Layout(
+        "Anima with PE-Core",
+        0,
+        1,
+        _KEY_VALUE | {"ip_gate"},
+        LayerKind.SCALED,
+        ANIMA_PERCEIVER_FORMATS,
+        BaseModel.ANIMA,
     ),
 )
 

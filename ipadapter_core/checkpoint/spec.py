@@ -19,6 +19,7 @@ class Feature(str, Enum):
     CONTENT_AND_STYLE = "content and style pictures"  # HIDDEN of either
     INSTRUCTED = "picture with instruction"  # HIDDEN, the instruction and the prompt in CLIP-L's words
     LAST = "last_hidden_state"  # (B, L, E), the last layer after its norm
+    PERCEPTION = "perception_features"  # (B, L, E), PE-Core's last hidden states
     ATTENTION_POOLED = "pooler_output"  # (B, E), what a SigLIP model's pooling head makes of the last layer
 
 
@@ -28,6 +29,7 @@ class Negative(str, Enum):
     ZERO_FEATURES = "zeros in place of features"
     ZERO_PIXELS = "a picture that is zero after normalisation"
     BLACK_PICTURE = "a black picture"
+    REFERENCE = "the reference itself"
 
 
 class ProjectorKind(str, Enum):
@@ -44,6 +46,7 @@ class ProjectorKind(str, Enum):
     INSTRUCTED = "instructed resampler"
     MLP_TOKENS = "two-layer"
     TIME_RESAMPLER = "time-dependent resampler"
+    PERCEIVER = "perceiver"
     NONE = "no"
 
 
@@ -66,6 +69,7 @@ class LayerKind(str, Enum):
     BIASED = "with biases"
     NORMED_KEY = "with normalised keys"
     GATED = "with a gate that depends on time"
+    SCALED = "with a factor of its own"
     JOINT = "joined to the image's own keys"
 
 
@@ -166,6 +170,7 @@ ENCODERS = {
     (Feature.HIDDEN, 1152): "SigLIP-so400m-384",
     (Feature.ATTENTION_POOLED, 1152): "SigLIP-so400m-384 (from Load Image Encoder)",
     (Feature.LAST, 768): "SigLIP2-base-512 (from Load Image Encoder)",
+    (Feature.PERCEPTION, 1024): "PE-Core-L14-336 (from Load Image Encoder)",
 }
 KOLORS_ENCODERS = {
     Feature.HIDDEN: "CLIP ViT-L/14 at 336 pixels",

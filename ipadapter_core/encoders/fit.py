@@ -26,9 +26,9 @@ def fit_square(picture: Tensor, size: int, fit: Fit, background: Tensor) -> Tens
     """
     height, width = picture.shape[-2:]
     if fit is Fit.STRETCH or height == width:
-        return _resize(picture, (size, size))
+        return stretch(picture, (size, size))
     side = max(height, width) if fit is Fit.PAD else min(height, width)
-    resized = _resize(picture, (round(height * size / side), round(width * size / side)))
+    resized = stretch(picture, (round(height * size / side), round(width * size / side)))
     if fit is not Fit.PAD:
         top, left = _corner(fit, resized.shape[-2] - size, resized.shape[-1] - size)
         return resized[..., top : top + size, left : left + size]
@@ -39,7 +39,8 @@ def fit_square(picture: Tensor, size: int, fit: Fit, background: Tensor) -> Tens
     return canvas
 
 
-def _resize(picture: Tensor, size: tuple[int, int]) -> Tensor:
+def stretch(picture: Tensor, size: tuple[int, int]) -> Tensor:
+    """A picture (B, C, H, W) as (B, C, *size), whatever its aspect."""
     if tuple(picture.shape[-2:]) == size:
         return picture
     return interpolate(picture, size=(max(size[0], 1), max(size[1], 1)), mode="bicubic", antialias=True).clamp(0, 1)

@@ -15,6 +15,7 @@ from comfy.clip_vision import Output
 from ..errors import EncoderMismatchError
 
 CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
+HEAD_WIDTH = 64  # of every CLIP by OpenAI
 HALF = (0.5, 0.5, 0.5)  # SigLIP's mean and deviation
 
 
@@ -146,7 +147,7 @@ def clip_from_weights(weights: dict[str, Tensor], style: bool) -> HuggingFaceEnc
         hidden_size=patch[0],
         intermediate_size=weights["vision_model.encoder.layers.0.mlp.fc1.weight"].shape[0],
         num_hidden_layers=_layers(weights),
-        num_attention_heads=patch[0] // 64,
+        num_attention_heads=patch[0] // HEAD_WIDTH,
         image_size=round((positions - 1) ** 0.5) * patch[-1],
         patch_size=patch[-1],
         projection_dim=weights["visual_projection.weight"].shape[0],

@@ -11,13 +11,16 @@ from comfy.clip_vision import ClipVisionModel
 from ..checkpoint.spec import Shapes
 from ..errors import CheckpointError, EncoderMismatchError
 from ..library.headers import read_shapes
-from ..library.kinds import encoder_sizes
-from .hugging_face import HuggingFaceEncoder, clip_from_weights, load_folder
+from ..library.kinds import EncoderSizes, encoder_sizes
+from ..notice import say_once
+from .hugging_face import HEAD_WIDTH, HuggingFaceEncoder, clip_from_weights, load_folder
+from .perception import PerceptionEncoder, is_perception, perception_from_weights
 from .siglip import PREFIX, siglip_from_weights
 
-Encoder = ClipVisionModel | HuggingFaceEncoder
+Encoder = ClipVisionModel | HuggingFaceEncoder | PerceptionEncoder
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")
-OWN = (1280, 1664)  # widths of ViT-H and bigG, which ComfyUI loads just as well, and streams
+OWN = {(1280, 32), (1664, 48)}  # width and layers of ViT-H and bigG, which ComfyUI loads just as well, and streams
+KNOWN_LAYERS = (24, 32, 48)  # what ComfyUI tells ViT-L, ViT-H and bigG by
 CSD_STYLE = "last_layer_style"
 
 
@@ -36,7 +39,7 @@ def load_image_encoder(path: Path) -> Encoder:
 def _from_folder(folder: Path) -> Encoder:
     file = next((folder / name for name in WEIGHTS if (folder / name).is_file()), None)
     sizes = encoder_sizes(read_shapes(file)) if file else None
-    if file is not None and sizes is not None and sizes.hidden in OWN:
+    if file is not None and sizes is not None and (sizes.hidden, sizes.layers) in OWN:
         return comfy.clip_vision.load(str(file))
     return load_folder(folder)
 
@@ -50,20 +53,36 @@ def _from_file(path: Path) -> Encoder:
         return siglip_from_weights(
             {key: one for key, one in _weights(path).items() if key.startswith(PREFIX)}, path.name
         )
+    if is_perception(shapes):
+        return perception_from_weights(_weights(path), path.name)
     if any(key.endswith(CSD_STYLE) for key in shapes):
         return clip_from_weights(csd_weights(_weights(path)), style=True)
     sizes = encoder_sizes(shapes)
-    known = sizes is not None and sizes.layers in (24, 32, 48)
-    loaded = comfy.clip_vision.load(str(path)) if known or sizes is None else None
+    if sizes is not None and sizes.layers not in KNOWN_LAYERS and sizes.pooled and sizes.hidden % HEAD_WIDTH == 0:
+        return _other_clip(path, sizes)
+    known = sizes is None or sizes.layers in KNOWN_LAYERS
+    loaded = comfy.clip_vision.load(str(path)) if known else None
     if loaded is None:
         found = (
             "no vision model" if sizes is None else f"a vision model of {sizes.layers} layers of width {sizes.hidden}"
         )
         raise EncoderMismatchError(
-            f"{path.name}: found {found} without a config.json, expected CLIP ViT-L, ViT-H, bigG, SigLIP or CSD: put the "
-            "file and its config.json into a folder of their own below models/clip_vision"
+            f"{path.name}: found {found} without a config.json, expected CLIP with its projection, SigLIP, PE-Core or CSD: "
+            "put the file and its config.json into a folder of their own below models/clip_vision"
         )
     return loaded
+
+
+def _other_clip(path: Path, sizes: EncoderSizes) -> HuggingFaceEncoder:
+    """CLIP of a size that ComfyUI does not know, ViT-B among them: all sizes are in the shapes, its activation is not."""
+    weights = _weights(path)
+    if "visual.proj" in weights:
+        weights = comfy.clip_vision.convert_to_transformers(weights, "visual.")
+    say_once(
+        f"{path.name}: a CLIP of {sizes.layers} layers of width {sizes.hidden} without a config.json, taken for OpenAI's, "
+        "whose activation is quick GELU; put config.json beside it if it is another's"
+    )
+    return clip_from_weights(weights, style=False)
 
 
 def _is_siglip(shapes: Shapes) -> bool:

@@ -6,6 +6,7 @@ import torch
 from einops import rearrange
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
+from torchvision.transforms.functional import InterpolationMode, center_crop, resize
 
 import comfy.model_management
 from comfy.clip_vision import ClipVisionModel
@@ -14,7 +15,7 @@ from ..checkpoint.spec import Feature
 from ..host import intermediate
 from ..tiles import pool_grid
 from .clip_vision import View, Wanted, picture_features, pixels_for
-from .fit import Fit, fit_square
+from .fit import Fit
 
 CENTER = View(Fit.CENTER, None)
 
@@ -27,12 +28,22 @@ def old_features(wanted: Wanted, encoder: ClipVisionModel, pictures: Tensor, mas
     pixels = pixels_for(encoder, pictures[..., :3], CENTER)
     if mask is None:
         return picture_features(wanted, encoder, pixels)
-    shown = fit_square(mask.unsqueeze(1).float(), encoder.image_size, Fit.CENTER, torch.ones(1)).movedim(1, -1)
+    shown = _square_mask(mask, encoder.image_size).movedim(1, -1)
     normal = (pixels - torch.tensor(encoder.image_mean)) / torch.tensor(encoder.image_std) * shown
     comfy.model_management.load_model_gpu(encoder.patcher)
     with torch.inference_mode():
         out = encoder.model(pixel_values=normal.movedim(-1, 1).to(encoder.load_device), intermediate_output=-2)
     return intermediate(out[1] if wanted.feature is Feature.HIDDEN else out[2])
+
+
+def _square_mask(mask: Tensor, size: int) -> Tensor:
+    """The centre of a mask (M, H, W) as (M, 1, S, S), cropped before it is resized, and not clipped after it."""
+    planes = mask.unsqueeze(1).float()
+    if planes.shape[-2:] == (size, size):
+        return planes
+    return resize(
+        center_crop(planes, [min(planes.shape[-2:])]), [size, size], InterpolationMode.BICUBIC, antialias=True
+    )
 
 
 def old_tile_features(wanted: Wanted, encoder: ClipVisionModel, pictures: Tensor, count: int) -> Tensor:

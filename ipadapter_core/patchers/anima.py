@@ -1,10 +1,11 @@
-"""Anima: attention to the encoder's features with the text cross-attention's query, gated by time, added after the block.
+"""Anima: attention to image tokens with the text cross-attention's query, added in one of two places.
 
-    block_out += gate(SiLU(t)) * Attn(q, K, V)
+    LuciferTC: block_out += gate(SiLU(t)) * Attn(q, K, V), behind the block
+    PE-Core:   text_out += factor * Attn(q, K, V), before the cross-attention's own projection
 
 ComfyUI has no hook behind an Anima block, so each block's `forward` and its cross-attention's operation are object patches,
 ComfyUI's own way to replace a part of a model while a patched clone is loaded.
-Source: LuciferTC9527/ComfyUI-Anima_IP-Adapter.
+Source: LuciferTC9527/ComfyUI-Anima_IP-Adapter; sorryhyun/anima_lora (3f7ca1f3~1), networks/methods/ip_adapter.py.
 """
 
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from comfy.model_patcher import ModelPatcher
 
 from ..application import Application, Block
 from ..checkpoint.spec import AdapterSpec
-from ..effect import LayerCall, add_image_output
+from ..effect import LayerCall, add_weighed, attended, image_bank
 from ..errors import ModelMismatchError
 from ..host import ManagedAdapter
 from ..masks import token_grid
@@ -45,17 +46,21 @@ def blocks_for(spec: AdapterSpec, network: nn.Module) -> tuple[Block, ...]:
 
 @dataclass(frozen=True, eq=False)
 class CrossAttention:
-    """A block's text cross-attention: notes what each application adds, from the query (B, L, H, D)."""
+    """A block's text cross-attention: adds what each application has here, and notes what is for behind the block."""
 
     number: int
     original: Any
 
     def __call__(self, query: Tensor, key: Tensor, value: Tensor, transformer_options: Options | None = None) -> Tensor:
-        """(B, L, H, D / H) for each -> (B, L, D), the text's part alone."""
+        """(B, L, H, D / H) for each -> (B, L, D)."""
         options = transformer_options or {}
-        if WAITING in options:
-            options[WAITING].extend(self._outputs(query, options))
-        return self.original(query, key, value, transformer_options=options)
+        out = self.original(query, key, value, transformer_options=options)
+        for place, addition in self._outputs(query, options) if WAITING in options else ():
+            if place.application.live is None:
+                out = out + addition.to(out.dtype)
+            else:
+                options[WAITING].append((place, addition))
+        return out
 
     def _outputs(self, query: Tensor, options: Options) -> list[tuple[Place, Tensor]]:
         call: ModelParts = options[CALL]
@@ -64,11 +69,14 @@ class CrossAttention:
             return []
         grid = token_grid(query.shape[1], (rows.latent,))
         layer = LayerCall(query.flatten(2), query.shape[2], grid, rows)
-        outputs = (
-            (place, add_image_output(None, place.application, place.index, layer, part_of(place, call, layer)))
-            for place in acting
+        banks = (
+            (place, image_bank(place.application, place.index, layer, part_of(place, call, layer))) for place in acting
         )
-        return [(place, out) for place, out in outputs if out is not None]
+        return [
+            (place, add_weighed(None, attended(layer.query, bank, layer.heads), own=True))
+            for place, bank in banks
+            if bank is not None
+        ]
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,6 +15,7 @@ from ..application import Application
 from ..effect import Part
 from ..step import Step
 
+_numbers: dict[str, int] = {}  # of programs, in the order in which they came up
 COMPILE_KEY = "torch.compile"  # comfy_api.torch_helpers.torch_compile: the key of its wrapper around the model call
 
 
@@ -40,7 +41,8 @@ def program_name(applications: Sequence[Application], call, like: Tensor) -> str
     `call` has `rows` and, in the order of the applications, `parts`, as a UNet's layers read them.
     """
     rows = None if call is None else call.rows
-    given: tuple = (rows and (rows.polarities, len(rows.frames), rows.latent, rows.passes),)
+    makeup = rows and (rows.polarities, len(rows.frames), rows.latent, rows.passes)
+    given: tuple = (makeup, call and call.fresh)
     for slot, application in enumerate(applications):
         layers = tuple(layer and _shapes(layer) for layer in application.placed(like.device, like.dtype))
         part = call and call.parts[slot]
@@ -53,6 +55,16 @@ def program_name(applications: Sequence[Application], call, like: Tensor) -> str
             part and _part(part),
         )
     return f"ipadapter_core_{hash(given) & 0xFFFFFFFFFFFF:x}"
+
+
+def with_places(control: dict[str, Any] | None, name: str) -> dict[str, Any]:
+    """A ControlNet's outputs with as many empty places behind them as tell this program from every other.
+
+    For networks that take arguments of any name and look at none of them: those have no guards, a list has its length.
+    """
+    outputs = (control or {}).get("output") or []
+    places = _numbers.setdefault(name, len(_numbers) + 1)
+    return (control or {}) | {"output": [*outputs, *[None] * places]}
 
 
 def _part(part: Part) -> tuple:

@@ -7,19 +7,23 @@ add is computed there and waits in the options of that block's call.
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
+import comfy.ldm.flux.layers
 from comfy.ldm.chroma.model import Chroma
 from comfy.ldm.flux.model import Flux
 
 from ..application import Application, Block
+from ..attention import split_heads
 from ..checkpoint.spec import AdapterSpec, LayerKind
-from ..effect import LayerCall
+from ..effect import LayerCall, Weighed, add_weighed
 from ..errors import ModelMismatchError
 from ..layers import FLUX_HEAD_WIDTH
 from ..masks import token_grid
 from ..step import Run
 from .hooks import ModelParts, Place, acting_at, image_outputs, kept, model_call, places_by_block
+from .offers import check_offers
 from .sampling import CALL, CallState, Options
 
 MODELS = (Flux, Chroma)
@@ -31,8 +35,9 @@ INSIDE, AFTER = 0, 1  # the last number of a place: in a block's attention, or b
 def blocks_for(spec: AdapterSpec, network: nn.Module) -> tuple[Block, ...]:
     """Where each layer of the adapter acts: after the double blocks, or in the attention of the double and single blocks.
 
-    Raises `ModelMismatchError` unless the model has the adapter's layers and width.
+    Raises `ModelMismatchError` unless the model has the adapter's layers and width, and this ComfyUI the hooks.
     """
+    check_offers(comfy.ldm.flux.layers, ("attn1_patch", "attn1_output_patch", "img_slice"), spec)
     double, single = len(network.double_blocks), len(network.single_blocks)
     if spec.layer_kind is LayerKind.BIASED:
         places = [("double", number, AFTER) for number in range(double)]
@@ -65,8 +70,8 @@ class ImageQueries:
         return {}
 
 
-def _addition(places: tuple[Place, ...], query: Tensor, options: Options) -> Tensor | None:
-    """(B, H, L, D / H) -> (B, L, D): image rows of a double block, all rows of a single block; None if nothing."""
+def _addition(places: tuple[Place, ...], query: Tensor, options: Options) -> Weighed | None:
+    """(B, H, L, D / H) -> the same for image rows of a double block, all rows of a single one; None if nothing."""
     call: ModelParts = options[CALL]
     acting, rows = acting_at(places, call, query.shape[0])
     if rows is None:
@@ -76,8 +81,7 @@ def _addition(places: tuple[Place, ...], query: Tensor, options: Options) -> Ten
     grid = token_grid(query.shape[2] - text - references, (rows.latent,))
     if options["block_type"] == "double":
         query, text = query[:, :, text:], 0
-    flat = query.transpose(1, 2).flatten(2)
-    return image_outputs(acting, call, LayerCall(flat, query.shape[1], grid, rows, text, references))
+    return image_outputs(acting, call, LayerCall(query, query.shape[1], grid, rows, text, references))
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,11 +92,18 @@ class ImageAttention:
 
     def __call__(self, attention: Tensor, extra_options: Options) -> Tensor:
         """(B, L, D) -> (B, L, D), before the block's own projection."""
-        addition = extra_options.pop(ADDITION, None)
+        addition: Weighed | None = extra_options.pop(ADDITION, None)
         if addition is None:
             return attention
-        out = attention if self.alone else attention.clone()  # another pack may still hold what it returned
-        out[:, -addition.shape[1] :] += addition
+        call: ModelParts = extra_options[CALL]
+        own = self.alone and call.owns(None, extra_options) and not torch.is_grad_enabled()
+        out = attention if own else attention.clone()  # another pack may still hold what it returned
+        heads, length = addition.out.shape[1:3]
+        rows = split_heads(out[:, -length:], heads)
+        if addition.multiplier is None:
+            rows.add_(addition.out)
+        else:
+            rows.addcmul_(addition.out, addition.multiplier)
         return out
 
 
@@ -104,11 +115,14 @@ class ImageBlock:
 
     def __call__(self, args: dict, extra: dict) -> dict:
         """ComfyUI's protocol of `patches_replace["dit"]`."""
-        waiting: dict[str, Tensor] = {}
+        waiting: dict[str, Weighed] = {}
         args = args | {"transformer_options": args["transformer_options"] | {WAITING: waiting}}
         out = extra["original_block"](args) if self.previous is None else self.previous(args, extra)
         addition = waiting.pop(ADDITION, None)  # nothing, where another pack skipped the block
-        return out if addition is None else out | {"img": out["img"] + addition}
+        if addition is None:
+            return out
+        image = add_weighed(split_heads(out["img"], addition.out.shape[1]), addition)
+        return out | {"img": image.transpose(1, 2).flatten(2)}
 
 
 def compose(applications: list[Application], options: Options, run: Run, _state: CallState) -> Options:

@@ -20,7 +20,7 @@ from ..polarity import GuiderRoles
 from ..recording import Recording
 from ..step import Run
 from ..timeline import Timeline
-from .compiled import is_compiled, program_name, with_constant_structure
+from .compiled import is_compiled, program_name, with_constant_structure, with_places
 from .rows import ROWS, rows_of
 
 NAME = "ipadapter_core"
@@ -30,6 +30,7 @@ STEP = "ipadapter_core_step"
 LIKE = "ipadapter_core_like"
 CALL = "ipadapter_core_call"
 COMPOSED = "ipadapter_core_composed"
+DEAF = "ipadapter_core_deaf"  # set by families whose network looks at no arguments but those that it knows
 
 Options = dict[str, Any]
 
@@ -117,7 +118,9 @@ class ModelCall:
                 application.placed(like.device, like.dtype)
             options = self.compose(applications, options, run, CallState(model.diffusion_model, t))
             if compiled:
-                kwargs = kwargs | {program_name(applications, options.get(CALL), like): None}
+                name = program_name(applications, options.get(CALL), like)
+                kwargs = kwargs | {name: None}
+                control = with_places(control, name) if options.get(DEAF) else control
         return executor(x, t, c_concat, c_crossattn, control, options, **kwargs)
 
 

@@ -13,35 +13,42 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+import comfy.ldm.modules.attention
 from comfy.ldm.modules.diffusionmodules.mmdit import MMDiT
 
 from ..application import Application, Block, LiveAdapter
 from ..attention import image_attention
 from ..checkpoint.spec import AdapterSpec
-from ..effect import LayerCall, Rows, add_weighed, chosen, per_picture
+from ..effect import LayerCall, Rows, chosen, mask_multiplier, per_picture
 from ..errors import ModelMismatchError
-from ..key_value_bank import NEGATIVE, POSITIVE
+from ..key_value_bank import POSITIVE
 from ..layers import SD3_HEAD_WIDTH, JointLayer
 from ..masks import token_grid
 from ..step import Run, Step
-from .hooks import Place, acting_at, kept, model_call, part_of, places_by_block
-from .sampling import CALL, STEP, CallState, Options
+from .hooks import OVERRIDE, ModelParts, Place, acting_at, kept, model_call, part_of, places_by_block
+from .offers import check_offers
+from .sampling import CALL, DEAF, LIKE, STEP, CallState, Options
 
 MODELS = (MMDiT,)
 TOKENS = "ipadapter_core_tokens"
-OVERRIDE = "optimized_attention_override"
+SIDES = "ipadapter_core_sides"
 PLACE = "block"
 
 
 class TimedTokens(NamedTuple):
-    """Image tokens of one timestep, (R, 2, N, C) for R references, negative first, and the time embedding (1, T)."""
+    """Image tokens of one timestep, (R, 2, N, C) for R references, negative first, and the time embedding (1, T).
+
+    `weights` (R, 1, 1, 1) are the references' own: a tensor, because a compiled block takes any number as it is for good.
+    """
 
     tokens: Tensor
     time: Tensor
+    weights: Tensor
 
 
 def blocks_for(spec: AdapterSpec, network: nn.Module) -> tuple[Block, ...]:
     """Where each layer of the adapter acts. Raises `ModelMismatchError` unless the model has its layers, width and norms."""
+    check_offers(comfy.ldm.modules.attention, (OVERRIDE,), spec)
     blocks = network.joint_blocks
     normed = all(isinstance(getattr(block.x_block.attn.ln_q, "weight", None), Tensor) for block in blocks)
     twofold = any(block.x_block.x_block_self_attn for block in blocks)
@@ -84,7 +91,8 @@ class JointImageAttention:
         base = self.previous or _as_it_is
         out = base(function, query, key, value, *args, **kwargs)
         options = kwargs["transformer_options"]
-        acting, rows = acting_at(self.parts, options[CALL], query.shape[0])
+        call: ModelParts = options[CALL]
+        acting, rows = acting_at(self.parts, call, query.shape[0])
         if rows is None:
             return out
         picture = tuple(part[:, self.text :].flatten(2) for part in (query, key, value))
@@ -92,10 +100,12 @@ class JointImageAttention:
         layer = LayerCall(
             picture[0], query.shape[2] if query.ndim == 4 else query.shape[-1] // SD3_HEAD_WIDTH, grid, rows
         )
+        own = call.fresh and self.previous is None and not torch.is_grad_enabled()
+        out = out if own else out.clone()  # another pack, or a backward pass, may still hold it
         attended = out[:, self.text :]
         for place in acting:
             attended = self._added(attended, place, layer, picture, options)
-        return torch.cat((out[:, : self.text], attended), dim=1)
+        return out
 
     def _added(
         self, base: Tensor, place: Place, layer: LayerCall, picture: tuple[Tensor, ...], options: Options
@@ -109,12 +119,16 @@ class JointImageAttention:
         pair = _image_key_value(application, index, options[TOKENS][place.slot], query)
         key, value = (per_picture(chosen(side, layer.rows, part), query.shape[0]) for side in pair)
         both = torch.cat((own_key, key), dim=1), torch.cat((picture[2], value), dim=1)
-        factor = _sides(application, index, layer.rows, query)
-        factor = factor if part.factor is None else factor * part.factor
+        call: ModelParts = options[CALL]
+        sides = options[SIDES][place.slot] if layer.rows is call.rows else _sides(application, layer.rows, query)
+        weight = sides[index].view(-1, 1, 1)
+        factor = weight if part.factor is None else weight * part.factor
         for observer in part.observers:
             observer.note(application, index, layer._replace(query=query), part._replace(factor=factor), both)
         out = image_attention(query, *both, layer.heads)
-        return add_weighed(base, out, application, layer, part._replace(factor=factor))
+        return base.addcmul_(
+            out, factor if application.mask is None else weight * mask_multiplier(application, layer, part)
+        )
 
 
 def _as_it_is(function, *args, **kwargs) -> Tensor:
@@ -135,9 +149,7 @@ def _image_key_value(application: Application, index: int, timed: TimedTokens, l
     references = len(timed.tokens)
     pairs = live.patcher.model.layer(index).key_value_at(timed.tokens.flatten(0, 1).to(like), timed.time.to(like))
     key, value = (part.unflatten(0, (references, 2)) for part in pairs)
-    if any(reference.weight != 1 for reference in live.references):
-        own = torch.tensor([reference.weight for reference in live.references], device=like.device, dtype=like.dtype)
-        value = value * own.view(-1, 1, 1, 1)
+    value = value * timed.weights.to(like)
     if application.layers[index].negative_sees_reference:
         key, value = (part[:, POSITIVE:].expand_as(part) for part in (key, value))
     return (key, value) if application.per_frame else (_joined(key), _joined(value))
@@ -148,12 +160,11 @@ def _joined(part: Tensor) -> Tensor:
     return part.movedim(0, 1).flatten(1, 2)
 
 
-def _sides(application: Application, index: int, rows: Rows, like: Tensor) -> Tensor:
-    """The weight of each row of the batch, (B, 1, 1)."""
-    layer, weight = application.layers[index], application.strength.weight
-    sides = {NEGATIVE: layer.negative * weight, POSITIVE: layer.positive * weight}
-    values = [sides[side] for side in rows.polarities for _ in rows.frames]
-    return torch.tensor(values, device=like.device, dtype=like.dtype).view(-1, 1, 1)
+def _sides(application: Application, rows: Rows, like: Tensor) -> Tensor:
+    """The weight of each row of the batch at each layer, (layers, B)."""
+    layers = torch.tensor([(layer.negative, layer.positive) for layer in application.layers], dtype=torch.float64)
+    sides = [side for side in rows.polarities for _ in rows.frames]
+    return (layers[:, sides] * application.strength.weight).to(like.device, like.dtype)
 
 
 def compose(applications: list[Application], options: Options, run: Run, state: CallState) -> Options:
@@ -168,7 +179,10 @@ def compose(applications: list[Application], options: Options, run: Run, state: 
         None if scale is None else _tokens(application, state.sigma, run, step)
         for application, scale in zip(applications, step.scales, strict=True)
     )
-    parts = {TOKENS: tokens, CALL: model_call(applications, options)}
+    call = model_call(applications, options)
+    like = options.get(LIKE, step.canvas)
+    sides = tuple(None if call.rows is None else _sides(application, call.rows, like) for application in applications)
+    parts = {TOKENS: tokens, SIDES: sides, DEAF: True, CALL: call}
     return options | parts | {"patches_replace": replaced | {"dit": foreign | hooks}}
 
 
@@ -195,4 +209,5 @@ def _resample(live: LiveAdapter, sigma: Tensor) -> TimedTokens:
     both = [torch.stack((one.negative[0], one.features[0])) for one in live.references]
     features = torch.cat(both).to(sigma.device)
     tokens, time = live.patcher.model.image_proj(features, sigma.float() * 1000)
-    return TimedTokens(tokens.unflatten(0, (-1, 2)), time)
+    weights = torch.tensor([one.weight for one in live.references], device=sigma.device).view(-1, 1, 1, 1)
+    return TimedTokens(tokens.unflatten(0, (-1, 2)), time, weights)

@@ -11,16 +11,19 @@ from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
 from comfy.model_patcher import ModelPatcher
 
 from ..application import Application, Block
-from ..checkpoint.spec import AdapterSpec
-from ..effect import LayerCall, add_image_output
+from ..attention import ImageBank
+from ..checkpoint.spec import AdapterSpec, BaseModel
+from ..effect import LayerCall, add_banks
 from ..errors import ModelMismatchError
 from ..host import base_attention
-from ..masks import token_grid
+from ..masks import Size, token_grid
 from ..step import Run
-from .hooks import ModelParts, Place, acting_at, kept, model_call, part_of, places_by_block
+from .fusing import fused
+from .hooks import ModelParts, Place, acting_at, banks_at, kept, model_call, places_by_block, ready_banks, with_banks
 from .sampling import CALL, CallState, Options
 
 MODELS = (UNetModel,)
+SDXL_CONDITIONS = 2816  # channels beside the time embedding: pooled text, sizes and crops
 
 AttentionPatch = Callable[[Tensor, Tensor, Tensor, Options], Tensor]
 
@@ -71,7 +74,22 @@ def blocks_for(spec: AdapterSpec, network: nn.Module) -> tuple[Block, ...]:
     """Where each layer of the adapter acts. Raises `ModelMismatchError` unless the model has its layers and widths."""
     layers = layer_map(network)
     check_fit(spec, layers)
+    if spec.base is BaseModel.KOLORS and is_plain_sdxl(network):
+        raise ModelMismatchError(
+            f"{spec.file} is for Kolors, but the model is SDXL, whose layers have the same sizes: load Kolors, or another file "
+            "in Load IP-Adapter"
+        )
     return tuple(layer.block for layer in own_layers(spec, layers))
+
+
+def is_plain_sdxl(unet: nn.Module) -> bool:
+    """Whether a UNet with SDXL's layers takes SDXL's conditions, and has no projection for another text encoder.
+
+    Kolors takes 5632 channels beside the time embedding (Kwai-Kolors/Kolors, unet/config.json).
+    """
+    embedding = getattr(unet, "label_emb", None)
+    first = next((layer for layer in embedding.modules() if isinstance(layer, nn.Linear)), None) if embedding else None
+    return first is not None and first.in_features == SDXL_CONDITIONS and not hasattr(unet, "encoder_hid_proj")
 
 
 def check_fit(spec: AdapterSpec, layers: tuple[CrossAttentionLayer, ...]) -> None:
@@ -107,22 +125,44 @@ class ImageCrossAttention:
 
     parts: tuple[Place, ...]
     previous: AttentionPatch | None
+    block: Block
 
     def __deepcopy__(self, memo: dict) -> "ImageCrossAttention":
         return self
 
     def __call__(self, query: Tensor, key: Tensor, value: Tensor, options: Options) -> Tensor:
         """(B, L, D) for each -> (B, L, D)."""
-        out = (self.previous or base_attention)(query, key, value, options)
         call: ModelParts = options[CALL]
+        banks = ready_banks(call, self.block, query, options)
+        if banks is None:
+            banks = self._banks(call, query, options)
+        heads, own = options["n_heads"], call.owns(self.previous, options)
+        if banks and own and query.is_cuda:
+
+            def plain() -> Tensor:
+                return add_banks(base_attention(query, key, value, options), query, banks, heads, own)
+
+            out = fused(query, key, value, banks, heads, plain)
+            return plain() if out is None else out
+        return add_banks(self._base(query, key, value, options), query, banks, heads, own)
+
+    def _banks(self, call: ModelParts, query: Tensor, options: Options) -> list[ImageBank]:
+        """What the layer attends to where it is called otherwise than expected: with another batch, grid or dtype."""
         acting, rows = acting_at(self.parts, call, query.shape[0])
         if rows is None:
-            return out
-        shapes = tuple(tuple(options[name][-2:]) for name in ("activations_shape", "original_shape") if name in options)
-        layer = LayerCall(query, options["n_heads"], token_grid(query.shape[1], shapes), rows)
-        for place in acting:
-            out = add_image_output(out, place.application, place.index, layer, part_of(place, call, layer))
-        return out
+            return []
+        grid = grid_of(query, options) if call.observed or any(place.masked for place in acting) else None
+        return banks_at(acting, call, LayerCall(query, options["n_heads"], grid, rows))
+
+    def _base(self, query: Tensor, key: Tensor, value: Tensor, options: Options) -> Tensor:
+        """The text's half."""
+        return (self.previous or base_attention)(query, key, value, options)
+
+
+def grid_of(query: Tensor, options: Options) -> Size:
+    """The token grid of a layer, as ComfyUI reports it, or as it follows from the latent."""
+    shapes = tuple(tuple(options[name][-2:]) for name in ("activations_shape", "original_shape") if name in options)
+    return token_grid(query.shape[1], shapes)
 
 
 def compose(applications: list[Application], options: Options, run: Run, _state: CallState | None = None) -> Options:
@@ -130,11 +170,12 @@ def compose(applications: list[Application], options: Options, run: Run, _state:
     foreign = options.get("patches_replace", {}).get("attn2", {})
     hooks = kept(run, applications, foreign, lambda: _hooks(applications, foreign))
     replace = options.get("patches_replace", {}) | {"attn2": foreign | hooks}
-    return options | {"patches_replace": replace, CALL: model_call(applications, options)}
+    call = with_banks(model_call(applications, options), {block: hook.parts for block, hook in hooks.items()})
+    return options | {"patches_replace": replace, CALL: call}
 
 
 def _hooks(applications: list[Application], foreign: dict) -> dict[Block, ImageCrossAttention]:
     return {
-        block: ImageCrossAttention(here, foreign.get(block, foreign.get(block[:2])))
+        block: ImageCrossAttention(here, foreign.get(block, foreign.get(block[:2])), block)
         for block, here in places_by_block(applications).items()
     }

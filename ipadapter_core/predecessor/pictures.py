@@ -47,10 +47,14 @@ def _square(planes: Tensor, crop: Crop) -> Tensor:
 
 
 def noise_picture(kind: Noise, strength: float, blur: int, pictures: Tensor | None) -> Tensor:
-    """A noisy picture (B, 224, 224, C); the seed follows from the picture, so that the same one has the same noise."""
+    """A noisy picture (B, 224, 224, C); the seed follows from the picture, so that the same one has the same noise.
+
+    Where there is a picture, numbers are drawn channel by channel, since it lies like that in memory.
+    """
     start = torch.zeros(1, SIZE, SIZE, 3)
     if pictures is not None:
         planes = center_crop(pictures.movedim(-1, 1), [min(pictures.shape[1:3])])
-        start = resize(planes, [SIZE, SIZE], InterpolationMode.BICUBIC, antialias=True).movedim(1, -1)
+        planes = resize(planes, [SIZE, SIZE], InterpolationMode.BICUBIC, antialias=True)
+        start = planes.contiguous().movedim(1, -1)
     seed = int(start.sum().item()) % LARGEST_SEED
     return blurred(add_noise(start, kind, strength, seed), blur)

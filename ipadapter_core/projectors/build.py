@@ -8,6 +8,7 @@ from .instruct import InstructedResampler
 from .linear import LinearProjector
 from .mlp import MLPProjector, MLPTokensProjector
 from .none import NoProjector
+from .perceiver import Perceiver
 from .resampler import Resampler
 from .style import ContentStyleProjector, StyleProjector
 from .time_resampler import TimeResampler
@@ -24,6 +25,7 @@ PROJECTORS = {
     ProjectorKind.INSTRUCTED: InstructedResampler,
     ProjectorKind.MLP_TOKENS: MLPTokensProjector,
     ProjectorKind.TIME_RESAMPLER: TimeResampler,
+    ProjectorKind.PERCEIVER: Perceiver,
     ProjectorKind.NONE: NoProjector,
 }
 

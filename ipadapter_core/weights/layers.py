@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from ..errors import WeightError
-from .presets import BLOCKS, RULES, TABLES, LayerPreset, Place, Role, Share
+from .presets import BLOCKS, RULES, TABLES, TRANSFORMER_BLOCKS, LayerPreset, Place, Role, Share
 
 EXECUTION = ("input", "middle", "output", "double", "single", "block")  # the parts of a model as they run
 
@@ -77,7 +77,7 @@ class LayerWeights:
 
     def _shares(self, places: tuple[Place, ...]) -> list[Share]:
         if self.preset in RULES:
-            return [Share(RULES[self.preset](place)) for place in places]
+            return self._by_rule(places)
         names = tuple(place.name for place in places)
         known = [structure for structure, listed in BLOCKS.items() if listed == names]
         if not known:
@@ -88,6 +88,15 @@ class LayerWeights:
         table = TABLES[self.preset]
         role_of = {name: role for role, listed in table.roles[known[0]].items() for name in listed}
         return [table.shares.get(role_of.get(name, Role.REST), Share()) for name in names]
+
+    def _by_rule(self, places: tuple[Place, ...]) -> list[Share]:
+        shares = [Share(RULES[self.preset](place)) for place in places]
+        if not any(share.first for share in shares):
+            raise WeightError(
+                f"layer weights: '{self.preset.value}' leaves none of the model's blocks, {_listed(places)}: choose another "
+                "preset in Layer Weights"
+            )
+        return shares
 
     def _weight(self, place: Place, share: Share) -> LayerWeight:
         by_hand = [override.weight for override in self.overrides if override.names(place)]
@@ -109,8 +118,8 @@ def places_of(blocks: tuple[tuple[str, int, int], ...]) -> tuple[Place, ...]:
 
 
 def known_places(structure: str) -> tuple[Place, ...]:
-    """The blocks of a UNet that we know, by its name in `BLOCKS`."""
-    words = [name.split() for name in BLOCKS[structure]]
+    """The blocks of a model that we know, by its name in `BLOCKS` or `TRANSFORMER_BLOCKS`."""
+    words = [name.split() for name in (BLOCKS | TRANSFORMER_BLOCKS)[structure]]
     return tuple(
         Place(part, int(number[0]) if number else 0, index, len(words)) for index, (part, *number) in enumerate(words)
     )

@@ -31,6 +31,13 @@ class LayerPreset(str, Enum):
     STRONG_STYLE_AND_COMPOSITION = "strong style and composition"
     PRECISE_STYLE = "style transfer precise"
     PRECISE_COMPOSITION = "composition precise"
+    FIRST_HALF = "first half of the blocks"
+    SECOND_HALF = "second half of the blocks"
+    FIRST_THIRD = "first third of the blocks"
+    MIDDLE_THIRD = "middle third of the blocks"
+    LAST_THIRD = "last third of the blocks"
+    DOUBLE = "double blocks only"
+    SINGLE = "single blocks only"
     INVOKE_STYLE = "InvokeAI style"
     INVOKE_COMPOSITION = "InvokeAI composition"
     INVOKE_STRONG_STYLE = "InvokeAI strong style"
@@ -71,6 +78,15 @@ def _weak(*parts: str) -> Callable[[Place], float]:
     return lambda place: 0.2 if place.part in parts else 1.0
 
 
+def _between(start: float, end: float) -> Callable[[Place], float]:
+    """The blocks whose middle lies in a part of the run, 0 to 1: ranges that share a border share no block."""
+    return lambda place: float(start <= (place.index + 0.5) / place.count < end)
+
+
+def _only(part: str) -> Callable[[Place], float]:
+    return lambda place: float(place.part == part)
+
+
 RULES: dict[LayerPreset, Callable[[Place], float]] = {
     LayerPreset.LINEAR: lambda place: 1.0,
     LayerPreset.EASE_IN: lambda place: 0.05 + 0.95 * (1 - place.index / place.count),
@@ -81,6 +97,13 @@ RULES: dict[LayerPreset, Callable[[Place], float]] = {
     LayerPreset.WEAK_MIDDLE: _weak("middle"),
     LayerPreset.WEAK_OUTPUT: _weak("output"),
     LayerPreset.STRONG_MIDDLE: _weak("input", "output"),
+    LayerPreset.FIRST_HALF: _between(0, 1 / 2),
+    LayerPreset.SECOND_HALF: _between(1 / 2, 1),
+    LayerPreset.FIRST_THIRD: _between(0, 1 / 3),
+    LayerPreset.MIDDLE_THIRD: _between(1 / 3, 2 / 3),
+    LayerPreset.LAST_THIRD: _between(2 / 3, 1),
+    LayerPreset.DOUBLE: _only("double"),
+    LayerPreset.SINGLE: _only("single"),
 }
 
 
@@ -104,6 +127,12 @@ def _numbered(part: str, *numbers: int) -> tuple[str, ...]:
 BLOCKS: dict[str, tuple[str, ...]] = {
     "SD1.5": (*_numbered("input", 1, 2, 4, 5, 7, 8), "middle", *_numbered("output", *range(3, 12))),
     "SDXL": (*_numbered("input", 4, 5, 7, 8), "middle", *_numbered("output", *range(6))),
+}
+TRANSFORMER_BLOCKS: dict[str, tuple[str, ...]] = {  # what style and composition mean is not established for these
+    "FLUX.1 and Chroma": (*_numbered("double", *range(19)), *_numbered("single", *range(38))),
+    "FLUX.1 by XLabs": _numbered("double", *range(19)),
+    "SD3.5 Large": _numbered("block", *range(38)),
+    "Anima": _numbered("block", *range(28)),
 }
 PLUS: dict[str, Roles] = {
     "SD1.5": {

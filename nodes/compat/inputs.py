@@ -38,7 +38,8 @@ def whole(name: str, tooltip: str, bounds: tuple[int, int], default: int = 0) ->
 def choice(name: str, options: list, tooltip: str, default: str | None = None) -> io.Input:
     """One of several words."""
     words = [getattr(option, "value", option) for option in options]
-    return io.Combo.Input(name, options=words, default=default, tooltip=tooltip)
+    more = {} if default is None else {"default": default}
+    return io.Combo.Input(name, options=words, tooltip=tooltip, **more)
 
 
 def weight_type() -> io.Input:

@@ -7,7 +7,7 @@ widgets named. All of that is here.
 """
 
 import sys
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from comfy_api.latest import ComfyAPI, io
 
@@ -24,9 +24,9 @@ class Replacement(NamedTuple):
 
     def as_comfyui_has_it(self) -> io.NodeReplace:
         """For registration."""
-        inputs = [{"new_id": new, "old_id": old} for new, old in self.inputs.items()]
+        inputs: list[Any] = [{"new_id": new, "old_id": old} for new, old in self.inputs.items()]
         fixed = [{"new_id": new, "set_value": value} for new, value in self.values.items()]
-        outputs = [{"new_idx": place, "old_idx": place} for place in self.outputs]
+        outputs: list[Any] = [{"new_idx": place, "old_idx": place} for place in self.outputs]
         return io.NodeReplace(self.new, self.old, list(self.widgets), [*inputs, *fixed], outputs)
 
 

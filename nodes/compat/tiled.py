@@ -44,11 +44,11 @@ class OldTiled(io.ComfyNode):
         )  # fmt: skip
 
     @classmethod
-    def execute(cls, model, ipadapter, sharpening, **inputs) -> io.NodeOutput:
+    def execute(cls, model, ipadapter, image, sharpening, attn_mask=None, **inputs) -> io.NodeOutput:
         """One application for each tile."""
         request = Request(**inputs, unfold=cls.unfold)
         cut = old_tiles_of if request.as_plus else tiles_of
-        tiles = cut(request.image, request.attn_mask, sharpening)
+        tiles = cut(image, attn_mask, sharpening)
         for tile in tiles:
             part = replace(request, image=tile.picture, attn_mask=tile.mask)
             model = apply_request(model, pipeline_of(ipadapter), part).model

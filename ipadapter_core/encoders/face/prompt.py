@@ -98,7 +98,7 @@ def encode_faces(
     crops = [face.crop for number in sorted(faces) for face in faces[number]]
     boxes = torch.stack([draw_faces(picture, one) for picture, one in zip(pictures, chosen, strict=True)])
     counted = _counted(chosen, used)
-    report = "\n".join(line for line in (counted, said) if line)
+    report = "\n".join(line for line in (counted, said, _trained_with(spec, analysis)) if line)
     made_from = f"{origin(pictures)}, {counted}"
     prompt = ImagePrompt(references, feature, spec.encoder, spec.kind, made_from)
     return EncodedFaces(prompt, boxes, torch.stack(crops) if crops else torch.zeros(1, 64, 64, 3), report)
@@ -150,6 +150,17 @@ def blending(spec: AdapterSpec, options: FaceOptions) -> tuple[tuple[float, floa
         version, why = _version(spec)
     said = f"FaceID Plus {version.value}: {why}"
     return ((1.0, options.structure) if version is PlusVersion.V2 else (0.0, 1.0)), said
+
+
+def _trained_with(spec: AdapterSpec, analysis: Any) -> str:
+    """Portrait unnorm and InstantID have the same tensors and equations; only the recognition model differs."""
+    if spec.projector.feature is not Feature.RAW_FACE:
+        return ""
+    used = getattr(getattr(analysis, "recognition", None), "file", "another pack's face analysis")
+    return (
+        f"{spec.file} does not say whether it is FaceID Portrait unnorm, trained with buffalo_l (w600k_r50.onnx), or "
+        f"InstantID, trained with antelopev2 (glintr100.onnx); these faces are known by {used}"
+    )
 
 
 def _version(spec: AdapterSpec) -> tuple[PlusVersion, str]:
