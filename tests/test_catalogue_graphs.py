@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import torch
 from pack.demo.fitting import fit_shape
+from pack.demo.load import BASE_FILE, LORA_FILE, UNET_PREFIX, base_model, below, read_weights
 from pack.demo.measure import outline_followed, palette, palette_distance, shape_kept
 from pack.demo.pictures import Request, draw
-from pack.demo.training_lora import FRAME
+from pack.demo.training_lora import FRAME, changed, new_lora
 from pack.demo.world import COLOURS
 from pack.tools.demo_pictures import tensor
 from pack.tools.prompts import graph_file, node, set_inputs, without_adapter
@@ -17,9 +18,11 @@ from pack.tools.workflows import GRAPHS
 from pack.tools.workflows_by_task import DEMO_TEXTS, REAL_TEXTS
 from PIL import Image, ImageSequence
 
-RED, BLUE, GREEN, YELLOW, WHITE, TEAL, ORANGE, PURPLE, BLACK, PINK = (
-    torch.tensor(COLOURS[name])
-    for name in ("red", "blue", "green", "yellow", "white", "teal", "orange", "purple", "black", "pink")
+import comfy.lora
+import comfy.sd
+
+BLUE, GREEN, YELLOW, WHITE, PURPLE = (
+    torch.tensor(COLOURS[name]) for name in ("blue", "green", "yellow", "white", "purple")
 )
 NEAR = 0.3  # in RGB: two unrelated pictures of the world are 0.57 apart
 
@@ -184,6 +187,23 @@ def test_catalogue_adapter_controlnet_and_lora_together(client, graph):
     assert whiteness["all"] < 0.15 < NEAR < whiteness["no LoRA"]
     assert overlap["all"] > 0.8 > overlap["no CN"]
     assert colour["all"] < NEAR < colour["no image"]
+
+
+def test_catalogue_the_demos_lora_acts_as_it_was_trained():
+    """ComfyUI's own loader adds the very product of its factors, to every layer of the file and to no other."""
+    factors = {key.removeprefix("diffusion_model."): value for key, value in read_weights(LORA_FILE).items()}
+    base = base_model(below(UNET_PREFIX, read_weights(BASE_FILE)))
+    whole = {f"diffusion_model.{key}": value for key, value in factors.items()}
+    patched, _ = comfy.sd.load_lora_for_models(base, None, whole, 1.0, 0.0)
+    weights = dict(base.model.diffusion_model.named_parameters())
+    wanted = changed(weights, factors)
+    assert {key.removeprefix("diffusion_model.") for key in patched.patches} == wanted.keys() == {
+        key.removesuffix(".lora_up.weight") + ".weight" for key in new_lora(weights) if key.endswith(".lora_up.weight")
+    }  # fmt: skip
+    for key, weight in wanted.items():
+        name = f"diffusion_model.{key}"
+        found = comfy.lora.calculate_weight(patched.patches[name], weights[key].detach().clone(), name)
+        assert (found - weight).abs().max() < 1e-6 and (weight - weights[key]).abs().max() > 1e-3
 
 
 def rim(pictures):

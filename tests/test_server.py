@@ -108,6 +108,7 @@ def test_graphs_fit_the_live_nodes(client, name):
 def test_demo_graphs_run(client, name):
     """Each gives a picture that differs from the one without the adapter."""
     prompt = graph_file(name, client.object_info())
+    set_inputs(prompt, "KSampler", steps=4)
     assert run(client, prompt) != run(client, without_adapter(prompt))
 
 
