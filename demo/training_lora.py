@@ -50,7 +50,7 @@ def changed(weights: dict[str, Tensor], factors: dict[str, Tensor]) -> dict[str,
 def train_lora(unet: nn.Module, words: WordEncoder, schedule: Schedule, folder: Path, seed: int) -> Training:
     """Trains the LoRA on framed pictures, with every kind of text."""
     torch.manual_seed(seed)
-    weights = dict(unet.requires_grad_(False).named_parameters())
+    weights: dict[str, Tensor] = dict(unet.requires_grad_(False).named_parameters())
     factors = new_lora(weights)
     training = Training("lora", factors, schedule, folder)
 
