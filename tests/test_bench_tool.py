@@ -56,6 +56,15 @@ def test_ratios_are_paired():
     assert timing.summed([(2, [1.0, 2.0]), (3, [10.0, 20.0])]) == [32.0, 64.0]
 
 
+def test_uncertainty_is_that_of_the_median():
+    """As measured by drawing again and again. Seen to fail with the scatter of a single reading."""
+    draw = torch.Generator().manual_seed(0)
+    samples = 1 + 0.05 * torch.randn(2000, 31, generator=draw, dtype=torch.float64)
+    medians = samples.median(dim=1).values
+    said = torch.tensor([timing.uncertainty(row.tolist(), [1.0] * 31) for row in samples]).mean()
+    assert float(said) == pytest.approx(float(medians.std()), rel=0.1)
+
+
 def test_interleaving_turns():
     """Each side has as many readings as there are repeats, and each is first in its turn."""
     order = []

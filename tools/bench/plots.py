@@ -62,7 +62,7 @@ def growth(lines: dict[str, list[tuple[float, float]]], title: str, unit: str) -
         for x, y in line:
             at = place(x, y)
             draw.ellipse((at[0] - 4, at[1] - 4, at[0] + 4, at[1] + 4), fill=tone)
-            draw.text((at[0], bottom + 8), f"{x:g}", fill=INK, font=font, anchor="mt")
+            draw.text((at[0], bottom + 8), f"{x:.3g}", fill=INK, font=font, anchor="mt")
     draw.text((WIDTH - 8, bottom + 26), unit, fill=INK, font=font, anchor="rm")
     return image
 

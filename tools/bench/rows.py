@@ -13,13 +13,17 @@ from .adapters import encoder
 from .peer import Peer, with_finished_base
 from .scenes import SCENES, Layer, Scene
 from .sides import Case, Given, Machine, Ours, base, floor, given
-from .timing import interleaved, paired, seconds, summed
+from .timing import interleaved, paired, seconds, summed, uncertainty
 
 TOKENS, ADAPTERS, PICTURES = (4, 16, 128, 257), (1, 2, 3, 4), (2, 4, 8)
 USUAL = 16  # tokens, where something else is varied
 SHALLOW = 2  # layers of the encoder, whose output's values do not matter to a layer's time
 
+CERTAIN = 0.0075  # the standard error that a row's ratio to the floor shall have
+ROUNDS = 6  # of so many repeats each, at most
+
 Row = dict[str, Any]
+Layers = list[tuple[Layer, dict[str, list[float]]]]
 
 
 class Bench(NamedTuple):
@@ -53,14 +57,23 @@ def measure(case: Case, bench: Bench) -> Row:
     ours = Ours(case, bench.machine)
     compared = bench.peer is not None and bench.peer.fits(case)
     patched = bench.peer.patched(case, small_encoder()) if bench.peer and compared else None
-    layers: list[tuple[Layer, dict[str, list[float]]]] = []
+    sides = []
     for layer in case.scene.layers:
         one = given(case, layer, bench.machine)
         works = {"floor": floor(one, case, bench.machine), "ours": ours.work(one)}
         if bench.peer and patched is not None:
             works["peer"] = bench.peer.work(patched, one, ours)
-        layers.append((layer, _readings(works, one, bench)))
-    step = [seconds(ours.step, 1, bench.machine.device) for _ in range(bench.repeats)]
+        sides.append((one, works))
+    layers: Layers = [(one.layer, {}) for one, _ in sides]
+    step: list[float] = []
+    for _ in range(ROUNDS):  # how often is decided by how uncertain a ratio is, never by what it is
+        for (one, works), (_, readings) in zip(sides, layers, strict=True):
+            for side, values in _readings(works, one, bench).items():
+                readings.setdefault(side, []).extend(values)
+        step += [seconds(ours.step, 1, bench.machine.device) for _ in range(bench.repeats)]
+        totals = _totals(layers, step)
+        if uncertainty(totals["ours"], totals["floor"]) <= CERTAIN:
+            break
     return _parameters(case) | _figures(layers, step, case, bench)
 
 
@@ -97,12 +110,20 @@ def _parameters(case: Case) -> Row:
     } | named
 
 
-def _figures(layers: list, step: list[float], case: Case, bench: Bench) -> Row:
+def _totals(layers: Layers, step: list[float]) -> dict[str, list[float]]:
+    """Seconds of a whole step in each repetition, by side; ours with what a step decides."""
     sides = [side for side in ("floor", "ours", "peer") if side in layers[0][1]]
     totals = {side: summed([(layer.copies, readings[side]) for layer, readings in layers]) for side in sides}
     totals["ours"] = [one + own for one, own in zip(totals["ours"], step, strict=True)]
+    return totals
+
+
+def _figures(layers: Layers, step: list[float], case: Case, bench: Bench) -> Row:
+    totals = _totals(layers, step)
+    sides = list(totals)
     row: Row = {f"{side}_ms": 1e3 * median(values) for side, values in totals.items()}
     row["ours_over_floor"] = paired(totals["ours"], totals["floor"])
+    row["readings"], row["uncertainty"] = len(step), uncertainty(totals["ours"], totals["floor"])
     row["peer_ms"] = row.get("peer_ms")
     row["ours_over_peer"] = paired(totals["ours"], totals["peer"]) if "peer" in totals else None
     row["step_ms"] = 1e3 * median(step)

@@ -73,6 +73,13 @@ def summed(parts: Sequence[tuple[int, Sequence[float]]]) -> list[float]:
     return [sum(count * values[turn] for count, values in parts) for turn in range(len(parts[0][1]))]
 
 
+def uncertainty(values: Sequence[float], others: Sequence[float]) -> float:
+    """The standard error of `paired`, from the median distance to the median, as of a normal distribution."""
+    ratios = [one / other for one, other in zip(values, others, strict=True)]
+    middle = median(ratios)
+    return 1.2533 * 1.4826 * median(abs(one - middle) for one in ratios) / len(ratios) ** 0.5
+
+
 def paired(values: Sequence[float], others: Sequence[float]) -> float:
     """The median of the ratios of readings that were taken together."""
     return median(one / other for one, other in zip(values, others, strict=True))
