@@ -23,6 +23,12 @@ STYLE = {"SD1.5": [0, 1, 2, 3, 9, 10, 11, 12, 13, 14, 15], "SDXL": [6]}
 COMPOSITION = {"SD1.5": {4: 0.25, 5: 1.0}, "SDXL": {3: 1.0}}
 INVOKE_STYLE = {"SD1.5": [7, 8, 9], "SDXL": [6]}
 INVOKE_COMPOSITION = {"SD1.5": [4, 5, 6], "SDXL": [3]}
+FIRST_HALF = {"SD1.5": range(8), "SDXL": range(5)}
+SECOND_HALF = {"SD1.5": range(8, 16), "SDXL": range(5, 11)}
+FIRST_THIRD = {"SD1.5": range(5), "SDXL": range(4)}
+MIDDLE_THIRD = {"SD1.5": range(5, 11), "SDXL": range(4, 7)}
+LAST_THIRD = {"SD1.5": range(11, 16), "SDXL": range(7, 11)}
+NO_UNET = (LayerPreset.DOUBLE, LayerPreset.SINGLE)  # name blocks that only transformers have
 INVOKE_STRONG = {"SD1.5": [0, 1, 2, 3, 7, 8, 9, 10, 11, 12], "SDXL": [0, 1, 2, 5, 6, 7, 8, 9, 10]}
 
 
@@ -49,6 +55,11 @@ def stated(preset, base):
         "weak middle": lambda: rule(lambda t: 0.2 * W if t == middle else W),
         "weak output": lambda: rule(lambda t: 0.2 * W if t > middle else W),
         "strong middle": lambda: rule(lambda t: W if t == middle else 0.2 * W),
+        "first half of the blocks": lambda: table({t: W for t in FIRST_HALF[base]}),
+        "second half of the blocks": lambda: table({t: W for t in SECOND_HALF[base]}),
+        "first third of the blocks": lambda: table({t: W for t in FIRST_THIRD[base]}),
+        "middle third of the blocks": lambda: table({t: W for t in MIDDLE_THIRD[base]}),
+        "last third of the blocks": lambda: table({t: W for t in LAST_THIRD[base]}),
         "style transfer": lambda: table({t: W for t in style}),
         "composition": lambda: table({t: W * part for t, part in composition.items()}),
         "strong style transfer": lambda: table({t: W for t in range(count) if t not in composition}),
@@ -102,7 +113,9 @@ def test_engine_blocks_are_numbered_as_comfyui_runs_them(stand):
     assert places_of(blocks) == known_places(base)
 
 
-@pytest.mark.parametrize("preset", list(LayerPreset), ids=lambda preset: preset.value)
+@pytest.mark.parametrize(
+    "preset", [preset for preset in LayerPreset if preset not in NO_UNET], ids=lambda preset: preset.value
+)
 def test_engine_preset_at_every_layer(stand, preset):
     """The hook's output in both passes, every layer of SD1.5 and SDXL, with the middle block really in the middle.
 
@@ -232,6 +245,9 @@ def test_engine_tables_refuse_a_unet_they_do_not_know():
         weights = LayerWeights(preset, overrides=read_overrides("input 7: 0.5"))
         if "style" in preset.value or "composition" in preset.value:
             with pytest.raises(WeightError, match="SD1.5 and SDXL"):
+                weights.resolve(blocks)
+        elif preset in NO_UNET:
+            with pytest.raises(WeightError, match="leaves none of the model's blocks"):
                 weights.resolve(blocks)
         else:
             assert weights.resolve(blocks)[0].positive == 0.5

@@ -52,8 +52,7 @@ class ComfyServer:
         self.url = f"http://127.0.0.1:{self.port}"
         self._temporary = None if folder else tempfile.TemporaryDirectory(prefix="ipadapter-core-")
         self.folder = folder or Path(self._temporary.name)  # type: ignore[union-attr]
-        # Threads that wait for each other sleep: beside other work on a small machine, spinning costs minutes.
-        self.environment = {"OMP_WAIT_POLICY": "PASSIVE"} | (environment or dict(os.environ))
+        self.environment = environment or dict(os.environ)
         self.log = self.folder / "server.log"
         self._process: subprocess.Popen | None = None
 
