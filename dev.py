@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from tools.environment import ROOT, SOURCES, Environment, prepare
+from tools.pins import write_pins
 from tools.server import ComfyServer, Mounts, ServerError
 
 
@@ -64,6 +65,11 @@ def old_pages(environment: Environment, arguments: argparse.Namespace) -> int:
     return _run(environment, ROOT / "tools" / "run.py", "tools.write_old_pages", *arguments.rest)
 
 
+def pins(environment: Environment, arguments: argparse.Namespace) -> int:
+    """Writes tools/constraints/ anew: every package of every known ComfyUI version; --upgrade takes the newest of each."""
+    return write_pins(environment.python, upgrade="--upgrade" in arguments.rest)
+
+
 def serve(environment: Environment, arguments: argparse.Namespace) -> int:
     """Starts ComfyUI with the pack and the demo nodes, until Ctrl-C."""
     folder = ROOT / "output" / "serve"
@@ -100,6 +106,7 @@ COMMANDS = {
     "figures": figures,
     "migrate": migrate,
     "old-pages": old_pages,
+    "pins": pins,
     "paths": paths,
 }
 

@@ -45,7 +45,8 @@ def _archive() -> bytes:
 
 
 def kinds(commands):
-    return [next(word for word in ("venv", "download", "uv") if word in command) for command in commands]
+    said = [[word.split("==")[0] for word in command] for command in commands]
+    return [next(word for word in ("venv", "download", "uv") if word in command) for command in said]
 
 
 def test_a_second_time_does_nothing(commands):
@@ -72,6 +73,24 @@ def test_what_was_interrupted_is_done_over(commands, tmp_path):
     commands.clear()
     environment.prepare()
     assert kinds(commands) == ["uv"]
+
+
+def test_pins_are_installed_and_their_change_too(commands, tmp_path, monkeypatch):
+    """The constraints of that version stand in the command and in the stamp. Seen to fail without them in the stamp."""
+    pins = tmp_path / "0.30.0.txt"
+    pins.write_text("einops==0.8.1\n")
+    monkeypatch.setattr(environment, "CONSTRAINTS", tmp_path)
+    environment.prepare()
+    assert commands[-1][-2:] == ["-c", str(pins)]
+    commands.clear()
+    environment.prepare()
+    assert not commands
+    pins.write_text("einops==0.8.2\n")
+    environment.prepare()
+    assert kinds(commands) == ["uv"]
+    (tmp_path / ".comfyui" / "0.30.0" / "comfyui_version.py").write_text('__version__ = "9.9.9"\n')
+    environment.prepare()
+    assert "-c" not in commands[-1]
 
 
 def test_a_changed_download_is_not_unpacked(commands, tmp_path, monkeypatch):

@@ -15,6 +15,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 REQUIREMENTS = Path(__file__).with_name("requirements.txt")
+CONSTRAINTS = Path(__file__).with_name("constraints")  # a file for each version of ComfyUI, by `dev.py pins`
+UV = "uv==0.13.9"
 DEFAULT_COMFYUI = "0.30.0"
 
 
@@ -69,7 +71,7 @@ def prepare(version: str | None = None) -> Environment:
         raise SystemExit(f"--comfyui {version}: unknown version, choose one of {', '.join(SOURCES)}")
     folder = ROOT / (".venv" if given or version == DEFAULT_COMFYUI else f".venv-{version}")
     python = _virtual_environment(folder)
-    comfyui = Path(given).expanduser().resolve() if given else _comfyui(version, python)
+    comfyui = Path(given).expanduser().resolve() if given else comfyui_tree(version, python)
     if not (comfyui / "main.py").is_file():
         raise SystemExit(f"COMFYUI_PATH is {comfyui}, which holds no main.py: point it at a ComfyUI folder")
     _install(folder, python, comfyui)
@@ -94,12 +96,12 @@ def _virtual_environment(folder: Path) -> Path:
     _say(f"making {folder.name} ...")
     shutil.rmtree(folder, ignore_errors=True)
     _run(sys.executable, "-m", "venv", folder)
-    _run(python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "uv")
+    _run(python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", UV)
     stamp.touch()
     return python
 
 
-def _comfyui(version: str, python: Path) -> Path:
+def comfyui_tree(version: str, python: Path) -> Path:
     """Fetches, checks and unpacks one version of ComfyUI into an ignored folder."""
     source, folder = SOURCES[version], ROOT / ".comfyui" / version
     if folder.is_dir():
@@ -127,16 +129,23 @@ def _comfyui(version: str, python: Path) -> Path:
 
 
 def _install(folder: Path, python: Path, comfyui: Path) -> None:
-    lists = [REQUIREMENTS, comfyui / "requirements.txt"]
-    wanted = hashlib.sha256(b"".join(path.read_bytes() for path in lists)).hexdigest()
+    lists, pins = [REQUIREMENTS, comfyui / "requirements.txt"], constraints(comfyui)
+    wanted = hashlib.sha256(b"".join(path.read_bytes() for path in (*lists, *pins))).hexdigest()
     stamp = folder / ".installed"
     if stamp.is_file() and stamp.read_text() == wanted:
         return
     stamp.unlink(missing_ok=True)
     _say("installing ComfyUI's requirements and the test tools ...")
     listed = [argument for path in lists for argument in ("-r", str(path))]
+    listed += [argument for path in pins for argument in ("-c", str(path))]
     _run(python, "-m", "uv", "pip", "install", "--python", python, *listed)
     stamp.write_text(wanted)
+
+
+def constraints(comfyui: Path) -> list[Path]:
+    """The file that pins every package for this version of ComfyUI; none for a version that is not one of `SOURCES`."""
+    file = CONSTRAINTS / f"{_version_of(comfyui)}.txt"
+    return [file] if file.is_file() else []
 
 
 def _version_of(comfyui: Path) -> str:
