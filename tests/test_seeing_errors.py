@@ -4,7 +4,10 @@ import re
 
 from pack.tools import errors_page
 
-VERBS = "choose|load|update|connect|download|change|use|give|set|put|combine|shorten|take|run|write|leave|disconnect|encode|save"
+VERBS = (
+    "choose|load|update|connect|download|change|use|give|set|put|combine|shorten|take|run|write|leave|disconnect"
+    "|encode|save"
+)
 ADVICE = re.compile(rf"(: |; |, or |, and |\. |instead)(?=.*\b({VERBS}|expected)\b)", re.IGNORECASE)
 
 
