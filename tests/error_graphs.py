@@ -11,6 +11,7 @@ from pack.tests.dit import instantx_flux, instantx_sd3, lucifer, xlabs
 from pack.tests.error_graphs_families import FAMILY_GRAPHS
 from pack.tests.error_graphs_files import FILE_GRAPHS
 from pack.tests.error_graphs_further import FURTHER_GRAPHS
+from pack.tests.error_graphs_old import OLD_GRAPHS
 from pack.tests.executing import Step
 from pack.tests.workshop import Workshop
 
@@ -295,4 +296,4 @@ SETTING_GRAPHS = (
     a_lora_for_a_unet_on_flux, a_lora_on_other_weight_names, a_block_that_is_not_there, a_preset_for_another_model,
     points_out_of_order, points_outside_the_run, no_colon, no_number, no_block, names_and_numbers,
 )  # fmt: skip
-ERROR_GRAPHS = (*FILE_GRAPHS, *SETTING_GRAPHS, *FAMILY_GRAPHS, *FURTHER_GRAPHS)
+ERROR_GRAPHS = (*FILE_GRAPHS, *SETTING_GRAPHS, *FAMILY_GRAPHS, *FURTHER_GRAPHS, *OLD_GRAPHS)

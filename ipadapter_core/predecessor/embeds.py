@@ -2,33 +2,78 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from ..checkpoint.spec import AdapterSpec
-from ..errors import ImagePromptError
+from ..checkpoint.spec import AdapterSpec, Feature
+from ..errors import EncoderMismatchError, ImagePromptError
 from ..features import Features, each
 from ..image_prompt import EncodedImage, ImagePrompt, Reference
 from ..references import COMBINED, Combination
 from .weight_types import Results
 
+OF_EACH_PATCH = (Feature.HIDDEN, Feature.LAST, Feature.PERCEPTION)  # three dimensions; other plain features have two
 
-class Embeds(NamedTuple):
-    """What the EMBEDS socket carries: features (N, E) or (N, L, E) of N pictures, corrected and as they were."""
 
-    corrected: Tensor
+class Embeds(Tensor):
+    """What the EMBEDS socket carries: features (N, E) or (N, L, E) of N images, of which kind, and what they were there.
+
+    To any other program it is the tensor of the corrected features; what that computes from it is a plain tensor again.
+    `kind` is None for tensors that do not say, whose dimensions have to tell.
+    """
+
     as_plus: Tensor
+    kind: Feature | None
+    __torch_function__ = torch.nn.Parameter.__torch_function__  # results are plain tensors
+
+    def __new__(cls, corrected: Tensor, as_plus: Tensor, kind: Feature | None = None) -> "Embeds":
+        made = corrected.as_subclass(cls)
+        made.as_plus, made.kind = as_plus, kind
+        return made
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Embeds":
+        return Embeds(self.corrected.clone(), self.as_plus.clone(), self.kind)
+
+    @property
+    def corrected(self) -> Tensor:
+        """The features of today, as a plain tensor."""
+        return self.as_subclass(Tensor)
 
     def of(self, results: Results) -> Tensor:
         """The features for the results that are wanted."""
         return self.as_plus if results is Results.AS_PLUS else self.corrected
 
 
-def embeds_of(value: Embeds | Tensor) -> Embeds:
-    """Embeds from a socket, also where another pack's node gave a plain tensor."""
+def embeds_of(value: Any) -> Embeds:
+    """Embeds from a socket, also where another pack's node gave a plain tensor, or one in a tuple.
+
+    Raises `ImagePromptError` for anything else.
+    """
+    if isinstance(value, Sequence) and len(value) == 1:
+        value = value[0]
+    if not isinstance(value, Tensor):
+        raise ImagePromptError(
+            f"embeds: found {type(value).__name__}, expected what IPAdapter Encoder, Combine Embeds or Load Embeds gives: "
+            "connect one of them"
+        )
     return value if isinstance(value, Embeds) else Embeds(value, value)
+
+
+def check_kind(embeds: Embeds, spec: AdapterSpec, name: str) -> None:
+    """Raises `EncoderMismatchError` for embeds that are not what the adapter reads; `name` is the input that they come by."""
+    wanted = spec.projector.feature
+    dimensions, width = (3 if wanted in OF_EACH_PATCH else 2), spec.projector.feature_width
+    fits = embeds.kind in (None, wanted) and embeds.ndim == dimensions and embeds.shape[-1] == width
+    if fits:
+        return
+    found = f"{embeds.kind.value} of" if embeds.kind else "a tensor of"
+    raise EncoderMismatchError(
+        f"{name}: found {found} shape {list(embeds.shape)}, {spec.file} ({spec.format}) reads {wanted.value} of width {width}, "
+        f"which {spec.encoder} makes: encode the image with IPAdapter Encoder and this adapter, or load the adapter that the "
+        "embeds were made for"
+    )
 
 
 def combine_embeds(given: Sequence[Embeds], method: Combination) -> Embeds:
@@ -40,12 +85,10 @@ def combine_embeds(given: Sequence[Embeds], method: Combination) -> Embeds:
             "same IP-Adapter and the same image encoder"
         )
     parts = [torch.cat([one.of(results) for one in given]) for results in Results]
-    if method is Combination.CONCAT:
-        return Embeds(*parts)
-    corrected, as_plus = (
-        combined_features(features, method, results) for features, results in zip(parts, Results, strict=True)
-    )
-    return Embeds(corrected, as_plus)
+    if method is not Combination.CONCAT:
+        parts = [combined_features(part, method, results) for part, results in zip(parts, Results, strict=True)]
+    corrected, as_plus = parts
+    return Embeds(corrected, as_plus, next((one.kind for one in given if one.kind), None))
 
 
 def combined_features(features: Tensor, method: Combination, results: Results) -> Tensor:

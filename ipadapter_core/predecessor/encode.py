@@ -15,7 +15,7 @@ from ..encoders.old_pictures import old_features, old_tile_features
 from ..errors import ImagePromptError
 from ..image_prompt import EncodedImage, ImagePrompt
 from ..references import Combination
-from .embeds import Embeds, combined_prompt, prompt_of_features
+from .embeds import Embeds, check_kind, combined_prompt, prompt_of_features
 from .faces import encode_face_request
 from .pipeline import Pipeline
 from .request import Request
@@ -117,7 +117,8 @@ def encode_embeds(
     against = torch.cat([one.image.negative for one in corrected.references])  # type: ignore[arg-type]
     old = old_features(wanted, encoder, pictures, mask)
     old_against = _old_negative(wanted, encoder, old, None).expand(len(old), *old.shape[1:])
-    return Embeds(exact * weight, old * weight), Embeds(against, old_against)
+    kind = spec.projector.feature
+    return Embeds(exact * weight, old * weight, kind), Embeds(against, old_against, kind)
 
 
 def prompt_of_embeds(
@@ -125,6 +126,9 @@ def prompt_of_embeds(
 ) -> ImagePrompt:
     """The prompt of embeds for an adapter; without a negative, the usual one for it."""
     spec = pipeline.adapter.spec
+    check_kind(features, spec, "pos_embed")
+    if negative is not None:
+        check_kind(negative, spec, "neg_embed")
     chosen = features.of(results)
     if negative is not None:
         against = negative.of(results)

@@ -1,11 +1,13 @@
 """Weights over the frames of an animation, as *IPAdapter Weights* hands them on."""
 
 import json
-from dataclasses import dataclass, replace
-from typing import NamedTuple
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
+from ..errors import WeightError
 from ..weights.frames import FrameMethod, Ramp, Timing, frame_plan, ramp_weights
 from ..weights.text import read_numbers
 
@@ -27,6 +29,21 @@ class Strategy:
     def of(self, pictures: Tensor | None) -> "Strategy":
         """With the number of the pictures that are there."""
         return replace(self, frame_count=0 if pictures is None else len(pictures))
+
+    def __getitem__(self, name: str) -> Any:
+        """An input by its name, as programs read it."""
+        return getattr(self, name)
+
+
+def strategy_of(value: Any) -> Strategy:
+    """What the WEIGHTS_STRATEGY socket carries, also where another program made it; raises `WeightError` for anything else."""
+    if isinstance(value, Strategy):
+        return value
+    if not isinstance(value, Mapping):
+        raise WeightError(
+            f"weights_strategy: found {type(value).__name__}, expected what IPAdapter Weights gives: connect its last output"
+        )
+    return Strategy(**{name: value[name] for name in (field.name for field in fields(Strategy)) if name in value})
 
 
 class Frames(NamedTuple):

@@ -1,10 +1,11 @@
 """The apply nodes for pictures."""
 
+from typing import Any
+
 from comfy_api.latest import io
 
-from ...ipadapter_core.predecessor.apply import apply_request
+from ...ipadapter_core.predecessor.call import apply_call
 from ...ipadapter_core.predecessor.pipeline import pipeline_of
-from ...ipadapter_core.predecessor.request import Request
 from ...ipadapter_core.weights.presets import LayerPreset
 from .inputs import (
     apply_schema,
@@ -21,40 +22,43 @@ from .inputs import (
     whole,
     window,
 )
+from .methods import APPLY, SIMPLE
+from .old_node import OldNode, called_as
 
-SIMPLE = {
+KINDS = {
     "standard": LayerPreset.LINEAR,
     "prompt is more important": LayerPreset.EASE_OUT,
     "style transfer": LayerPreset.STYLE,
 }
 
 
-class OldApply(io.ComfyNode):
+@called_as(APPLY)
+class OldApply(OldNode):
     """Patches a model as the inputs say, by the names that they have in a `Request`."""
 
     unfold = False
 
     @classmethod
-    def execute(cls, model, ipadapter, **inputs) -> io.NodeOutput:
-        """Encodes and applies."""
-        request = Request(**inputs, unfold=cls.unfold)
-        return io.NodeOutput(apply_request(model, pipeline_of(ipadapter), request).model)
+    def execute(cls, model: Any, ipadapter: Any, **inputs: Any) -> io.NodeOutput:
+        """Encodes and applies; ComfyUI takes the faces only where the node has an output for them."""
+        return io.NodeOutput(*apply_call(model, pipeline_of(ipadapter), inputs, cls.unfold))
 
 
+@called_as(SIMPLE)
 class OldSimple(OldApply):
     """*IPAdapter*."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
         """Inputs and outputs."""
-        kind = choice("weight_type", list(SIMPLE), "Follow the reference, leave more to the prompt, or take its style.")
+        kind = choice("weight_type", list(KINDS), "Follow the reference, leave more to the prompt, or take its style.")
         inputs = [image(), weight(3), *window(), kind, attn_mask()]
         return apply_schema("IPAdapter", "IPAdapter", "ipadapter", inputs)
 
     @classmethod
-    def execute(cls, model, ipadapter, **inputs) -> io.NodeOutput:
+    def execute(cls, model: Any, ipadapter: Any, **inputs: Any) -> io.NodeOutput:
         """Says the weight type in other words."""
-        words = {"weight_type": SIMPLE[inputs["weight_type"]].value}
+        words = {"weight_type": KINDS[inputs.get("weight_type", "standard")].value}
         return super().execute(model, ipadapter, **inputs | words)
 
 

@@ -1,6 +1,7 @@
 """The nodes around embeds."""
 
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -14,6 +15,8 @@ from ...ipadapter_core.predecessor.pipeline import pipeline_of
 from ...ipadapter_core.predecessor.request import Request
 from ...ipadapter_core.references import Combination
 from ...ipadapter_core.saved_prompt import EMBEDS, read_embeds
+from ..file_names import known_name
+from . import methods
 from .inputs import (
     EmbedsSocket,
     adapter,
@@ -29,6 +32,7 @@ from .inputs import (
     weight_type,
     window,
 )
+from .old_node import OldNode, called_as
 
 CATEGORY = "ipadapter/embeds"
 
@@ -42,7 +46,8 @@ def _apply_inputs() -> list[io.Input]:
     return [*first, _embeds("neg_embed", True), attn_mask(), clip_vision()]
 
 
-class OldEmbeds(io.ComfyNode):
+@called_as(methods.EMBEDS)
+class OldEmbeds(OldNode):
     """*IPAdapter Embeds*."""
 
     unfold = False
@@ -53,7 +58,7 @@ class OldEmbeds(io.ComfyNode):
         return apply_schema("IPAdapterEmbeds", "IPAdapter Embeds", CATEGORY, _apply_inputs())
 
     @classmethod
-    def execute(cls, model, ipadapter, pos_embed, neg_embed=None, **inputs) -> io.NodeOutput:
+    def execute(cls, model: Any, ipadapter: Any, pos_embed: Any, neg_embed: Any = None, **inputs: Any) -> io.NodeOutput:
         """Applies what is encoded already."""
         request = Request(**inputs, unfold=cls.unfold)
         negative = None if neg_embed is None else embeds_of(neg_embed)
@@ -71,7 +76,8 @@ class OldEmbedsBatch(OldEmbeds):
         return apply_schema("IPAdapterEmbedsBatch", "IPAdapter Embeds Batch", CATEGORY, _apply_inputs())
 
 
-class OldEncoder(io.ComfyNode):
+@called_as(methods.ENCODE)
+class OldEncoder(OldNode):
     """*IPAdapter Encoder*."""
 
     @classmethod
@@ -84,12 +90,15 @@ class OldEncoder(io.ComfyNode):
         return other_schema("IPAdapterEncoder", "IPAdapter Encoder", CATEGORY, inputs, outputs)
 
     @classmethod
-    def execute(cls, ipadapter, image, weight, mask=None, clip_vision=None) -> io.NodeOutput:
+    def execute(
+        cls, ipadapter: Any, image: Any, weight: float = 1.0, mask: Any = None, clip_vision: Any = None
+    ) -> io.NodeOutput:
         """Encodes every picture of the batch."""
         return io.NodeOutput(*encode_embeds(pipeline_of(ipadapter), image, weight, mask, clip_vision))
 
 
-class OldCombineEmbeds(io.ComfyNode):
+@called_as(methods.COMBINE_EMBEDS)
+class OldCombineEmbeds(OldNode):
     """*IPAdapter Combine Embeds*."""
 
     @classmethod
@@ -101,13 +110,14 @@ class OldCombineEmbeds(io.ComfyNode):
         return other_schema("IPAdapterCombineEmbeds", "IPAdapter Combine Embeds", CATEGORY, inputs, outputs)
 
     @classmethod
-    def execute(cls, method, **embeds) -> io.NodeOutput:
+    def execute(cls, method: str = "concat", **embeds: Any) -> io.NodeOutput:
         """Combines in the order of the sockets."""
         given = [embeds_of(embeds[name]) for name in sorted(embeds) if embeds[name] is not None]
         return io.NodeOutput(combine_embeds(given, Combination(method)))
 
 
-class OldSaveEmbeds(io.ComfyNode):
+@called_as(methods.SAVE)
+class OldSaveEmbeds(OldNode):
     """*IPAdapter Save Embeds*."""
 
     @classmethod
@@ -119,7 +129,7 @@ class OldSaveEmbeds(io.ComfyNode):
         return other_schema(*node, inputs, [], is_output_node=True)
 
     @classmethod
-    def execute(cls, embeds, filename_prefix) -> io.NodeOutput:
+    def execute(cls, embeds: Any, filename_prefix: str = "IP_embeds") -> io.NodeOutput:
         """Writes one tensor, so that ComfyUI_IPAdapter_plus can read it, too."""
         folder, name, counter, *_ = folder_paths.get_save_image_path(
             filename_prefix, folder_paths.get_output_directory()
@@ -128,7 +138,8 @@ class OldSaveEmbeds(io.ComfyNode):
         return io.NodeOutput()
 
 
-class OldLoadEmbeds(io.ComfyNode):
+@called_as(methods.LOAD)
+class OldLoadEmbeds(OldNode):
     """*IPAdapter Load Embeds*."""
 
     @classmethod
@@ -139,9 +150,10 @@ class OldLoadEmbeds(io.ComfyNode):
         return other_schema("IPAdapterLoadEmbeds", "IPAdapter Load Embeds", CATEGORY, [names], outputs)
 
     @classmethod
-    def execute(cls, embeds) -> io.NodeOutput:
+    def execute(cls, embeds: str) -> io.NodeOutput:
         """Reads tensors only."""
-        return io.NodeOutput(embeds_of(read_embeds(_files()[embeds])))
+        files = _files()
+        return io.NodeOutput(embeds_of(read_embeds(files[known_name(embeds, files)])))
 
 
 def _files() -> dict[str, Path]:

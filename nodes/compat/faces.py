@@ -2,9 +2,6 @@
 
 from comfy_api.latest import io
 
-from ...ipadapter_core.predecessor.apply import apply_request
-from ...ipadapter_core.predecessor.pipeline import pipeline_of
-from ...ipadapter_core.predecessor.request import Request
 from .apply import OldApply
 from .inputs import apply_schema, combine_embeds, image, scaling, usual_optional, weight, weight_type, window
 
@@ -31,12 +28,6 @@ class OldFaceID(OldApply):
     def define_schema(cls) -> io.Schema:
         """Inputs and outputs."""
         return apply_schema("IPAdapterFaceID", "IPAdapter FaceID", CATEGORY, _inputs(), _face_image())
-
-    @classmethod
-    def execute(cls, model, ipadapter, **inputs) -> io.NodeOutput:
-        """The faces come out, too."""
-        applied = apply_request(model, pipeline_of(ipadapter), Request(**inputs, unfold=cls.unfold))
-        return io.NodeOutput(applied.model, applied.faces)
 
 
 class OldFaceIDBatch(OldFaceID):

@@ -1,10 +1,14 @@
 """The nodes around weights over frames."""
 
+from typing import Any
+
 from comfy_api.latest import io
 
-from ...ipadapter_core.predecessor.frames import Strategy, frames_of, schedule_of_prompts
+from ...ipadapter_core.predecessor.frames import Strategy, frames_of, schedule_of_prompts, strategy_of
 from ...ipadapter_core.weights.frames import FrameMethod, Timing
 from .inputs import StrategySocket, choice, image, number, other_schema, whole
+from .methods import COMBINE_WEIGHTS, PROMPT_SCHEDULE, WEIGHTS
+from .old_node import OldNode, called_as
 
 CATEGORY = "ipadapter/weights"
 LONGEST = 9999
@@ -29,12 +33,14 @@ def _strategy() -> io.Input:
     return StrategySocket.Input("weights_strategy", tooltip="From IPAdapter Weights.")
 
 
-def _made(strategy: Strategy, pictures) -> io.NodeOutput:
+def _made(given: Any, pictures: Any) -> io.NodeOutput:
+    strategy = strategy_of(given)
     made = frames_of(strategy, pictures)
     return io.NodeOutput(made.weights, made.backwards, len(made.weights), made.first, made.second, strategy)
 
 
-class OldWeights(io.ComfyNode):
+@called_as(WEIGHTS)
+class OldWeights(OldNode):
     """*IPAdapter Weights*."""
 
     @classmethod
@@ -54,12 +60,12 @@ class OldWeights(io.ComfyNode):
         return other_schema("IPAdapterWeights", "IPAdapter Weights", CATEGORY, inputs, _outputs())
 
     @classmethod
-    def execute(cls, image=None, **inputs) -> io.NodeOutput:
+    def execute(cls, image: Any = None, weights_strategy: Any = None, **inputs: Any) -> io.NodeOutput:
         """Weights, and who is seen when."""
-        return _made(Strategy(**inputs).of(image), image)
+        return _made(weights_strategy or Strategy(**inputs).of(image), image)
 
 
-class OldWeightsFromStrategy(io.ComfyNode):
+class OldWeightsFromStrategy(OldWeights):
     """*IPAdapter Weights From Strategy*."""
 
     @classmethod
@@ -69,13 +75,9 @@ class OldWeightsFromStrategy(io.ComfyNode):
         name = "IPAdapter Weights From Strategy"
         return other_schema("IPAdapterWeightsFromStrategy", name, CATEGORY, inputs, _outputs())
 
-    @classmethod
-    def execute(cls, weights_strategy, image=None) -> io.NodeOutput:
-        """The same weights again."""
-        return _made(weights_strategy, image)
 
-
-class OldPromptSchedule(io.ComfyNode):
+@called_as(PROMPT_SCHEDULE)
+class OldPromptSchedule(OldNode):
     """*Prompt Schedule From Weights Strategy*."""
 
     @classmethod
@@ -87,12 +89,13 @@ class OldPromptSchedule(io.ComfyNode):
         return other_schema(*node, [_strategy(), text], outputs)
 
     @classmethod
-    def execute(cls, weights_strategy, prompt) -> io.NodeOutput:
+    def execute(cls, weights_strategy: Any, prompt: str = "") -> io.NodeOutput:
         """A keyframe for each line."""
-        return io.NodeOutput(schedule_of_prompts(weights_strategy, prompt))
+        return io.NodeOutput(schedule_of_prompts(strategy_of(weights_strategy), prompt))
 
 
-class OldCombineWeights(io.ComfyNode):
+@called_as(COMBINE_WEIGHTS)
+class OldCombineWeights(OldNode):
     """*IPAdapter Combine Weights*."""
 
     @classmethod
@@ -103,7 +106,7 @@ class OldCombineWeights(io.ComfyNode):
         return other_schema("IPAdapterCombineWeights", "IPAdapter Combine Weights", "ipadapter/utils", inputs, outputs)
 
     @classmethod
-    def execute(cls, weights_1, weights_2) -> io.NodeOutput:
+    def execute(cls, weights_1: float | list[float], weights_2: float | list[float]) -> io.NodeOutput:
         """One row after the other."""
         rows = [one if isinstance(one, list) else [one] for one in (weights_1, weights_2)]
         return io.NodeOutput(rows[0] + rows[1], len(rows[0]) + len(rows[1]))

@@ -1,6 +1,7 @@
 """The loaders."""
 
 import logging
+from typing import Any
 
 from comfy_api.latest import io
 
@@ -8,10 +9,12 @@ from ...ipadapter_core.encoders.face.analysis import load_analysis
 from ...ipadapter_core.encoders.face.sessions import Provider
 from ...ipadapter_core.host import load_adapter
 from ...ipadapter_core.library.presets import Preset
-from ...ipadapter_core.predecessor.pipeline import Pipeline
+from ...ipadapter_core.predecessor.pipeline import AdapterModel, Pipeline
 from ...ipadapter_core.preset_loader import load_preset
 from ..folders import FACE_MODELS, adapter_files, adapter_path, face_model_folders, shelves
 from .inputs import InsightFaceSocket, OldAdapterSocket, adapter, choice, number, other_schema
+from .methods import LOAD_FACES, LOAD_FILE, LOAD_PRESET
+from .old_node import OldNode, called_as
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +53,8 @@ def _outputs(model: str) -> list[io.Output]:
     return [io.Model.Output(display_name=model), OldAdapterSocket.Output(display_name="ipadapter")]
 
 
-class OldUnifiedLoader(io.ComfyNode):
+@called_as(LOAD_PRESET)
+class OldUnifiedLoader(OldNode):
     """*IPAdapter Unified Loader*."""
 
     presets = PICTURES
@@ -62,11 +66,14 @@ class OldUnifiedLoader(io.ComfyNode):
         return other_schema(*node, _inputs(PICTURES), _outputs("model"))
 
     @classmethod
-    def execute(cls, model, preset, lora_strength=0.0, provider="CPU", ipadapter=None) -> io.NodeOutput:
+    def execute(
+        cls, model: Any, preset: str, lora_strength: float = 0.0, provider: str = "CPU", ipadapter: Any = None
+    ) -> io.NodeOutput:
         """Looks for files by what is in them; the pipeline of another loader is not needed to share them."""
         found = load_preset(model, cls.presets[preset], shelves(), lora_strength, PROVIDERS[provider])
         logger.info("IP-Adapter: %s", found.report)
-        return io.NodeOutput(found.model, Pipeline(found.adapter, found.encoder, found.analysis))
+        pipeline = Pipeline(found.adapter, found.encoder, found.analysis)
+        return io.NodeOutput(found.model, pipeline.as_dict(provider))
 
 
 class OldUnifiedLoaderFaceID(OldUnifiedLoader):
@@ -95,7 +102,8 @@ class OldUnifiedLoaderCommunity(OldUnifiedLoader):
         return other_schema(*node, _inputs(COMMUNITY), _outputs("model"))
 
 
-class OldModelLoader(io.ComfyNode):
+@called_as(LOAD_FILE)
+class OldModelLoader(OldNode):
     """*IPAdapter Model Loader*."""
 
     @classmethod
@@ -107,12 +115,13 @@ class OldModelLoader(io.ComfyNode):
         return other_schema(*node, [file], outputs)
 
     @classmethod
-    def execute(cls, ipadapter_file) -> io.NodeOutput:
+    def execute(cls, ipadapter_file: str) -> io.NodeOutput:
         """The adapter alone."""
-        return io.NodeOutput(Pipeline(load_adapter(adapter_path(ipadapter_file))))
+        return io.NodeOutput(AdapterModel(load_adapter(adapter_path(ipadapter_file))))
 
 
-class OldInsightFaceLoader(io.ComfyNode):
+@called_as(LOAD_FACES)
+class OldInsightFaceLoader(OldNode):
     """*IPAdapter InsightFace Loader*."""
 
     @classmethod
@@ -127,7 +136,7 @@ class OldInsightFaceLoader(io.ComfyNode):
         return other_schema(*node, inputs, outputs)
 
     @classmethod
-    def execute(cls, provider, model_name) -> io.NodeOutput:
+    def execute(cls, provider: str, model_name: str = "buffalo_l") -> io.NodeOutput:
         """Opens two sessions."""
         return io.NodeOutput(load_analysis(face_model_folders()[model_name], PROVIDERS[provider]).analysis)
 

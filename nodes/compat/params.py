@@ -1,12 +1,13 @@
 """The nodes around regional parameters: rows of a picture, its mask, its weight and its window."""
 
+from typing import Any
+
 from node_helpers import conditioning_set_values
 
 from comfy_api.latest import io
 
-from ...ipadapter_core.predecessor.apply import apply_request
-from ...ipadapter_core.predecessor.pipeline import pipeline_of
-from ...ipadapter_core.predecessor.request import Request
+from ...ipadapter_core.predecessor.call import COLUMNS
+from .apply import OldApply
 from .inputs import (
     ParamsSocket,
     apply_schema,
@@ -19,13 +20,14 @@ from .inputs import (
     weight_type,
     window,
 )
+from .methods import COMBINE_PARAMS, REGION
+from .old_node import OldNode, called_as
 
 CATEGORY = "ipadapter/params"
-COLUMNS = ("image", "attn_mask", "weight", "weight_type", "start_at", "end_at")  # the names in other packs' params, too
 MOST = 5
 
 
-class OldFromParams(io.ComfyNode):
+class OldFromParams(OldApply):
     """*IPAdapter from Params*."""
 
     @classmethod
@@ -35,18 +37,9 @@ class OldFromParams(io.ComfyNode):
         inputs = [params, combine_embeds(), scaling(), *usual_optional(mask=False)]
         return apply_schema("IPAdapterFromParams", "IPAdapter from Params", CATEGORY, inputs)
 
-    @classmethod
-    def execute(cls, model, ipadapter, ipadapter_params, **inputs) -> io.NodeOutput:
-        """One application for each row that has a picture."""
-        pipeline = pipeline_of(ipadapter)
-        for values in zip(*(ipadapter_params[column] for column in COLUMNS), strict=True):
-            row = dict(zip(COLUMNS, values, strict=True))
-            if row["image"] is not None:
-                model = apply_request(model, pipeline, Request(**inputs, **row)).model
-        return io.NodeOutput(model)
 
-
-class OldRegionalConditioning(io.ComfyNode):
+@called_as(REGION)
+class OldRegionalConditioning(OldNode):
     """*IPAdapter Regional Conditioning*."""
 
     @classmethod
@@ -69,7 +62,16 @@ class OldRegionalConditioning(io.ComfyNode):
 
     @classmethod
     def execute(  # noqa: PLR0913 - an argument for each input
-        cls, image, image_weight, prompt_weight, weight_type, start_at, end_at, mask=None, positive=None, negative=None
+        cls,
+        image: Any,
+        image_weight: float,
+        prompt_weight: float,
+        weight_type: str,
+        start_at: float,
+        end_at: float,
+        mask: Any = None,
+        positive: Any = None,
+        negative: Any = None,
     ) -> io.NodeOutput:
         """A row of parameters, and prompts confined to the region."""
         values = (image, mask, image_weight, weight_type, start_at, end_at)
@@ -81,7 +83,8 @@ class OldRegionalConditioning(io.ComfyNode):
         return io.NodeOutput(params, *prompts)
 
 
-class OldCombineParams(io.ComfyNode):
+@called_as(COMBINE_PARAMS)
+class OldCombineParams(OldNode):
     """*IPAdapter Combine Params*."""
 
     @classmethod
@@ -95,7 +98,7 @@ class OldCombineParams(io.ComfyNode):
         return other_schema("IPAdapterCombineParams", "IPAdapter Combine Params", CATEGORY, inputs, outputs)
 
     @classmethod
-    def execute(cls, **params) -> io.NodeOutput:
+    def execute(cls, **params: Any) -> io.NodeOutput:
         """All rows in the order of the sockets; what came in stays as it was."""
         given = [params[name] for name in sorted(params) if params[name] is not None]
         return io.NodeOutput({column: [value for one in given for value in one[column]] for column in COLUMNS})

@@ -1,10 +1,14 @@
 """The nodes that change pictures before they are encoded."""
 
+from typing import Any
+
 from comfy_api.latest import io
 
 from ...ipadapter_core.noise import Noise
 from ...ipadapter_core.predecessor.pictures import RESAMPLING, Crop, noise_picture, prepared
 from .inputs import choice, image, number, other_schema, sharpening, whole
+from .methods import NOISE, PREPARE
+from .old_node import OldNode, called_as
 
 CATEGORY = "ipadapter/utils"
 
@@ -13,7 +17,8 @@ def _output() -> list[io.Output]:
     return [io.Image.Output(display_name="IMAGE")]
 
 
-class OldNoise(io.ComfyNode):
+@called_as(NOISE)
+class OldNoise(OldNode):
     """*IPAdapter Noise*."""
 
     @classmethod
@@ -28,12 +33,13 @@ class OldNoise(io.ComfyNode):
         return other_schema("IPAdapterNoise", "IPAdapter Noise", CATEGORY, inputs, _output())
 
     @classmethod
-    def execute(cls, type, strength, blur, image_optional=None) -> io.NodeOutput:
+    def execute(cls, type: str, strength: float, blur: int, image_optional: Any = None) -> io.NodeOutput:
         """Makes noise."""
         return io.NodeOutput(noise_picture(Noise(type), strength, blur, image_optional))
 
 
-class OldPrepImage(io.ComfyNode):
+@called_as(PREPARE)
+class OldPrepImage(OldNode):
     """*Prep Image For ClipVision*."""
 
     @classmethod
@@ -48,7 +54,9 @@ class OldPrepImage(io.ComfyNode):
         return other_schema("PrepImageForClipVision", "Prep Image For ClipVision", CATEGORY, inputs, _output())
 
     @classmethod
-    def execute(cls, image, interpolation, crop_position, sharpening) -> io.NodeOutput:
+    def execute(
+        cls, image: Any, interpolation: str = "LANCZOS", crop_position: str = "center", sharpening: float = 0.0
+    ) -> io.NodeOutput:
         """Makes squares of 224 pixels."""
         return io.NodeOutput(prepared(image, interpolation, Crop(crop_position), sharpening))
 

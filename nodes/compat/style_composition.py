@@ -2,10 +2,7 @@
 
 from comfy_api.latest import io
 
-from ...ipadapter_core.predecessor.apply import apply_style_and_composition
-from ...ipadapter_core.predecessor.pipeline import pipeline_of
-from ...ipadapter_core.predecessor.request import Request
-from ...ipadapter_core.weights.presets import LayerPreset
+from .apply import OldApply
 from .inputs import apply_schema, combine_embeds, image, scaling, usual_optional, weight, window
 
 CATEGORY = "ipadapter/style_composition"
@@ -25,27 +22,14 @@ def _inputs(combine: list[io.Input]) -> list[io.Input]:
     ]
 
 
-class OldStyleComposition(io.ComfyNode):
+class OldStyleComposition(OldApply):
     """*IPAdapter Style & Composition SDXL*."""
-
-    unfold = False
 
     @classmethod
     def define_schema(cls) -> io.Schema:
         """Inputs and outputs."""
         name = "IPAdapter Style & Composition SDXL"
         return apply_schema("IPAdapterStyleComposition", name, CATEGORY, _inputs([combine_embeds("average")]))
-
-    @classmethod
-    def execute(
-        cls, model, ipadapter, image_style, image_composition, weight_style, expand_style, **inputs
-    ) -> io.NodeOutput:  # fmt: skip
-        """Two halves of one weight type."""
-        kind = LayerPreset.STRONG_STYLE_AND_COMPOSITION if expand_style else LayerPreset.STYLE_AND_COMPOSITION
-        style = Request(
-            **inputs, image=image_style, weight=weight_style, weight_type=kind.value, unfold=cls.unfold
-        )  # fmt: skip
-        return io.NodeOutput(apply_style_and_composition(model, pipeline_of(ipadapter), style, image_composition))
 
 
 class OldStyleCompositionBatch(OldStyleComposition):

@@ -1,6 +1,7 @@
 """The apply nodes that cut their reference into tiles."""
 
 from dataclasses import replace
+from typing import Any
 
 import torch
 
@@ -22,6 +23,8 @@ from .inputs import (
     weight_type,
     window,
 )
+from .methods import TILED
+from .old_node import OldNode, called_as
 
 CATEGORY = "ipadapter/tiled"
 
@@ -30,7 +33,8 @@ def _outputs() -> list[io.Output]:
     return [io.Image.Output(display_name="tiles"), io.Mask.Output(display_name="masks")]
 
 
-class OldTiled(io.ComfyNode):
+@called_as(TILED)
+class OldTiled(OldNode):
     """*IPAdapter Tiled*."""
 
     unfold = False
@@ -44,7 +48,9 @@ class OldTiled(io.ComfyNode):
         )  # fmt: skip
 
     @classmethod
-    def execute(cls, model, ipadapter, image, sharpening, attn_mask=None, **inputs) -> io.NodeOutput:
+    def execute(
+        cls, model: Any, ipadapter: Any, image: Any, sharpening: float = 0.0, attn_mask: Any = None, **inputs: Any
+    ) -> io.NodeOutput:
         """One application for each tile."""
         request = Request(**inputs, unfold=cls.unfold)
         cut = old_tiles_of if request.as_plus else tiles_of

@@ -1,0 +1,71 @@
+"""Words and inputs of earlier releases of ComfyUI_IPAdapter_plus, by what they are today.
+
+Source: its history from 414486b (2023-09-03) to 9d076a3 (2025-02-26).
+"""
+
+from typing import Any
+
+from comfy_api.latest import io
+
+from ...ipadapter_core.weights.scaling import Scaling
+from ..file_names import known_name
+
+RENAMED: dict[str, tuple[str, ...]] = {
+    "style transfer (SDXL)": ("style transfer",),
+    "style transfer (SDXL only)": ("style transfer",),
+    "composition (SDXL)": ("composition",),
+    "style transfer and composition": ("style and composition",),
+    "original": ("linear", "standard"),
+    "channel penalty": ("linear", "standard"),
+    "standard": ("linear",),
+    "linear": ("standard",),
+    "prompt is more important": ("ease out",),
+    "ease out": ("prompt is more important",),
+    "reverse_in_out": ("ease_out",),  # the same curve
+    "lanczos": ("LANCZOS",),
+    "bicubic": ("BICUBIC",),
+    "bilinear": ("BILINEAR",),
+    "nearest": ("NEAREST",),
+    "nearest-exact": ("NEAREST",),
+    "area": ("BOX",),
+}
+IMPLIED: dict[str, dict[str, Any]] = {"channel penalty": {"embeds_scaling": Scaling.K_AND_MEAN_V_PENALTY.value}}
+LATER = {
+    "IPAdapter": ("weight_type",),
+    "IPAdapterAdvanced": ("embeds_scaling",),
+    "IPAdapterBatch": ("embeds_scaling", "encode_batch_size"),
+    "IPAdapterFaceID": ("embeds_scaling",),
+    "IPAAdapterFaceIDBatch": ("embeds_scaling",),
+    "IPAdapterTiled": ("embeds_scaling",),
+    "IPAdapterTiledBatch": ("embeds_scaling", "encode_batch_size"),
+    "IPAdapterEmbeds": ("embeds_scaling",),
+    "IPAdapterInsightFaceLoader": ("model_name",),
+    "IPAdapterWeights": ("add_starting_frames", "add_ending_frames", "method"),
+}  # inputs that an id got after its first release, so that prompts without them are valid
+
+
+class Words(list[str]):
+    """The options of a choice.
+
+    Programs find a list; for ComfyUI it is the type of a choice, and has what its words were once called and the other
+    system's separators among its words.
+    """
+
+    def current(self, word: str) -> str:
+        """The option that a word means today; a word that means none is given back."""
+        if list.__contains__(self, word):
+            return word
+        renamed = [one for one in RENAMED.get(word, ()) if list.__contains__(self, one)]
+        return (*renamed, known_name(word, self))[0]
+
+    def __contains__(self, word: object) -> bool:
+        return isinstance(word, str) and list.__contains__(self, self.current(word))
+
+    def __eq__(self, other: object) -> bool:
+        return other == io.Combo.io_type if isinstance(other, str) else list.__eq__(self, other)
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    def __hash__(self) -> int:
+        return hash(io.Combo.io_type)
