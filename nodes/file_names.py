@@ -1,12 +1,23 @@
 """Names of files as workflows hold them, written on Windows or elsewhere."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+
+MOST = 10  # names in a sentence
 
 
 def known_name(name: str, names: Iterable[str]) -> str:
     """The one of `names` that is meant, whichever separators the name has; a name that means none is given back."""
     wanted = _with_slashes(name)
     return next((one for one in names if _with_slashes(one) == wanted), name)
+
+
+def check_name(name: str | None, names: Sequence[str], where: str) -> bool | str:
+    """For `validate_inputs`: whether `names` has the file, else a sentence; a name that is still to be computed is None."""
+    if name is None or known_name(name, names) in names:
+        return True
+    listed = ", ".join(names[:MOST]) + (f" and {len(names) - MOST} more" if len(names) > MOST else "")
+    there = f"one of {listed}" if names else "a file, and there are none"
+    return f"{where}: found '{name[:200]}', expected {there}: choose a file of this node's list"
 
 
 def _with_slashes(name: str) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 import folder_paths
 
 from ..ipadapter_core.preset_loader import Shelves
+from .file_names import known_name
 
 FOLDER = "ipadapter"
 PROMPTS = "image_prompts"
@@ -31,7 +32,7 @@ def adapter_files() -> list[str]:
 
 def adapter_path(name: str) -> str:
     """The full path of a chosen name; ComfyUI checks that it lies inside the folder."""
-    return folder_paths.get_full_path_or_raise(FOLDER, name)
+    return folder_paths.get_full_path_or_raise(FOLDER, known_name(name, adapter_files()))
 
 
 FACE_MODELS = ("buffalo_l", "antelopev2")  # the sets that published adapters were trained with
@@ -51,7 +52,7 @@ def encoder_files() -> list[str]:
 
 def encoder_path(name: str) -> Path:
     """The full path of a chosen image encoder."""
-    return Path(folder_paths.get_full_path_or_raise("clip_vision", name))
+    return Path(folder_paths.get_full_path_or_raise("clip_vision", known_name(name, encoder_files())))
 
 
 def shelves() -> Shelves:
@@ -67,7 +68,7 @@ def prompt_files() -> list[str]:
 
 def prompt_path(name: str) -> Path:
     """The full path of a chosen image prompt; ComfyUI checks that it lies inside the folders."""
-    return Path(folder_paths.get_full_path_or_raise(PROMPTS, name))
+    return Path(folder_paths.get_full_path_or_raise(PROMPTS, known_name(name, prompt_files())))
 
 
 def new_prompt_file(prefix: str) -> tuple[str, Path]:

@@ -3,6 +3,7 @@
 from comfy_api.latest import io, ui
 
 from ..ipadapter_core.host import load_adapter
+from .file_names import check_name
 from .folders import adapter_files, adapter_path
 from .sockets import CATEGORY, IPAdapterSocket
 
@@ -28,6 +29,11 @@ class LoadIPAdapter(io.ComfyNode):
             ],
             outputs=[IPAdapterSocket.Output("ip_adapter", tooltip="For Encode Reference Image and Apply IP-Adapter.")],
         )
+
+    @classmethod
+    def validate_inputs(cls, ip_adapter_name: str | None) -> bool | str:
+        """Whether there is such a file; both systems' separators will do."""
+        return check_name(ip_adapter_name, adapter_files(), "ip_adapter_name")
 
     @classmethod
     def execute(cls, ip_adapter_name: str) -> io.NodeOutput:

@@ -6,6 +6,7 @@ from ..ipadapter_core.encoders.face.sessions import Provider
 from ..ipadapter_core.encoders.load import load_image_encoder
 from ..ipadapter_core.library.presets import Preset
 from ..ipadapter_core.preset_loader import load_preset
+from .file_names import check_name
 from .folders import encoder_files, encoder_path, shelves
 from .sockets import CATEGORY, InsightFaceSocket, IPAdapterSocket
 
@@ -90,6 +91,11 @@ class LoadImageEncoder(io.ComfyNode):
             ],
             outputs=[io.ClipVision.Output("clip_vision", tooltip="Wherever a CLIP_VISION is asked for.")],
         )
+
+    @classmethod
+    def validate_inputs(cls, encoder_name: str | None) -> bool | str:
+        """Whether there is such a file; both systems' separators will do."""
+        return check_name(encoder_name, encoder_files(), "encoder_name")
 
     @classmethod
     def execute(cls, encoder_name: str) -> io.NodeOutput:

@@ -5,6 +5,7 @@ from pathlib import Path
 from comfy_api.latest import io, ui
 
 from ..ipadapter_core.saved_prompt import EMBEDS, load_prompt, prompt_of_embeds, read_embeds, save_prompt
+from .file_names import check_name
 from .folders import new_prompt_file, prompt_files, prompt_path
 from .sockets import CATEGORY, ImagePromptSocket
 
@@ -75,6 +76,12 @@ class LoadImagePrompt(io.ComfyNode):
             ],
             outputs=[ImagePromptSocket.Output("image_prompt", tooltip="For Apply IP-Adapter.")],
         )
+
+    @classmethod
+    def validate_inputs(cls, file: str | None, negative_file: str | None = NONE) -> bool | str:
+        """Whether there are such files; both systems' separators will do."""
+        said = check_name(file, prompt_files(), "file")
+        return said if said is not True else check_name(negative_file, [NONE, *prompt_files()], "negative_file")
 
     @classmethod
     def fingerprint_inputs(cls, file, negative_file=NONE) -> list[tuple[str, int, int]]:
