@@ -74,13 +74,19 @@ def _gaussian(pictures: Tensor, strength: float, generator: Generator) -> Tensor
 
 
 def _shuffle(pictures: Tensor, strength: float, generator: Generator) -> Tensor:
+    turned = warped(pictures, 1 - strength, generator)
+    noise = _normal(turned, generator) * (0.75 * strength)
+    return turned * (1 - noise) + noise
+
+
+def warped(pictures: Tensor, smoothness: float, generator: Generator) -> Tensor:
+    """Pictures (B, H, W, C) warped and turned half round; `smoothness` 0..1 is how far displacements go together."""
     planes = pictures.movedim(-1, 1)
-    displacement = _displacement(planes.shape[-2:], 1 - strength, generator).to(planes)
+    displacement = _displacement(planes.shape[-2:], smoothness, generator).to(planes)
     black = [0.0] * planes.shape[1]
-    warped = elastic_transform(planes, displacement, fill=black).flip(-2, -1).movedim(1, -1)
+    turned = elastic_transform(planes, displacement, fill=black).flip(-2, -1).movedim(1, -1)
     torch.rand(2, generator=generator)  # the source flips at random, with certainty: two numbers are drawn and not used
-    noise = _normal(warped, generator) * (0.75 * strength)
-    return warped * (1 - noise) + noise
+    return turned
 
 
 def _displacement(size: torch.Size, smoothness: float, generator: Generator) -> Tensor:

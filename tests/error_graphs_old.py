@@ -27,6 +27,18 @@ def a_strategy_from_elsewhere(shop: Workshop) -> Step:
     )
 
 
+def an_old_encoder_without_anything(shop: Workshop) -> Step:
+    """A prompt in which its links are gone."""
+    return Step("IPAdapterEncoder")
+
+
+def embeds_without_their_negative(shop: Workshop) -> Step:
+    """Embeds of today's files on a node that wants both sides in one."""
+    embeds = Step("IPAdapterLoadEmbeds", note="one side", make=lambda: torch.zeros(1, 1024))
+    given = {"model": shop.checkpoint(), "ipadapter": _loaded(shop), "embeds": embeds, "weight": 1.0}
+    return Step("IPAdapterApplyEncoded", given | {"weight_type": "original", "start_at": 0.0, "end_at": 1.0})
+
+
 def _embeds(shop: Workshop, embeds: Step) -> Step:
     given = {"model": shop.checkpoint(), "ipadapter": _loaded(shop), "pos_embed": embeds}
     return Step("IPAdapterEmbeds", given | VALUES)
@@ -39,4 +51,7 @@ def _loaded(shop: Workshop) -> Step:
     return Step("IPAdapter Model Loader", make=lambda: Pipeline(adapter.value()).as_dict())
 
 
-OLD_GRAPHS = (old_embeds_from_elsewhere, old_embeds_of_another_adapter, a_strategy_from_elsewhere)
+OLD_GRAPHS = (
+    old_embeds_from_elsewhere, old_embeds_of_another_adapter, a_strategy_from_elsewhere, an_old_encoder_without_anything,
+    embeds_without_their_negative,
+)  # fmt: skip

@@ -12,6 +12,8 @@ from pack.tests.plus_table import NODES
 from pack.tools.client import ComfyClient
 from pack.tools.server import PACK, ROOT, ComfyServer, Mounts
 
+import nodes as comfyui_nodes
+
 COMFYUI = Path(os.environ["COMFYUI_PATH"])
 CLASSES = """
 from comfy_api.latest import ComfyExtension, io
@@ -137,16 +139,40 @@ def test_catalogue_replacements_name_what_is_there(one):
     """Fails when a name on either side changes, or a widget is missing from the row that the browser counts by."""
     from pack.nodes import NODES as NATIVE
     from pack.nodes.folders import register_folders
-    from pack.tests.plus_table import APPLY_NODES, OPTIONAL
 
     register_folders()
-    new = next(cls.GET_NODE_INFO_V1() for cls in NATIVE if cls.GET_SCHEMA().node_id == one.new)
+    native = {cls.GET_SCHEMA().node_id: cls.GET_NODE_INFO_V1() for cls in NATIVE}
+    new = native.get(one.new) or node_info(comfyui_nodes.NODE_CLASS_MAPPINGS[one.new])
     needed, given = new["input"]["required"], new["input"].get("required", {}) | new["input"].get("optional", {})
-    _, _, inputs, outputs = NODES[one.old]
-    old = [part for part in inputs if part != OPTIONAL]
-    assert set(one.inputs.values()) <= {part[0] for part in old}
+    inputs, widgets, outputs = declared(one.old)
+    assert set(one.inputs.values()) <= set(inputs)
     assert needed.keys() <= {*one.inputs, *one.values} <= given.keys()
     assert len(set(one.inputs) & set(one.values)) == 0
-    widgets = [part[0] for part in old if len(part) > 2] + (["results"] if one.old in APPLY_NODES else [])
     assert list(one.widgets) == widgets
-    assert all(place < len(outputs) and place < len(new["output"]) for place in one.outputs)
+    assert all(place < outputs and place < len(new["output"]) for place in one.outputs)
+
+
+def node_info(cls) -> dict:
+    """What ComfyUI's own nodes say."""
+    return {"input": cls.INPUT_TYPES(), "output": cls.RETURN_TYPES}
+
+
+def declared(old: str) -> tuple[list[str], list[str], int]:
+    """The inputs, the widgets among them, and the number of outputs of an old id."""
+    from pack.tests.plus_first_table import FIRST_NODES
+    from pack.tests.plus_table import APPLY_NODES, OPTIONAL
+
+    if old == "IPAdapterCLIPVisionEncode":  # 2023-09-07 to 2023-09-15
+        return ["clip_vision", "image"], [], 1
+    if old in FIRST_NODES:
+        _, inputs, outputs = FIRST_NODES[old]
+        return [name for name, *_ in inputs], [name for name, kind, _ in inputs if not is_socket(kind)], len(outputs)
+    _, _, inputs, outputs = NODES[old]
+    parts = [part for part in inputs if part != OPTIONAL]
+    widgets = [part[0] for part in parts if len(part) > 2] + (["results"] if old in APPLY_NODES else [])
+    return [part[0] for part in parts], widgets, len(outputs)
+
+
+def is_socket(kind) -> bool:
+    """Whether an input has no widget."""
+    return isinstance(kind, str) and kind not in ("FLOAT", "INT", "BOOLEAN", "STRING")

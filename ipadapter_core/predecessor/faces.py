@@ -25,7 +25,7 @@ def encode_face_request(pipeline: Pipeline, request: Request) -> tuple[ImageProm
     analysis = request.insightface if request.insightface is not None else pipeline.analysis
     encoder = pipeline.encoder_for(request.clip_vision) if spec.projector.feature in WITH_PICTURE else None
     no_face = NoFace.FAIL if request.as_plus else NoFace.SKIP
-    options = FaceOptions(Choice(Pick.SUREST, 0, no_face), structure=_structure(request))
+    options = FaceOptions(Choice(Pick.SUREST, 0, no_face), version=request.plus_version, structure=_structure(request))
     assert request.image is not None
     pictures = request.image[..., :3]
     pictures = (pictures * 255).clamp(0, 255).floor() / 255 if request.as_plus else pictures

@@ -27,11 +27,11 @@ class Crop(str, Enum):
     PAD = "pad"
 
 
-def prepared(pictures: Tensor, resampling: str, crop: Crop, sharpening: float) -> Tensor:
-    """Pictures (B, H, W, C) as squares (B, 224, 224, C) of 8 bits, then sharpened; what lies beyond the edge is black."""
+def prepared(pictures: Tensor, resampling: str, crop: Crop, sharpening: float, size: int = SIZE) -> Tensor:
+    """Pictures (B, H, W, C) as squares (B, S, S, C) of 8 bits, then sharpened; what lies beyond the edge is black."""
     planes = _square(pictures.movedim(-1, 1), crop)
     method = Image.Resampling[resampling]
-    small = torch.stack([to_tensor(to_pil_image(one.cpu()).resize((SIZE, SIZE), method)) for one in planes])
+    small = torch.stack([to_tensor(to_pil_image(one.cpu()).resize((size, size), method)) for one in planes])
     return sharpen(small, sharpening, border="constant").movedim(1, -1)
 
 

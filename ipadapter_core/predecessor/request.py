@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from ..application import Strength
+from ..encoders.face.prompt import PlusVersion
 from ..masks import CanvasMask
 from ..polarity import Sides
 from ..references import Combination
@@ -38,6 +39,7 @@ class Request:
     weight_composition: float = 1.0
     weight_faceidv2: float | None = None
     weight_kolors: float = 1.0
+    plus_version: PlusVersion = PlusVersion.AUTO
     style_boost: float | None = None
     composition_boost: float | None = None
     enhance_tiles: int = 1

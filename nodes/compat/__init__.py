@@ -10,7 +10,7 @@ import os
 import nodes as comfyui_nodes  # ComfyUI's own module of that name
 from comfy_api.latest import io
 
-from . import apply, embeds, faces, frames, load, params, pictures, style_composition, tiled
+from . import apply, embeds, faces, first_release, frames, load, params, pictures, style_composition, tiled
 
 logger = logging.getLogger(__name__)
 
@@ -26,6 +26,7 @@ OLD_NODES: list[type[io.ComfyNode]] = [
     *load.NODES,
     *pictures.NODES,
     *frames.NODES,
+    *first_release.NODES,
 ]
 
 

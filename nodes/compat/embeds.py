@@ -11,6 +11,7 @@ from comfy_api.latest import io
 from ...ipadapter_core.predecessor.apply import apply_embeds
 from ...ipadapter_core.predecessor.embeds import combine_embeds, embeds_of
 from ...ipadapter_core.predecessor.encode import encode_embeds
+from ...ipadapter_core.predecessor.first_release import first_embeds
 from ...ipadapter_core.predecessor.pipeline import pipeline_of
 from ...ipadapter_core.predecessor.request import Request
 from ...ipadapter_core.references import Combination
@@ -76,7 +77,7 @@ class OldEmbedsBatch(OldEmbeds):
         return apply_schema("IPAdapterEmbedsBatch", "IPAdapter Embeds Batch", CATEGORY, _apply_inputs())
 
 
-@called_as(methods.ENCODE)
+@called_as(methods.ENCODE, methods.FIRST_ENCODE)
 class OldEncoder(OldNode):
     """*IPAdapter Encoder*."""
 
@@ -91,9 +92,13 @@ class OldEncoder(OldNode):
 
     @classmethod
     def execute(
-        cls, ipadapter: Any, image: Any, weight: float = 1.0, mask: Any = None, clip_vision: Any = None
-    ) -> io.NodeOutput:
-        """Encodes every picture of the batch."""
+        cls, ipadapter: Any = None, image: Any = None, weight: float = 1.0, mask: Any = None, clip_vision: Any = None,
+        **former: Any,
+    ) -> io.NodeOutput:  # fmt: skip
+        """Encodes every image of the batch; until March 2024 there was no adapter, and one output for both sides."""
+        if ipadapter is None:
+            first = {"image_1": image} if image is not None else {}
+            return io.NodeOutput(first_embeds(clip_vision, first | former))
         return io.NodeOutput(*encode_embeds(pipeline_of(ipadapter), image, weight, mask, clip_vision))
 
 

@@ -98,3 +98,15 @@ REGION = method(
     results=3,
 )
 COMBINE_PARAMS = method("combine", "params_1 params_2 params_3 params_4 params_5")
+FIRST_APPLY = method(
+    "apply_ipadapter",
+    "ipadapter model weight clip_vision image weight_type noise embeds attn_mask start_at end_at unfold_batch insightface "
+    "faceid_v2 weight_v2 clip_vision_mask short_side_tiles tile_weight tile_blur",
+)
+FIRST_BATCH = method("batch", "embed1 embed2")
+FIRST_ENCODE = method(
+    "preprocess",
+    "clip_vision image_1 ipadapter_plus noise weight_1 image_2 image_3 image_4 weight_2 weight_3 weight_4",
+)
+FIRST_FACES = method("load_insight_face", "provider")
+FIRST_PREPARE = method("prep_image", "image crop_position sharpening pad_around")

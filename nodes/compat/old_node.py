@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 from comfy_api.latest import io
 
 from ...ipadapter_core.notice import say_once
-from .methods import Method
-from .words import IMPLIED, LATER, Words
+from .methods import RENAMED, Method
+from .words import FORMER, IMPLIED, LATER, Words
 
 Node = TypeVar("Node", bound="type[OldNode]")
 
@@ -44,6 +44,8 @@ class OldNode(io.ComfyNode):
         inputs = {name: {key: _entry(*one) for key, one in section.items()} for name, section in sections.items()}
         for name in LATER.get(schema.node_id, ()):
             inputs.setdefault("optional", {})[name] = inputs["required"].pop(name)
+        for name, kind in FORMER.get(schema.node_id, {}).items():
+            inputs["optional"].setdefault(name, (kind, {}))
         return inputs
 
     @classmethod
@@ -98,7 +100,7 @@ def called_as(*methods: Method) -> Callable[[Node], Node]:
 
     def decorate(node: Node) -> Node:
         node.FUNCTION = methods[0].name  # type: ignore[assignment]
-        node.arguments = frozenset(name for one in methods for order in one.orders for name in order)
+        node.arguments = frozenset(RENAMED.get(name, name) for one in methods for order in one.orders for name in order)
         for one in methods:
             setattr(node, one.name, _door(one))
         return node

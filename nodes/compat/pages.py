@@ -125,6 +125,26 @@ WAYS = {
         "A reference, its region, and prompts for the region.", "*Regional Image Prompts*, for all regions at once."
     ),
     "IPAdapterCombineParams": Way("Several regions.", "*Regional Image Prompts*, for all regions at once."),
+    "IPAdapterApply": Way(
+        "Steers a model by one or several references.",
+        f"{ENCODE}. weight_type is embeds_scaling there: 'original' is 'V only', 'linear' is 'K+V', 'channel penalty' is "
+        "'K+mean(V) w/ C penalty'; noise is *Noise for Negative Image* into negative_image.",
+    ),
+    "IPAdapterApplyFaceID": Way("The same for faces.", f"{FACE}; faceid_v2 is plus_version, weight_v2 is structure."),
+    "IPAdapterTilesMasked": Way(
+        "Cuts a reference into tiles, each acting in its place, and larger ones in theirs.",
+        "*Encode Tiled Reference*, then *Apply IP-Adapter*.",
+    ),
+    "IPAdapterApplyEncoded": Way(
+        "Steers a model by embeds that hold their negative.",
+        "*Apply IP-Adapter*: an image prompt is embeds, their negative, and what made them.",
+    ),
+    "IPAdapterBatchEmbeds": Way("Makes one of two embeds.", "*Combine Image Prompts*."),
+    "InsightFaceLoader": Way("Opens the models that find and know faces.", "*Load Face Analysis*."),
+    "PrepImageForInsightFace": Way(
+        "Crops an image to a square of 640 pixels with a white border, so that faces are found.",
+        "Nothing: *Encode Face* finds faces of any size.",
+    ),
 }
 
 

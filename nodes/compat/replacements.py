@@ -43,6 +43,14 @@ REPLACEMENTS = (
         {"provider": "provider", "model_name": "model_name"},
     ),
     Replacement(
+        "InsightFaceLoader", "IPAdapterCoreLoadFaceAnalysis", ("provider",), {"provider": "provider"},
+        {"model_name": "buffalo_l"},
+    ),
+    Replacement(
+        "IPAdapterCLIPVisionEncode", "CLIPVisionEncode", (), {"clip_vision": "clip_vision", "image": "image"},
+        {"crop": "center"},
+    ),
+    Replacement(
         "IPAdapterUnifiedLoader", "IPAdapterCoreLoadPreset", ("preset",), PRESET, {"lora_strength": 1.0, "provider": "CPU"},
         (0, 1),
     ),

@@ -40,8 +40,17 @@ LATER = {
     "IPAdapterTiledBatch": ("embeds_scaling", "encode_batch_size"),
     "IPAdapterEmbeds": ("embeds_scaling",),
     "IPAdapterInsightFaceLoader": ("model_name",),
+    "IPAdapterEncoder": ("ipadapter", "image", "weight"),
+    "IPAdapterApply": ("weight_type", "start_at", "end_at", "unfold_batch"),
+    "IPAdapterApplyEncoded": ("weight_type", "start_at", "end_at", "unfold_batch"),
     "IPAdapterWeights": ("add_starting_frames", "add_ending_frames", "method"),
 }  # inputs that an id got after its first release, so that prompts without them are valid
+
+FORMER: dict[str, dict[str, str]] = {
+    "IPAdapterEncoder": {"plus": "BOOLEAN", "ipadapter_plus": "BOOLEAN", "noise": "FLOAT"}
+    | {f"image_{place}": "IMAGE" for place in range(1, 5)}
+    | {f"weight_{place}": "FLOAT" for place in range(1, 5)},
+}  # inputs that an id has no more, of a time when it did the same without them
 
 
 class Words(list[str]):

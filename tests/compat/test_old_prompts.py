@@ -24,7 +24,7 @@ from comfy_api.latest import io
 pytestmark = pytest.mark.catalogue
 SOCKETS = {"model": "MODEL", "ipadapter": "IPADAPTER", "image": "IMAGE", "clip_vision": "CLIP_VISION", "pos_embed": "EMBEDS",
            "image_negative": "IMAGE", "embed1": "EMBEDS", "image_style": "IMAGE", "image_composition": "IMAGE",
-           "word": "COMBO"}  # fmt: skip
+           "word": "COMBO", "image_1": "IMAGE", "embeds": "EMBEDS"}  # fmt: skip
 WINDOW = {"start_at": 0.0, "end_at": 1.0}
 
 
@@ -82,6 +82,13 @@ PROMPTS = {
     "before antelopev2": ("IPAdapterInsightFaceLoader", {"provider": "CPU"}),
     "September 2023, resampling": ("PrepImageForClipVision", {
         "image": ..., "interpolation": "lanczos", "crop_position": "center", "sharpening": 0.1, "add_weight": False}),
+    "September 2023, apply": ("IPAdapterApply", APPLIED | {"clip_vision": ..., "weight": 1.0, "noise": 0.3}),
+    "March 2024, apply": ("IPAdapterApply", APPLIED | WINDOW | {
+        "clip_vision": ..., "weight": 1.0, "noise": 0.3, "weight_type": "channel penalty", "unfold_batch": True}),
+    "October 2023, encoder": ("IPAdapterEncoder", {
+        "clip_vision": ..., "image_1": ..., "ipadapter_plus": True, "noise": 0.0, "weight_1": 0.7}),
+    "November 2023, encoded": ("IPAdapterApplyEncoded", {
+        "model": ..., "ipadapter": ..., "pos_embed": ..., "embeds": ..., "weight": 1.0}),
     "nearest-exact": ("PrepImageForClipVision", {
         "image": ..., "interpolation": "nearest-exact", "crop_position": "top", "sharpening": 0.0}),
 }  # fmt: skip
@@ -105,7 +112,11 @@ def test_catalogue_what_was_never_an_option_is_still_refused():
 
 def test_catalogue_a_choice_may_come_by_a_link():
     """From a node whose output is a choice, as ComfyUI allows it. Fails where the options take the type's place."""
-    inputs = APPLIED | WINDOW | {"weight": 1.0, "combine_embeds": "concat", "weight_type": ["source", 9]}
+    inputs = (
+        APPLIED
+        | WINDOW
+        | {"weight": 1.0, "combine_embeds": "concat", "weight_type": ["source", list(SOCKETS).index("word")]}
+    )
     assert said("IPAdapterAdvanced", **inputs) == ""
 
 
