@@ -2,11 +2,11 @@
 
 from comfy_api.latest import io
 
-from ..ipadapter_core.application import Strength
 from ..ipadapter_core.patchers.apply import apply_image_prompt
-from ..ipadapter_core.references import Attendance
+from ..ipadapter_core.prompt.combine import Attendance
+from ..ipadapter_core.sampling.strength import Strength
+from ..ipadapter_core.weights.parsing import read_numbers
 from ..ipadapter_core.weights.scaling import Scaling
-from ..ipadapter_core.weights.text import read_numbers
 from .sockets import CATEGORY, ImagePromptSocket, IPAdapterSocket, LayerWeightsSocket, WeightScheduleSocket
 
 

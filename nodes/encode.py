@@ -3,8 +3,8 @@
 from comfy_api.latest import io, ui
 
 from ..ipadapter_core.encoders.clip_vision import encode_references
-from ..ipadapter_core.encoders.fit import Fit
-from ..ipadapter_core.encoders.look import Look
+from ..ipadapter_core.encoders.options import Look
+from ..ipadapter_core.images.fit import Fit
 from .sockets import CATEGORY, ImagePromptSocket, IPAdapterSocket
 
 

@@ -3,10 +3,10 @@
 from comfy_api.latest import io, ui
 
 from ..ipadapter_core.encoders.face.analysis import load_analysis
-from ..ipadapter_core.encoders.face.choice import Choice, NoFace, Pick
-from ..ipadapter_core.encoders.face.prompt import FaceOptions, PlusVersion, Several, encode_faces
-from ..ipadapter_core.encoders.face.sessions import Provider
-from ..ipadapter_core.patchers.lora import apply_lora
+from ..ipadapter_core.encoders.face.encode import FaceOptions, PlusVersion, Several, encode_faces
+from ..ipadapter_core.encoders.face.onnx_session import Provider
+from ..ipadapter_core.encoders.face.selection import Choice, NoFace, Pick
+from ..ipadapter_core.patchers.faceid_lora import apply_lora
 from .folders import face_model_folders
 from .sockets import CATEGORY, ImagePromptSocket, InsightFaceSocket, IPAdapterSocket
 

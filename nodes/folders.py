@@ -5,7 +5,7 @@ from pathlib import Path
 
 import folder_paths
 
-from ..ipadapter_core.preset_loader import Shelves
+from ..ipadapter_core.presets.load import Shelves
 
 FOLDER = "ipadapter"
 PROMPTS = "image_prompts"

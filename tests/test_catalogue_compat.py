@@ -7,8 +7,8 @@ from pack.nodes import NODES as NATIVE
 from pack.nodes.compat import OLD_NODES
 from pack.nodes.compat.pages import WAYS, page
 from pack.nodes.folders import register_folders
-from pack.tests.plus_table import APPLY_NODES, FILES, NODES, OPTIONAL, RESULTS
-from pack.tools.server import ROOT
+from pack.tests.oracles.ipadapter_plus_nodes import APPLY_NODES, FILES, NODES, OPTIONAL, RESULTS
+from pack.tools.comfyui.server import ROOT
 
 register_folders()
 BY_ID = {node.GET_SCHEMA().node_id: node for node in OLD_NODES}

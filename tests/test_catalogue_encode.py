@@ -3,13 +3,14 @@
 import numpy as np
 import pytest
 import torch
-from pack.ipadapter_core.encoders.clip_vision import View, encode_references, pixels_for
-from pack.ipadapter_core.encoders.fit import Fit
-from pack.ipadapter_core.encoders.look import Detail, Look
+from pack.ipadapter_core.encoders.clip_vision import encode_references
+from pack.ipadapter_core.encoders.options import Detail, Look
+from pack.ipadapter_core.encoders.preprocess import View, pixels_for
 from pack.ipadapter_core.encoders.tiled import encode_tiles
-from pack.ipadapter_core.sharpen import sharpen
-from pack.tests.oracle import relative
-from pack.tests.tiny import adapter_weights, managed, randomise
+from pack.ipadapter_core.images.fit import Fit
+from pack.ipadapter_core.images.sharpen import sharpen
+from pack.tests.oracles.diffusers import relative
+from pack.tools.miniature.models import adapter_weights, managed, randomise
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
 from comfy.clip_vision import ClipVisionModel

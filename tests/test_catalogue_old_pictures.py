@@ -7,28 +7,30 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from pack.ipadapter_core.application import Application, Strength
 from pack.ipadapter_core.checkpoint.spec import Feature
-from pack.ipadapter_core.effect import Rows, seen_by
-from pack.ipadapter_core.encoders.clip_vision import Wanted
+from pack.ipadapter_core.compat.encode import encode_embeds, encode_request
+from pack.ipadapter_core.compat.encoder_inputs import old_features, old_tile_features
+from pack.ipadapter_core.compat.frames import Strategy, frames_of, schedule_of_prompts
+from pack.ipadapter_core.compat.pipeline import Pipeline, pipeline_of
+from pack.ipadapter_core.compat.prepare_image import Crop, noise_picture, prepared
+from pack.ipadapter_core.compat.request import Request
+from pack.ipadapter_core.compat.stretched_mask import stretched_mask
+from pack.ipadapter_core.compat.tiles import old_tiles_of, tiles_of
+from pack.ipadapter_core.compat.weight_types import Results
 from pack.ipadapter_core.encoders.face.geometry import TEMPLATE
-from pack.ipadapter_core.encoders.old_pictures import old_features, old_tile_features
+from pack.ipadapter_core.encoders.features import Wanted
 from pack.ipadapter_core.errors import FaceAnalysisError, IPAdapterError
-from pack.ipadapter_core.image_prompt import EncodedImage
-from pack.ipadapter_core.masks import CANVAS, canvas_mask, token_weights
-from pack.ipadapter_core.noise import Noise
-from pack.ipadapter_core.polarity import Sides
-from pack.ipadapter_core.predecessor.encode import encode_embeds, encode_request
-from pack.ipadapter_core.predecessor.frames import Strategy, frames_of, schedule_of_prompts
-from pack.ipadapter_core.predecessor.pictures import Crop, noise_picture, prepared
-from pack.ipadapter_core.predecessor.pipeline import Pipeline, pipeline_of
-from pack.ipadapter_core.predecessor.request import Request
-from pack.ipadapter_core.predecessor.tiles import old_tiles_of, tiles_of
-from pack.ipadapter_core.predecessor.weight_types import Results
-from pack.ipadapter_core.stretched_mask import stretched_mask
+from pack.ipadapter_core.images.noise import Noise
+from pack.ipadapter_core.masks.canvas_mask import canvas_mask, token_weights
+from pack.ipadapter_core.masks.token_grid import CANVAS
+from pack.ipadapter_core.prompt.image_prompt import EncodedImage
+from pack.ipadapter_core.sampling.application import Application
+from pack.ipadapter_core.sampling.batch import Rows, seen_by
+from pack.ipadapter_core.sampling.polarity import Sides
+from pack.ipadapter_core.sampling.strength import Strength
 from pack.tests.test_catalogue_formulas import combined
-from pack.tests.tiny import adapter_weights, managed
-from pack.tests.tiny_faces import tiny_encoder, weights_of
+from pack.tools.miniature.faces import tiny_encoder, weights_of
+from pack.tools.miniature.models import adapter_weights, managed
 
 AS_PLUS = Results.AS_PLUS
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from pack.nodes.compat import SWITCH
 from pack.nodes.compat.replacements import REPLACEMENTS
-from pack.tests.plus_table import NODES
-from pack.tools.client import ComfyClient
-from pack.tools.server import PACK, ROOT, ComfyServer, Mounts
+from pack.tests.oracles.ipadapter_plus_nodes import NODES
+from pack.tools.comfyui.client import ComfyClient
+from pack.tools.comfyui.server import PACK, ROOT, ComfyServer, Mounts
 
 COMFYUI = Path(os.environ["COMFYUI_PATH"])
 CLASSES = """
@@ -137,7 +137,7 @@ def test_catalogue_replacements_name_what_is_there(one):
     """Fails when a name on either side changes, or a widget is missing from the row that the browser counts by."""
     from pack.nodes import NODES as NATIVE
     from pack.nodes.folders import register_folders
-    from pack.tests.plus_table import APPLY_NODES, OPTIONAL
+    from pack.tests.oracles.ipadapter_plus_nodes import APPLY_NODES, OPTIONAL
 
     register_folders()
     new = next(cls.GET_NODE_INFO_V1() for cls in NATIVE if cls.GET_SCHEMA().node_id == one.new)

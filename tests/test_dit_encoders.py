@@ -5,8 +5,8 @@ import torch
 from pack.ipadapter_core.encoders.clip_vision import Look, encode_references
 from pack.ipadapter_core.encoders.siglip import siglip_from_weights
 from pack.ipadapter_core.errors import EncoderMismatchError
-from pack.tests.dit import adapter, instantx_flux, instantx_sd3, lucifer, relative, weights_of, xlabs
-from pack.tests.tiny import randomise
+from pack.tools.miniature.models import randomise
+from pack.tools.miniature.transformers import adapter, instantx_flux, instantx_sd3, lucifer, relative, weights_of, xlabs
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection, SiglipVisionConfig, SiglipVisionModel
 
 from comfy.clip_vision import ClipVisionModel

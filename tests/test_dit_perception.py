@@ -3,13 +3,13 @@
 import pytest
 import torch
 from pack.ipadapter_core.encoders.clip_vision import Look, encode_references
-from pack.ipadapter_core.encoders.fit import Fit
 from pack.ipadapter_core.encoders.load import load_image_encoder
 from pack.ipadapter_core.encoders.perception import BUCKETS, PerceptionEncoder, perception_from_weights
 from pack.ipadapter_core.errors import EncoderMismatchError
-from pack.tests.dit import adapter, perceiver, relative, weights_of
+from pack.ipadapter_core.images.fit import Fit
 from pack.tests.test_dit_encoders import siglip
-from pack.tests.tiny_perception import PATCH, SIDE, stated, tiny_perception
+from pack.tools.miniature.perception import PATCH, SIDE, stated, tiny_perception
+from pack.tools.miniature.transformers import adapter, perceiver, relative, weights_of
 
 LIMIT = 5e-6
 

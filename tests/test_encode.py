@@ -3,11 +3,13 @@
 import pytest
 import torch
 from pack.ipadapter_core.checkpoint.spec import Feature
-from pack.ipadapter_core.encoders.clip_vision import Look, View, encode_references, features_of_nothing, pixels_for
-from pack.ipadapter_core.encoders.fit import Fit, fit_square
+from pack.ipadapter_core.encoders.clip_vision import Look, encode_references
+from pack.ipadapter_core.encoders.features import features_of_nothing
+from pack.ipadapter_core.encoders.preprocess import View, pixels_for
 from pack.ipadapter_core.errors import EncoderMismatchError
-from pack.tests.oracle import relative
-from pack.tests.tiny import adapter_weights, managed, randomise
+from pack.ipadapter_core.images.fit import Fit, fit_square
+from pack.tests.oracles.diffusers import relative
+from pack.tools.miniature.models import adapter_weights, managed, randomise
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
 from comfy.clip_vision import ClipVisionModel

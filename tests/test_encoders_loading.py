@@ -6,12 +6,13 @@ import socket
 import pytest
 import torch
 from pack.ipadapter_core.checkpoint.detect import detect
-from pack.ipadapter_core.encoders.clip_vision import Look, encode_references, features_of_nothing
+from pack.ipadapter_core.encoders.clip_vision import Look, encode_references
+from pack.ipadapter_core.encoders.features import features_of_nothing
 from pack.ipadapter_core.encoders.hugging_face import HuggingFaceEncoder
 from pack.ipadapter_core.encoders.load import csd_weights, load_image_encoder
 from pack.ipadapter_core.errors import EncoderMismatchError
-from pack.tests.tiny import adapter_weights, randomise
-from pack.tests.tiny_faces import loaded, weights_of
+from pack.tools.miniature.faces import loaded, weights_of
+from pack.tools.miniature.models import adapter_weights, randomise
 from safetensors.torch import save_file
 from transformers import (
     CLIPVisionConfig,

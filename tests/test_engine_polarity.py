@@ -4,7 +4,7 @@ import logging
 
 import pytest
 import torch
-from pack.tests.runs import (
+from pack.tests.oracles.recorded_passes import (
     Recorder,
     alone,
     error,

@@ -5,20 +5,21 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from pack.ipadapter_core.application import Strength
 from pack.ipadapter_core.checkpoint import face_formats
-from pack.ipadapter_core.encoders.clip_vision import Look, encode_references, features_of_nothing
-from pack.ipadapter_core.encoders.combined import Words, encode_content_and_style, encode_instructed
-from pack.ipadapter_core.encoders.face.choice import Choice, NoFace, Pick, choose, sources
+from pack.ipadapter_core.encoders.clip_vision import Look, encode_references
+from pack.ipadapter_core.encoders.face.encode import FaceOptions, PlusVersion, Several, encode_faces
 from pack.ipadapter_core.encoders.face.geometry import TEMPLATE, aligned_crop, square_crop
 from pack.ipadapter_core.encoders.face.preview import draw_faces
-from pack.ipadapter_core.encoders.face.prompt import FaceOptions, PlusVersion, Several, encode_faces
+from pack.ipadapter_core.encoders.face.selection import Choice, NoFace, Pick, choose, sources
+from pack.ipadapter_core.encoders.features import features_of_nothing
+from pack.ipadapter_core.encoders.multi_image import Words, encode_content_and_style, encode_instructed
 from pack.ipadapter_core.errors import EncoderMismatchError, FaceAnalysisError, ImagePromptError
 from pack.ipadapter_core.patchers.apply import apply_image_prompt
-from pack.ipadapter_core.patchers.sampling import applications_of
-from pack.tests.tiny import tiny_model, widths_of
-from pack.tests.tiny_clip import TinyClip
-from pack.tests.tiny_faces import PICTURE, TEXT, loaded, tiny_encoder, weights_of
+from pack.ipadapter_core.patchers.hooks.wrappers import applications_of
+from pack.ipadapter_core.sampling.strength import Strength
+from pack.tools.miniature.clip import TinyClip
+from pack.tools.miniature.faces import PICTURE, TEXT, loaded, tiny_encoder, weights_of
+from pack.tools.miniature.models import tiny_model, widths_of
 
 
 class FakeInsightFace:
@@ -177,8 +178,8 @@ def test_plus_reads_identity_and_the_aligned_face(tmp_path):
 
 
 def encode_references_hidden(encoder, pictures):
-    from pack.ipadapter_core.encoders.clip_vision import View, pixels_for
-    from pack.ipadapter_core.encoders.fit import Fit
+    from pack.ipadapter_core.encoders.preprocess import View, pixels_for
+    from pack.ipadapter_core.images.fit import Fit
 
     return encoder.encode_image(
         pixels_for(encoder, pictures, View(Fit.CENTER, None)), crop=False

@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import pytest
 import torch
+from pack.ipadapter_core.checkpoint.headers import read_shapes
 from pack.ipadapter_core.checkpoint.spec import BaseModel
 from pack.ipadapter_core.errors import CheckpointError, PresetError
-from pack.ipadapter_core.library import kinds
-from pack.ipadapter_core.library.choose import ModelSizes, select
-from pack.ipadapter_core.library.headers import read_shapes
-from pack.ipadapter_core.library.kinds import adapter_kind, encoder_kind
-from pack.ipadapter_core.library.presets import MEANINGS, Preset
+from pack.ipadapter_core.presets import identify as kinds
+from pack.ipadapter_core.presets.catalogue import MEANINGS, Preset
+from pack.ipadapter_core.presets.identify import adapter_kind, encoder_kind
+from pack.ipadapter_core.presets.select_files import ModelSizes, select
 from pack.tests.test_faces_detection import PUBLISHED, SD15, SDXL, affine, layers, norm, projector, resampler
 
 MODELS = {"SD1.5": ModelSizes(tuple(SD15), 768), "SDXL": ModelSizes(tuple(SDXL), 2048),

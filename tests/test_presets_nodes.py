@@ -5,16 +5,16 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from pack.ipadapter_core import preset_loader
-from pack.ipadapter_core.encoders.face.prompt import FaceOptions, blending
-from pack.ipadapter_core.encoders.face.sessions import Provider
+from pack.ipadapter_core.encoders.face.encode import FaceOptions, blending
+from pack.ipadapter_core.encoders.face.onnx_session import Provider
 from pack.ipadapter_core.errors import ModelMismatchError, PresetError
-from pack.ipadapter_core.library.choose import Selection
-from pack.ipadapter_core.library.presets import Preset
-from pack.ipadapter_core.preset_loader import Shelves, load_preset, sizes_of
+from pack.ipadapter_core.presets import load as preset_loader
+from pack.ipadapter_core.presets.catalogue import Preset
+from pack.ipadapter_core.presets.load import Shelves, load_preset, sizes_of
+from pack.ipadapter_core.presets.select_files import Selection
 from pack.tests.test_faces_analysis import face_models
-from pack.tests.tiny import tiny_model, widths_of
-from pack.tests.tiny_faces import loaded, tiny_encoder, weights_of
+from pack.tools.miniature.faces import loaded, tiny_encoder, weights_of
+from pack.tools.miniature.models import tiny_model, widths_of
 from skimage import data
 
 

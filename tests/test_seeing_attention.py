@@ -3,20 +3,22 @@
 import numpy as np
 import pytest
 import torch
-from pack.ipadapter_core import effect
-from pack.ipadapter_core.application import Strength
-from pack.ipadapter_core.attention import image_attention
-from pack.ipadapter_core.attention_maps import as_masks, attention_maps, overlays
+from pack.ipadapter_core.attention.image_attention import image_attention
+from pack.ipadapter_core.diagnostics.attention_maps import as_masks, attention_maps, overlays
+from pack.ipadapter_core.diagnostics.record import watch
+from pack.ipadapter_core.diagnostics.recording import Measure, RunNotes, Spot, Sum
 from pack.ipadapter_core.errors import RecordingError, WeightError
-from pack.ipadapter_core.masks import Area
-from pack.ipadapter_core.patchers import hooks, sd3
+from pack.ipadapter_core.masks.token_grid import Area
 from pack.ipadapter_core.patchers.apply import apply_image_prompt
-from pack.ipadapter_core.patchers.compiled import COMPILE_KEY
-from pack.ipadapter_core.patchers.sampling import applications_of
-from pack.ipadapter_core.patchers.watch import watch
-from pack.ipadapter_core.recording import Measure, RunNotes, Spot, Sum
-from pack.tests import dit, dit_world
-from pack.tests.watch import apply, exact_adapter, exact_model, references, sample, text, tokens_of
+from pack.ipadapter_core.patchers.families import sd3
+from pack.ipadapter_core.patchers.hooks import model_call as hooks
+from pack.ipadapter_core.patchers.hooks.torch_compile import COMPILE_KEY
+from pack.ipadapter_core.patchers.hooks.wrappers import applications_of
+from pack.ipadapter_core.sampling import layer_call as effect
+from pack.ipadapter_core.sampling.strength import Strength
+from pack.tests.oracles import transformer_world as dit_world
+from pack.tests.oracles.seen_queries import apply, exact_adapter, exact_model, references, sample, text, tokens_of
+from pack.tools.miniature import transformers as dit
 
 HEADS = 4
 

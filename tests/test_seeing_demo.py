@@ -9,18 +9,18 @@ import torch
 from pack.demo.load import load
 from pack.demo.measure import prompt_kept
 from pack.demo.pictures import Request, draw
-from pack.ipadapter_core.application import Strength
-from pack.ipadapter_core.attention_maps import attention_maps
+from pack.ipadapter_core.adapter.load import load_adapter
+from pack.ipadapter_core.diagnostics.attention_maps import attention_maps
+from pack.ipadapter_core.diagnostics.record import watch
+from pack.ipadapter_core.diagnostics.recording import Measure
+from pack.ipadapter_core.diagnostics.score import Yardsticks, score
+from pack.ipadapter_core.diagnostics.scores import table
+from pack.ipadapter_core.diagnostics.sweep import read_sweep
 from pack.ipadapter_core.encoders.clip_vision import Look, encode_references
-from pack.ipadapter_core.encoders.judge import Yardsticks, score
-from pack.ipadapter_core.host import load_adapter
 from pack.ipadapter_core.patchers.apply import apply_image_prompt
-from pack.ipadapter_core.patchers.watch import watch
-from pack.ipadapter_core.recording import Measure
-from pack.ipadapter_core.scores import table
-from pack.ipadapter_core.sweep import read_sweep
-from pack.tools.prompts import graph_file, node, set_inputs
-from pack.tools.server import ROOT
+from pack.ipadapter_core.sampling.strength import Strength
+from pack.tools.comfyui.api_prompt import graph_file, node, set_inputs
+from pack.tools.comfyui.server import ROOT
 from PIL import Image
 
 import comfy.sample

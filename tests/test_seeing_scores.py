@@ -7,14 +7,15 @@ import numpy as np
 import pytest
 import torch
 from pack.demo.encoder import CONFIG, clip_vision
-from pack.ipadapter_core.encoders.judge import Yardsticks, doubts, score
-from pack.ipadapter_core.encoders.similarity import matches, picture_directions, text_direction
+from pack.ipadapter_core.diagnostics.clip_similarity import matches, picture_directions, text_direction
+from pack.ipadapter_core.diagnostics.comparison_grid import GAP, LABEL, comparison_grid
+from pack.ipadapter_core.diagnostics.score import Yardsticks, doubts, score
+from pack.ipadapter_core.diagnostics.score_plots import plot_scores
+from pack.ipadapter_core.diagnostics.scores import Row, as_json, balance, palette_distance, palettes, sharpness, table
+from pack.ipadapter_core.diagnostics.sweep import read_sweep
 from pack.ipadapter_core.errors import ComparisonError, EncoderMismatchError, WeightError
-from pack.ipadapter_core.picture_grid import GAP, LABEL, comparison_grid, plot_scores
-from pack.ipadapter_core.scores import Row, as_json, balance, palette_distance, palettes, sharpness, table
-from pack.ipadapter_core.sweep import read_sweep
-from pack.ipadapter_core.weights.presets import LayerPreset
-from pack.tests.tiny import randomise
+from pack.ipadapter_core.weights.layer_presets import LayerPreset
+from pack.tools.miniature.models import randomise
 from transformers import CLIPTextConfig, CLIPTextModelWithProjection, CLIPVisionConfig, CLIPVisionModelWithProjection
 
 import comfy.sd

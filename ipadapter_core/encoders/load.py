@@ -8,14 +8,14 @@ import comfy.clip_vision
 import comfy.utils
 from comfy.clip_vision import ClipVisionModel
 
+from ..checkpoint.headers import read_shapes
 from ..checkpoint.spec import Shapes
 from ..errors import CheckpointError, EncoderMismatchError
-from ..library.headers import read_shapes
-from ..library.kinds import EncoderSizes, encoder_sizes
-from ..notice import say_once
+from ..warn_once import say_once
 from .hugging_face import HEAD_WIDTH, HuggingFaceEncoder, clip_from_weights, load_folder
 from .perception import PerceptionEncoder, is_perception, perception_from_weights
 from .siglip import PREFIX, siglip_from_weights
+from .sizes import EncoderSizes, encoder_sizes
 
 Encoder = ClipVisionModel | HuggingFaceEncoder | PerceptionEncoder
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")

@@ -2,9 +2,9 @@
 
 from comfy_api.latest import io
 
-from ...ipadapter_core.predecessor.apply import apply_request
-from ...ipadapter_core.predecessor.pipeline import pipeline_of
-from ...ipadapter_core.predecessor.request import Request
+from ...ipadapter_core.compat.apply import apply_request
+from ...ipadapter_core.compat.pipeline import pipeline_of
+from ...ipadapter_core.compat.request import Request
 from .apply import OldApply
 from .inputs import apply_schema, combine_embeds, image, scaling, usual_optional, weight, weight_type, window
 

@@ -2,8 +2,8 @@
 
 from comfy_api.latest import io
 
-from ...ipadapter_core.predecessor.frames import Strategy, frames_of, schedule_of_prompts
-from ...ipadapter_core.weights.frames import FrameMethod, Timing
+from ...ipadapter_core.compat.frames import Strategy, frames_of, schedule_of_prompts
+from ...ipadapter_core.weights.frame_weights import FrameMethod, Timing
 from .inputs import StrategySocket, choice, image, number, other_schema, whole
 
 CATEGORY = "ipadapter/weights"

@@ -4,12 +4,12 @@ import logging
 
 from comfy_api.latest import io
 
+from ...ipadapter_core.adapter.load import load_adapter
+from ...ipadapter_core.compat.pipeline import Pipeline
 from ...ipadapter_core.encoders.face.analysis import load_analysis
-from ...ipadapter_core.encoders.face.sessions import Provider
-from ...ipadapter_core.host import load_adapter
-from ...ipadapter_core.library.presets import Preset
-from ...ipadapter_core.predecessor.pipeline import Pipeline
-from ...ipadapter_core.preset_loader import load_preset
+from ...ipadapter_core.encoders.face.onnx_session import Provider
+from ...ipadapter_core.presets.catalogue import Preset
+from ...ipadapter_core.presets.load import load_preset
 from ..folders import FACE_MODELS, adapter_files, adapter_path, face_model_folders, shelves
 from .inputs import InsightFaceSocket, OldAdapterSocket, adapter, choice, number, other_schema
 

@@ -4,9 +4,9 @@ from node_helpers import conditioning_set_values
 
 from comfy_api.latest import io
 
-from ...ipadapter_core.predecessor.apply import apply_request
-from ...ipadapter_core.predecessor.pipeline import pipeline_of
-from ...ipadapter_core.predecessor.request import Request
+from ...ipadapter_core.compat.apply import apply_request
+from ...ipadapter_core.compat.pipeline import pipeline_of
+from ...ipadapter_core.compat.request import Request
 from .inputs import (
     ParamsSocket,
     apply_schema,

@@ -2,10 +2,10 @@
 
 from comfy_api.latest import io
 
-from ...ipadapter_core.predecessor.apply import apply_style_and_composition
-from ...ipadapter_core.predecessor.pipeline import pipeline_of
-from ...ipadapter_core.predecessor.request import Request
-from ...ipadapter_core.weights.presets import LayerPreset
+from ...ipadapter_core.compat.apply import apply_style_and_composition
+from ...ipadapter_core.compat.pipeline import pipeline_of
+from ...ipadapter_core.compat.request import Request
+from ...ipadapter_core.weights.layer_presets import LayerPreset
 from .inputs import apply_schema, combine_embeds, image, scaling, usual_optional, weight, window
 
 CATEGORY = "ipadapter/style_composition"
