@@ -7,6 +7,6 @@ logger = logging.getLogger(__name__)
 
 
 @cache
-def say_once(message: str) -> None:
+def warn_once(message: str) -> None:
     """Warns, once in the life of the process for each text."""
     logger.warning("IP-Adapter: %s", message)

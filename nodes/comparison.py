@@ -3,7 +3,7 @@
 from comfy_api.latest import io, ui
 
 from ..ipadapter_core.diagnostics.comparison_grid import comparison_grid
-from ..ipadapter_core.diagnostics.score import Yardsticks, doubts, score
+from ..ipadapter_core.diagnostics.score import ScoreTargets, encoder_mismatch_warning, score
 from ..ipadapter_core.diagnostics.score_plots import plot_scores
 from ..ipadapter_core.diagnostics.scores import as_json, balance, table
 from ..ipadapter_core.diagnostics.sweep import read_sweep
@@ -173,12 +173,12 @@ class ScorePictures(io.ComfyNode):
     ) -> io.NodeOutput:
         """Measures; every input comes as a list."""
         encoder, text_encoder, variants = (_given(one or (None,)) or [None] for one in (clip_vision, clip, sweep))
-        yardsticks = Yardsticks(
+        score_targets = ScoreTargets(
             tuple(_given(references)), encoder[0], text_encoder[0], prompt[0], tuple(_given(prompt_scores))
         )
-        rows = score(images, yardsticks, variants[0])
+        rows = score(images, score_targets, variants[0])
         best, plot = balance(rows), plot_scores(rows)
-        text = "\n".join(line for line in (table(rows), doubts(yardsticks)) if line)
+        text = "\n".join(line for line in (table(rows), encoder_mismatch_warning(score_targets)) if line)
         shown = ui.PreviewImage(plot, cls=cls).as_dict() | ui.PreviewText(text).as_dict()
         weight = 1.0 if best is None or best.weight is None else best.weight
         return io.NodeOutput(as_json(rows), text, plot, weight, ui=shown)

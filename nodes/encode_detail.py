@@ -3,9 +3,9 @@
 from comfy_api.latest import io, ui
 
 from ..ipadapter_core.encoders.clip_vision import encode_references
-from ..ipadapter_core.encoders.options import Detail, Look
+from ..ipadapter_core.encoders.options import Detail, EncodeOptions
 from ..ipadapter_core.encoders.tiled import encode_tiles
-from ..ipadapter_core.images.fit import Fit
+from ..ipadapter_core.images.fit import ResizeMode
 from .encode import shared_inputs, sharpening_input
 from .sockets import CATEGORY, ImagePromptSocket
 
@@ -54,7 +54,7 @@ class EncodeTiledReference(io.ComfyNode):
         cls, ip_adapter, image, tiles, clip_vision=None, mask=None, negative_image=None, sharpening=0.0
     ) -> io.NodeOutput:
         """Encodes every tile."""
-        look = Look(mask=mask, sharpening=sharpening)
+        look = EncodeOptions(mask=mask, sharpening=sharpening)
         made = encode_tiles(ip_adapter.spec, clip_vision, image, look, tiles, negative_image)
         return io.NodeOutput(made.prompt, made.tiles, made.masks, ui=ui.PreviewImage(made.tiles, cls=cls))
 
@@ -79,7 +79,10 @@ class EncodeReferenceInDetail(io.ComfyNode):
                 encoder,
                 mask,
                 io.Combo.Input(
-                    "fit", options=Fit, default=Fit.TRAINED, tooltip="Which part of the picture is looked at."
+                    "fit",
+                    options=ResizeMode,
+                    default=ResizeMode.TRAINED,
+                    tooltip="Which part of the picture is looked at.",
                 ),
                 io.Int.Input("tiles", default=2, min=1, max=16, tooltip="Tiles along each side: 2 looks at 4 parts."),
                 io.Float.Input(
@@ -101,6 +104,6 @@ class EncodeReferenceInDetail(io.ComfyNode):
         cls, ip_adapter, image, fit, tiles, detail, clip_vision=None, mask=None, negative_image=None, sharpening=0.0
     ) -> io.NodeOutput:
         """Encodes whole pictures and their tiles."""
-        look = Look(Fit(fit), mask, sharpening, Detail(tiles, detail))
+        look = EncodeOptions(ResizeMode(fit), mask, sharpening, Detail(tiles, detail))
         prompt, seen = encode_references(ip_adapter.spec, clip_vision, image, look, negative_image)
         return io.NodeOutput(prompt, ui=ui.PreviewImage(seen, cls=cls))

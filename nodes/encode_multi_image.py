@@ -3,8 +3,8 @@
 from comfy_api.latest import io, ui
 
 from ..ipadapter_core.encoders.multi_image import Words, encode_content_and_style, encode_instructed
-from ..ipadapter_core.encoders.options import Look
-from ..ipadapter_core.images.fit import Fit
+from ..ipadapter_core.encoders.options import EncodeOptions
+from ..ipadapter_core.images.fit import ResizeMode
 from .sockets import CATEGORY, ImagePromptSocket, IPAdapterSocket
 
 FIT_TOOLTIP = (
@@ -30,7 +30,7 @@ class EncodeContentAndStyle(io.ComfyNode):
                 io.Image.Input("content", tooltip="What is to be seen; acts in the down blocks."),
                 io.Image.Input("style", tooltip="How it is painted; acts in the up blocks."),
                 io.ClipVision.Input("clip_vision", tooltip="CLIP ViT-bigG, as SDXL's base adapter has it."),
-                io.Combo.Input("fit", options=Fit, default=Fit.TRAINED, tooltip=FIT_TOOLTIP),
+                io.Combo.Input("fit", options=ResizeMode, default=ResizeMode.TRAINED, tooltip=FIT_TOOLTIP),
             ],
             outputs=[ImagePromptSocket.Output("image_prompt", tooltip="For Apply IP-Adapter.")],
         )
@@ -38,7 +38,9 @@ class EncodeContentAndStyle(io.ComfyNode):
     @classmethod
     def execute(cls, ip_adapter, content, style, clip_vision, fit) -> io.NodeOutput:
         """Encodes the pairs."""
-        prompt, seen = encode_content_and_style(ip_adapter.spec, clip_vision, content, style, Look(Fit(fit)))
+        prompt, seen = encode_content_and_style(
+            ip_adapter.spec, clip_vision, content, style, EncodeOptions(ResizeMode(fit))
+        )
         return io.NodeOutput(prompt, ui=ui.PreviewImage(seen, cls=cls))
 
 
@@ -73,7 +75,7 @@ class EncodeInstructedImage(io.ComfyNode):
                 io.String.Input(
                     "negative_prompt", default="", multiline=True, tooltip="The same text as in the negative prompt."
                 ),
-                io.Combo.Input("fit", options=Fit, default=Fit.TRAINED, tooltip=FIT_TOOLTIP),
+                io.Combo.Input("fit", options=ResizeMode, default=ResizeMode.TRAINED, tooltip=FIT_TOOLTIP),
             ],
             outputs=[ImagePromptSocket.Output("image_prompt", tooltip="For Apply IP-Adapter.")],
         )
@@ -84,5 +86,5 @@ class EncodeInstructedImage(io.ComfyNode):
     ) -> io.NodeOutput:  # fmt: skip
         """Encodes picture and words."""
         words = Words(instruction, prompt, negative_prompt)
-        made, seen = encode_instructed(ip_adapter.spec, clip_vision, clip, image, words, Look(Fit(fit)))
+        made, seen = encode_instructed(ip_adapter.spec, clip_vision, clip, image, words, EncodeOptions(ResizeMode(fit)))
         return io.NodeOutput(made, ui=ui.PreviewImage(seen, cls=cls))

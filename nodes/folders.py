@@ -5,7 +5,7 @@ from pathlib import Path
 
 import folder_paths
 
-from ..ipadapter_core.presets.load import Shelves
+from ..ipadapter_core.presets.load import ModelFolders
 
 FOLDER = "ipadapter"
 PROMPTS = "image_prompts"
@@ -54,10 +54,10 @@ def encoder_path(name: str) -> Path:
     return Path(folder_paths.get_full_path_or_raise("clip_vision", name))
 
 
-def shelves() -> Shelves:
+def model_folders() -> ModelFolders:
     """Everything that the preset loader may choose from."""
     adapters = [Path(adapter_path(name)) for name in adapter_files()]
-    return Shelves(adapters, [encoder_path(name) for name in encoder_files()], face_model_folders())
+    return ModelFolders(adapters, [encoder_path(name) for name in encoder_files()], face_model_folders())
 
 
 def prompt_files() -> list[str]:

@@ -6,7 +6,7 @@ from ..ipadapter_core.encoders.face.onnx_session import Provider
 from ..ipadapter_core.encoders.load import load_image_encoder
 from ..ipadapter_core.presets.catalogue import Preset
 from ..ipadapter_core.presets.load import load_preset
-from .folders import encoder_files, encoder_path, shelves
+from .folders import encoder_files, encoder_path, model_folders
 from .sockets import CATEGORY, InsightFaceSocket, IPAdapterSocket
 
 
@@ -64,7 +64,7 @@ class LoadPreset(io.ComfyNode):
     @classmethod
     def execute(cls, model, preset: str, lora_strength: float, provider: str) -> io.NodeOutput:
         """Looks, loads and reports."""
-        found = load_preset(model, Preset(preset), shelves(), lora_strength, Provider(provider))
+        found = load_preset(model, Preset(preset), model_folders(), lora_strength, Provider(provider))
         return io.NodeOutput(found.model, found.adapter, found.encoder, found.analysis, ui=ui.PreviewText(found.report))
 
 

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 from comfy_api.latest import io, ui
 
 from ..ipadapter_core.diagnostics.attention_maps import as_masks, attention_maps, overlays
-from ..ipadapter_core.diagnostics.record import watch
+from ..ipadapter_core.diagnostics.record import record_attention
 from ..ipadapter_core.diagnostics.recording import Measure
 from ..ipadapter_core.diagnostics.trace import KEY, in_words, trace_of
 from .sockets import INSPECT, RunSocket
@@ -42,7 +42,7 @@ class WatchIPAdapter(io.ComfyNode):
     @classmethod
     def execute(cls, model, attention_maps: bool) -> io.NodeOutput:
         """Makes a clone with an empty notebook."""
-        return io.NodeOutput(*watch(model, attention_maps))
+        return io.NodeOutput(*record_attention(model, attention_maps))
 
 
 class AttentionMaps(io.ComfyNode):

@@ -19,12 +19,13 @@ torch.set_num_threads(1)  # miniature models only wait for a second thread
 
 from pack.tests.oracles.seen_queries import seen  # noqa: F401 - a fixture for every test
 
+
 @pytest.fixture(autouse=True)
 def nothing_said():
     """Lets each test hear what is said once in a process."""
-    from pack.ipadapter_core.warn_once import say_once
+    from pack.ipadapter_core.warn_once import warn_once
 
-    say_once.cache_clear()
+    warn_once.cache_clear()
 
 
 @pytest.fixture(scope="session")

@@ -64,7 +64,7 @@ def test_catalogue_results_is_an_advanced_input_behind_all_others(node_id):
 
 @pytest.mark.parametrize("node_id", NODES)
 def test_catalogue_old_nodes_explain_themselves(node_id):
-    """A tooltip on every input, and a page as the table has it: fails until `dev.py old-pages` has been run."""
+    """A tooltip on every input, and a page as the table has it: fails until `dev.py docs` has been run."""
     BY_ID[node_id].VALIDATE_CLASS()
     assert all(one.tooltip for one in BY_ID[node_id].GET_SCHEMA().inputs)
     written = (ROOT / "web" / "docs" / f"{node_id}.md").read_text(encoding="utf-8")

@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 
-# each room, and the rooms it may import from; a room is a folder of ipadapter_core, or a file beside them, or a top-level folder
+# each room, and the rooms it may import from; a room is a folder or a file of ipadapter_core, or a top-level folder
 ROOMS = {
     "errors": set(),
     "warn_once": set(),

@@ -4,7 +4,8 @@ import re
 
 from pack.tools.docs import errors_page
 
-VERBS = "choose|load|update|connect|download|change|use|give|set|put|combine|shorten|take|run|write|leave|disconnect|encode|save"
+VERBS = "choose|load|update|connect|download|change|use|give|set|put|combine|shorten|take|run|write|leave|disconnect|encode|"
+VERBS += "save"
 ADVICE = re.compile(rf"(: |; |, or |, and |\. |instead)(?=.*\b({VERBS}|expected)\b)", re.IGNORECASE)
 
 

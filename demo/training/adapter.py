@@ -11,7 +11,13 @@ from comfy.clip_vision import ClipVisionModel
 from ...ipadapter_core.training.flow_matching import NoisyBatch, add_noise
 from ...ipadapter_core.training.layer_matching import lessons, matching_loss
 from ...ipadapter_core.training.loop import Schedule, Training
-from ...ipadapter_core.training.trainable_adapter import Drops, drop_images, new_adapter, trained_layers, with_image
+from ...ipadapter_core.training.trainable_adapter import (
+    DropoutRates,
+    drop_images,
+    new_adapter,
+    trained_layers,
+    with_image,
+)
 from ..base import initialise
 from ..control import new_control_model
 from ..references import wild
@@ -51,7 +57,7 @@ class Teachers:
         """Draws a batch: colour and texture words are left out nine times in ten, image and text now and then."""
         reference = random_scene(phase.batch, generator)
         scene = same_style(reference, generator)
-        image_kept, text_kept = Drops().draw(phase.batch, generator)
+        image_kept, text_kept = DropoutRates().draw(phase.batch, generator)
         chance = torch.tensor([SHAPE_SAID] + 4 * [STYLE_SAID])
         short = (torch.rand(phase.batch, SLOTS, generator=generator) < chance) & text_kept[:, None]
         style = torch.tensor([False, True, True, True, True])

@@ -2,7 +2,7 @@
 
     out = Attn(q, K_text, V_text) + sum_i weight_i * mask_i * Attn(q, K_i, V_i)
 
-The equation of `attention.py` as one Triton kernel, with a softmax for the text and one for each bank. Triton comes with
+The equation of `image_attention.py` as one Triton kernel, with a softmax for the text and one for each bank. Triton comes with
 PyTorch where it knows the machine, and nobody else needs this file. Each softmax runs over blocks of keys with a running
 maximum (Dao et al. 2022, "FlashAttention", algorithm 1).
 """

@@ -14,7 +14,7 @@ HEADER_LIMIT = 100_000_000  # bytes; safetensors' own limit
 Kind = TypeVar("Kind")
 
 
-class Remembered:
+class FileCache:
     """A function of a file's path that is computed anew only when the file changed."""
 
     def __init__(self, function: Callable[[Path], Kind]):

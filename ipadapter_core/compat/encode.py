@@ -10,8 +10,8 @@ from torch import Tensor
 from ..checkpoint.spec import AdapterSpec, Feature
 from ..encoders.clip_vision import encode_references
 from ..encoders.face.encode import FACE_FEATURES
-from ..encoders.features import Wanted, features_of_nothing
-from ..encoders.options import Detail, Look
+from ..encoders.features import FeatureRequest, zero_pixel_features
+from ..encoders.options import Detail, EncodeOptions
 from ..errors import ImagePromptError
 from ..prompt.combine import Combination
 from ..prompt.image_prompt import EncodedImage, ImagePrompt
@@ -52,12 +52,12 @@ def encode_request(pipeline: Pipeline, request: Request) -> Encoded:
 def _corrected(pipeline: Pipeline, request: Request, pictures: Tensor) -> ImagePrompt:
     encoder = pipeline.encoder_for(request.clip_vision)
     spec = pipeline.adapter.spec
-    prompt, _ = encode_references(spec, encoder, pictures, Look(), request.image_negative)
+    prompt, _ = encode_references(spec, encoder, pictures, EncodeOptions(), request.image_negative)
     if request.enhance_tiles < 2:
         return prompt
 
     def tiles(count: int) -> Tensor:
-        close, _ = encode_references(spec, encoder, pictures, Look(detail=Detail(count, 1.0)))
+        close, _ = encode_references(spec, encoder, pictures, EncodeOptions(detail=Detail(count, 1.0)))
         return torch.cat([one.image.features for one in close.references])  # type: ignore[arg-type]
 
     return _enhanced(prompt, request, tiles)
@@ -74,7 +74,7 @@ def _as_it_was(pipeline: Pipeline, request: Request, pictures: Tensor) -> ImageP
     return _enhanced(prompt, request, lambda count: old_tile_features(wanted, encoder, pictures, count))
 
 
-def _old_negative(wanted: Wanted, encoder, features: Tensor, picture: Tensor | None) -> Tensor:
+def _old_negative(wanted: FeatureRequest, encoder, features: Tensor, picture: Tensor | None) -> Tensor:
     """The features of a negative picture, by default of a black one, or zeros for features that are one vector."""
     if picture is None and wanted.feature is Feature.POOLED:
         return torch.zeros_like(features[:1])
@@ -113,7 +113,7 @@ def encode_embeds(
         )
     encoder = pipeline.encoder_for(encoder)
     wanted = _wanted(spec)
-    corrected, _ = encode_references(spec, encoder, pictures, Look(mask=mask))
+    corrected, _ = encode_references(spec, encoder, pictures, EncodeOptions(mask=mask))
     exact = torch.cat([one.image.features for one in corrected.references])  # type: ignore[arg-type]
     against = torch.cat([one.image.negative for one in corrected.references])  # type: ignore[arg-type]
     old = old_features(wanted, encoder, pictures, mask)
@@ -134,9 +134,9 @@ def prompt_of_embeds(
     else:
         encoder = pipeline.encoder_for(encoder)
         old = results is Results.AS_PLUS
-        against = _old_negative(_wanted(spec), encoder, chosen, None) if old else features_of_nothing(encoder)
+        against = _old_negative(_wanted(spec), encoder, chosen, None) if old else zero_pixel_features(encoder)
     return prompt_of_features(spec, chosen, against)
 
 
-def _wanted(spec: AdapterSpec) -> Wanted:
-    return Wanted(spec.projector.feature, spec.projector.feature_width, spec)
+def _wanted(spec: AdapterSpec) -> FeatureRequest:
+    return FeatureRequest(spec.projector.feature, spec.projector.feature_width, spec)

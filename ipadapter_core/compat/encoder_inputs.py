@@ -12,16 +12,18 @@ import comfy.model_management
 from comfy.clip_vision import ClipVisionModel
 
 from ..checkpoint.spec import Feature
-from ..encoders.features import Wanted, picture_features
-from ..encoders.preprocess import View, pixels_for
+from ..encoders.features import FeatureRequest, picture_features
+from ..encoders.preprocess import Preprocessing, pixels_for
 from ..host import intermediate
-from ..images.fit import Fit
+from ..images.fit import ResizeMode
 from ..images.tiles import pool_grid
 
-CENTER = View(Fit.CENTER, None)
+CENTER = Preprocessing(ResizeMode.CENTER, None)
 
 
-def old_features(wanted: Wanted, encoder: ClipVisionModel, pictures: Tensor, mask: Tensor | None = None) -> Tensor:
+def old_features(
+    wanted: FeatureRequest, encoder: ClipVisionModel, pictures: Tensor, mask: Tensor | None = None
+) -> Tensor:
     """The features (B, ...) of pictures (B, H, W, C) cropped to the centre, transparency ignored, under a mask (M, H, W).
 
     The mask multiplies the normalised pixels, which are not rounded after it.
@@ -47,7 +49,7 @@ def _square_mask(mask: Tensor, size: int) -> Tensor:
     )
 
 
-def old_tile_features(wanted: Wanted, encoder: ClipVisionModel, pictures: Tensor, count: int) -> Tensor:
+def old_tile_features(wanted: FeatureRequest, encoder: ClipVisionModel, pictures: Tensor, count: int) -> Tensor:
     """The features (B, ...) of pictures cut into count x count tiles, each cropped to its centre and encoded.
 
     Rows and columns that `count` leaves over are cut off. Features that are one vector were read as a square picture of

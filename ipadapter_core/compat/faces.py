@@ -7,8 +7,8 @@ from torch import Tensor
 
 from ..checkpoint.spec import AdapterSpec, Feature
 from ..encoders.face.encode import WITH_PICTURE, FaceOptions, encode_faces
-from ..encoders.face.selection import Choice, NoFace, Pick
-from ..encoders.features import Wanted
+from ..encoders.face.selection import Choice, FaceOrder, NoFace
+from ..encoders.features import FeatureRequest
 from ..errors import FaceAnalysisError
 from ..prompt.image_prompt import EncodedImage, ImagePrompt, Reference
 from .encoder_inputs import old_features
@@ -25,7 +25,7 @@ def encode_face_request(pipeline: Pipeline, request: Request) -> tuple[ImageProm
     analysis = request.insightface if request.insightface is not None else pipeline.analysis
     encoder = pipeline.encoder_for(request.clip_vision) if spec.projector.feature in WITH_PICTURE else None
     no_face = NoFace.FAIL if request.as_plus else NoFace.SKIP
-    options = FaceOptions(Choice(Pick.SUREST, 0, no_face), structure=_structure(request))
+    options = FaceOptions(Choice(FaceOrder.HIGHEST_CONFIDENCE, 0, no_face), structure=_structure(request))
     assert request.image is not None
     pictures = request.image[..., :3]
     pictures = (pictures * 255).clamp(0, 255).floor() / 255 if request.as_plus else pictures
@@ -54,7 +54,7 @@ def _structure(request: Request) -> float:
 
 def _seen_against(prompt: ImagePrompt, spec: AdapterSpec, encoder: Any, picture: Tensor) -> ImagePrompt:
     """The prompt with what the encoder makes of a picture as the look in each negative."""
-    seen = old_features(Wanted(Feature.HIDDEN, spec.projector.picture_width, spec), encoder, picture)[:1]
+    seen = old_features(FeatureRequest(Feature.HIDDEN, spec.projector.picture_width, spec), encoder, picture)[:1]
     references = []
     for reference in prompt.references:
         nobody, _, blend = reference.image.negative

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ..masks.canvas_mask import CanvasMask
 from ..prompt.combine import Combination
-from ..sampling.polarity import Sides
+from ..sampling.polarity import PolarityRule
 from ..sampling.strength import Strength
 from ..weights.layer_presets import LayerPreset
 from ..weights.parsing import read_overrides
@@ -77,7 +77,7 @@ class Request:
             end_percent=self.end_at,
             frames=None if one else tuple(weights),
             scaling=Scaling(self.embeds_scaling),
-            sides=Sides.BY_INDEX if self.as_plus else Sides.BY_ROLE,
+            sides=PolarityRule.BY_INDEX if self.as_plus else PolarityRule.BY_ROLE,
         )
 
 

@@ -11,7 +11,7 @@ from ..masks.token_grid import Size, box_matrix, token_edges
 from ..sampling.application import Application
 from ..weights.layer_weights import places_of
 from ..weights.parsing import read_blocks
-from .recording import MEASURES, Measure, Recording, Spot, Sum
+from .recording import MEASURES, MapKey, MapSum, Measure, Recording
 
 WHERE = "blocks of Attention Maps"
 DIMMED, OPACITY = 0.45, 0.65  # of the picture under a heat map, and of its hottest places
@@ -52,7 +52,7 @@ def _of_application(
     return _on_canvas(sums.items(), MEASURES.index(measure), frames)
 
 
-def _on_canvas(sums: Iterable[tuple[Spot, Sum]], measure: int, frames: int) -> Tensor:
+def _on_canvas(sums: Iterable[tuple[MapKey, MapSum]], measure: int, frames: int) -> Tensor:
     """The mean of all sums at each place of the canvas, each laid where the part that it is about lies."""
     total, count = torch.zeros(()), torch.zeros(())
     for spot, (values, calls) in sums:

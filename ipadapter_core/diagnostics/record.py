@@ -9,7 +9,7 @@ from ..sampling.timeline import Timeline
 from .recording import Recording, RunNotes
 
 
-def watch(model: ModelPatcher, maps: bool = True) -> tuple[ModelPatcher, Recording]:
+def record_attention(model: ModelPatcher, maps: bool = True) -> tuple[ModelPatcher, Recording]:
     """A clone of `model` and the notes of its runs; applications before and after it in the graph are seen alike."""
     recording = Recording(maps)
     watched = model.clone()

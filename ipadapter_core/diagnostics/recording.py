@@ -38,7 +38,7 @@ class Measure(str, Enum):
 MEASURES = tuple(Measure)  # the order in which they are noted
 
 
-class Spot(NamedTuple):
+class MapKey(NamedTuple):
     """Where a sum belongs: application, block of the model, token grid, and the part of the canvas and batch it is about."""
 
     application: int
@@ -49,7 +49,7 @@ class Spot(NamedTuple):
     frames: tuple[int, ...]
 
 
-class Sum(NamedTuple):
+class MapSum(NamedTuple):
     """Maps (measures, references, frames, tokens) added up over `calls` of layers."""
 
     total: Tensor
@@ -69,7 +69,7 @@ class Recording:
     """The notes of the last run of a model; a patch, so that ComfyUI cleans it up. Without `maps` layers are not looked at."""
 
     maps: bool = True
-    sums: dict[Spot, Sum] = field(default_factory=dict, init=False, repr=False)
+    sums: dict[MapKey, MapSum] = field(default_factory=dict, init=False, repr=False)
     runs: list[RunNotes] = field(default_factory=list, init=False, repr=False)
 
     def __deepcopy__(self, memo: dict) -> "Recording":
@@ -82,7 +82,7 @@ class Recording:
     def cleanup(self) -> None:
         """Takes the sums off the compute device when a run ends."""
         for spot, (total, calls) in self.sums.items():
-            self.sums[spot] = Sum(total.cpu(), calls)
+            self.sums[spot] = MapSum(total.cpu(), calls)
 
     @property
     def run(self) -> RunNotes:
@@ -111,11 +111,11 @@ class Recording:
                 if part.factor is not None:
                     maps[0] *= _rows(part.factor, own).squeeze(-1).to(maps)
                 block = application.blocks[index][:2]
-                spot = Spot(
+                spot = MapKey(
                     application.number, block, call.grid, call.rows.latent, call.rows.areas[number], call.rows.frames
                 )
                 total, calls = self.sums.get(spot, (0, 0))
-                self.sums[spot] = Sum(total + maps, calls + 1)
+                self.sums[spot] = MapSum(total + maps, calls + 1)
 
 
 def _rows(tensor: Tensor, own: slice) -> Tensor:

@@ -17,7 +17,7 @@ AGREEING = 4  # plain colours; by chance it is one
 
 
 @dataclass(frozen=True)
-class Yardsticks:
+class ScoreTargets:
     """What pictures are held against: references (each (B, H, W, C)), a text, or somebody else's numbers about the text."""
 
     references: tuple[Tensor, ...] = ()
@@ -27,15 +27,15 @@ class Yardsticks:
     prompt_scores: tuple[float, ...] = ()
 
 
-def score(batches: Sequence[Tensor], yardsticks: Yardsticks, sweep: Sweep | None = None) -> list[Row]:
+def score(batches: Sequence[Tensor], score_targets: ScoreTargets, sweep: Sweep | None = None) -> list[Row]:
     """A row for each batch of pictures (B, H, W, C), in the order of the sweep where there is one.
 
     Raises `ComparisonError` where counts do not fit, `EncoderMismatchError` where the text cannot be compared.
     """
-    _check(batches, yardsticks, sweep)
+    _check(batches, score_targets, sweep)
     variants = sweep.variants if sweep else (None,) * len(batches)
-    near_reference, near_text = _similarities(batches, yardsticks)
-    colours = [one for batch in yardsticks.references for one in palettes(batch)]
+    near_reference, near_text = _similarities(batches, score_targets)
+    colours = [one for batch in score_targets.references for one in palettes(batch)]
     rows = []
     for number, (batch, variant) in enumerate(zip(batches, variants, strict=True)):
         nearest = [min(palette_distance(own, other) for other in colours) for own in palettes(batch) if colours]
@@ -54,11 +54,11 @@ def score(batches: Sequence[Tensor], yardsticks: Yardsticks, sweep: Sweep | None
     return rows
 
 
-def doubts(yardsticks: Yardsticks) -> str:
+def encoder_mismatch_warning(score_targets: ScoreTargets) -> str:
     """What speaks against the prompt's scores, in a sentence; nothing where the two encoders understand each other."""
-    if yardsticks.clip is None or yardsticks.encoder is None:
+    if score_targets.clip is None or score_targets.encoder is None:
         return ""
-    found = agreement(yardsticks.encoder, yardsticks.clip)
+    found = agreement(score_targets.encoder, score_targets.clip)
     if found >= AGREEING:
         return ""
     return (
@@ -70,40 +70,40 @@ def doubts(yardsticks: Yardsticks) -> str:
 Similarities = tuple[list[tuple[float, ...]], list[float | None]]
 
 
-def _similarities(batches: Sequence[Tensor], yardsticks: Yardsticks) -> Similarities:
+def _similarities(batches: Sequence[Tensor], score_targets: ScoreTargets) -> Similarities:
     """For each batch, the mean similarity to each reference and to the text."""
     near_reference: list[tuple[float, ...]] = [()] * len(batches)
-    near_text: list[float | None] = list(yardsticks.prompt_scores) or [None] * len(batches)
-    encoder, clip = yardsticks.encoder, yardsticks.clip
+    near_text: list[float | None] = list(score_targets.prompt_scores) or [None] * len(batches)
+    encoder, clip = score_targets.encoder, score_targets.clip
     if encoder is None:
         return near_reference, near_text
     made = picture_directions(encoder, batches).split([len(batch) for batch in batches])
-    if yardsticks.references:
-        wanted = picture_directions(encoder, yardsticks.references)
+    if score_targets.references:
+        wanted = picture_directions(encoder, score_targets.references)
         near_reference = [tuple((own @ wanted.T).mean(dim=0).tolist()) for own in made]
     if clip is not None:
-        text = text_direction(clip, yardsticks.prompt, made[0].shape[-1])
+        text = text_direction(clip, score_targets.prompt, made[0].shape[-1])
         near_text = [float((own @ text.T).mean()) for own in made]
     return near_reference, near_text
 
 
-def _check(batches: Sequence[Tensor], yardsticks: Yardsticks, sweep: Sweep | None) -> None:
+def _check(batches: Sequence[Tensor], score_targets: ScoreTargets, sweep: Sweep | None) -> None:
     if sweep is not None and len(sweep.variants) != len(batches):
         raise ComparisonError(
             f"found {len(batches)} pictures or batches for {len(sweep.variants)} variants: connect the sweep of the very "
             "Sweep IP-Adapter whose models were sampled, and do not batch the pictures together on the way"
         )
-    if yardsticks.prompt_scores and len(yardsticks.prompt_scores) != len(batches):
+    if score_targets.prompt_scores and len(score_targets.prompt_scores) != len(batches):
         raise ComparisonError(
-            f"found {len(yardsticks.prompt_scores)} prompt_scores for {len(batches)} pictures or batches, expected one for "
+            f"found {len(score_targets.prompt_scores)} prompt_scores for {len(batches)} pictures or batches, expected one for "
             "each: connect the scorer to the same pictures as Score Pictures"
         )
-    if yardsticks.clip is not None and yardsticks.encoder is None:
+    if score_targets.clip is not None and score_targets.encoder is None:
         raise ComparisonError(
             "the prompt is compared with pictures in an image encoder's space, and no encoder is connected: connect "
             "clip_vision of Score Pictures"
         )
-    if yardsticks.clip is not None and yardsticks.prompt_scores:
+    if score_targets.clip is not None and score_targets.prompt_scores:
         raise ComparisonError(
             "found both clip and prompt_scores, expected one of them: disconnect one at Score Pictures"
         )

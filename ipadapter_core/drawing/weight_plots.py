@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from ..errors import WeightError
-from ..weights.layer_presets import BLOCKS, TRANSFORMER_BLOCKS, Place
+from ..weights.layer_presets import BLOCKS, TRANSFORMER_BLOCKS, BlockRef
 from ..weights.layer_weights import LayerWeight, LayerWeights, known_places
 from ..weights.schedule import WeightSchedule
 
@@ -17,7 +17,7 @@ BOTH, NEGATIVE = (94, 170, 120), (214, 118, 92)
 WIDTH, HEIGHT, MARGIN = 512, 176, 30  # pixels
 NARROW = 16  # pixels of a bar below which only every fifth has its number
 
-Bars = list[tuple[Place, LayerWeight]]
+Bars = list[tuple[BlockRef, LayerWeight]]
 
 
 def plot_layer_weights(weights: LayerWeights) -> Tensor:

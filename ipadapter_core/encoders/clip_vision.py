@@ -8,9 +8,9 @@ from comfy.clip_vision import ClipVisionModel
 from ..checkpoint.spec import AdapterSpec, Feature, Negative
 from ..errors import EncoderMismatchError
 from ..prompt.image_prompt import EncodedImage, ImagePrompt, Reference
-from .features import Wanted, encode_node, features_of_nothing, kept, looked_at, picture_features
-from .options import Look, origin
-from .preprocess import view_for
+from .features import FeatureRequest, encode_node, encode_views, picture_features, to_uint8, zero_pixel_features
+from .options import EncodeOptions, describe_source
+from .preprocess import preprocessing_for
 
 FROM_PICTURES = (
     Feature.POOLED,
@@ -23,7 +23,11 @@ FROM_PICTURES = (
 
 
 def encode_references(
-    spec: AdapterSpec, encoder: ClipVisionModel | None, pictures: Tensor, look: Look, negative: Tensor | None = None
+    spec: AdapterSpec,
+    encoder: ClipVisionModel | None,
+    pictures: Tensor,
+    look: EncodeOptions,
+    negative: Tensor | None = None,
 ) -> tuple[ImagePrompt, Tensor]:
     """Encodes pictures (B, H, W, C), each as one reference; returns the prompt and the pixels (B, S, S, 3) that were seen.
 
@@ -39,11 +43,11 @@ def encode_references(
         )
     check_connected(spec, encoder)
     assert encoder is not None
-    wanted = Wanted(spec.projector.feature, spec.projector.feature_width, spec)
-    view = view_for(spec, encoder, look)
-    features, seen = looked_at(wanted, encoder, pictures, view, look)
+    wanted = FeatureRequest(spec.projector.feature, spec.projector.feature_width, spec)
+    view = preprocessing_for(spec, encoder, look)
+    features, seen = encode_views(wanted, encoder, pictures, view, look)
     if negative is not None:
-        against, _ = looked_at(wanted, encoder, negative, view, look._replace(mask=None))
+        against, _ = encode_views(wanted, encoder, negative, view, look._replace(mask=None))
     elif spec.projector.negative is Negative.ZERO_FEATURES:
         against = torch.zeros_like(features[:1])
     elif spec.projector.negative is Negative.BLACK_PICTURE:
@@ -51,12 +55,12 @@ def encode_references(
     elif spec.projector.negative is Negative.REFERENCE:
         against = features
     else:
-        against = features_of_nothing(encoder)
+        against = zero_pixel_features(encoder)
     references = tuple(
-        Reference(EncodedImage(features[i : i + 1], against[min(i, len(against) - 1)].unsqueeze(0), kept(seen[i])))
+        Reference(EncodedImage(features[i : i + 1], against[min(i, len(against) - 1)].unsqueeze(0), to_uint8(seen[i])))
         for i in range(len(features))
     )
-    made_from = origin(pictures, look)
+    made_from = describe_source(pictures, look)
     return ImagePrompt(references, spec.projector.feature, spec.encoder, spec.kind, made_from), seen
 
 

@@ -12,8 +12,8 @@ from ..checkpoint.spec import AdapterSpec, Feature
 from ..errors import EncoderMismatchError
 from ..host import intermediate
 from ..images.tiles import pool_grid, split_grid
-from .options import Look
-from .preprocess import SIGLIP, View, pixels_for
+from .options import EncodeOptions
+from .preprocess import SIGLIP, Preprocessing, pixels_for
 
 VECTORS = (Feature.POOLED, Feature.STYLE, Feature.ATTENTION_POOLED)  # one for each picture
 
@@ -34,7 +34,7 @@ ENCODE_NODES = {
 }
 
 
-class Wanted(NamedTuple):
+class FeatureRequest(NamedTuple):
     """Which output of an encoder is needed, of which width, by which adapter."""
 
     feature: Feature
@@ -42,13 +42,13 @@ class Wanted(NamedTuple):
     spec: AdapterSpec
 
 
-def kept(seen: Tensor) -> Tensor:
+def to_uint8(seen: Tensor) -> Tensor:
     """What an encoder saw (H, W, 3), in 8 bits, to be kept with what it made of it."""
     return (seen.detach().cpu() * 255).round().clamp(0, 255).to(torch.uint8)
 
 
-def looked_at(
-    wanted: Wanted, encoder: ClipVisionModel, pictures: Tensor, view: View, look: Look
+def encode_views(
+    wanted: FeatureRequest, encoder: ClipVisionModel, pictures: Tensor, view: Preprocessing, look: EncodeOptions
 ) -> tuple[Tensor, Tensor]:
     """The features of pictures (B, H, W, C), and the pixels that were seen.
 
@@ -65,7 +65,7 @@ def looked_at(
     return torch.lerp(features, close, share), large
 
 
-def features_of_nothing(encoder: ClipVisionModel) -> Tensor:
+def zero_pixel_features(encoder: ClipVisionModel) -> Tensor:
     """The hidden states (1, L, E) of pixels that are zero after normalisation."""
     comfy.model_management.load_model_gpu(encoder.patcher)
     nothing = torch.zeros(1, 3, encoder.image_size, encoder.image_size, device=encoder.load_device)
@@ -79,7 +79,7 @@ def encode_node(spec: AdapterSpec) -> str:
     return ENCODE_NODES.get(spec.projector.feature, "Encode Reference Image")
 
 
-def picture_features(wanted: Wanted, encoder: ClipVisionModel, pixels: Tensor) -> Tensor:
+def picture_features(wanted: FeatureRequest, encoder: ClipVisionModel, pixels: Tensor) -> Tensor:
     """What the encoder makes of square pictures (B, S, S, 3); raises `EncoderMismatchError` when it is something else."""
     name, spec = wanted.feature.value, wanted.spec
     found = [getattr(encoder.encode_image(part, crop=False), name, None) for part in pixels.split(AT_ONCE)]

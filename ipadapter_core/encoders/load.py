@@ -11,7 +11,7 @@ from comfy.clip_vision import ClipVisionModel
 from ..checkpoint.headers import read_shapes
 from ..checkpoint.spec import Shapes
 from ..errors import CheckpointError, EncoderMismatchError
-from ..warn_once import say_once
+from ..warn_once import warn_once
 from .hugging_face import HEAD_WIDTH, HuggingFaceEncoder, clip_from_weights, load_folder
 from .perception import PerceptionEncoder, is_perception, perception_from_weights
 from .siglip import PREFIX, siglip_from_weights
@@ -78,7 +78,7 @@ def _other_clip(path: Path, sizes: EncoderSizes) -> HuggingFaceEncoder:
     weights = _weights(path)
     if "visual.proj" in weights:
         weights = comfy.clip_vision.convert_to_transformers(weights, "visual.")
-    say_once(
+    warn_once(
         f"{path.name}: a CLIP of {sizes.layers} layers of width {sizes.hidden} without a config.json, taken for OpenAI's, "
         "whose activation is quick GELU; put config.json beside it if it is another's"
     )

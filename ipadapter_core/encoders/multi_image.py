@@ -13,9 +13,9 @@ from ..errors import ImagePromptError
 from ..host import intermediate
 from ..prompt.image_prompt import EncodedImage, ImagePrompt, Reference
 from .clip_vision import check_connected
-from .features import Wanted, features_of_nothing, kept, picture_features
-from .options import Look, origin
-from .preprocess import pixels_for, view_for
+from .features import FeatureRequest, picture_features, to_uint8, zero_pixel_features
+from .options import EncodeOptions, describe_source
+from .preprocess import pixels_for, preprocessing_for
 
 EVERY_LAYER = -100  # further back than any text encoder reaches: ComfyUI then takes the last layer with its norm
 TEXT_TOKENS = 77  # of CLIP; the reference cuts off what is longer
@@ -30,7 +30,7 @@ class Words(NamedTuple):
 
 
 def encode_content_and_style(
-    spec: AdapterSpec, encoder: ClipVisionModel | None, content: Tensor, style: Tensor, look: Look
+    spec: AdapterSpec, encoder: ClipVisionModel | None, content: Tensor, style: Tensor, look: EncodeOptions
 ) -> tuple[ImagePrompt, Tensor]:
     """Encodes pairs of pictures (B, H, W, C), the last of either serving all that follow; returns what was seen, too.
 
@@ -39,23 +39,23 @@ def encode_content_and_style(
     _check(spec, Feature.CONTENT_AND_STYLE, "Encode Content and Style")
     check_connected(spec, encoder)
     assert encoder is not None
-    view = view_for(spec, encoder, look)
+    view = preprocessing_for(spec, encoder, look)
     seen = [pixels_for(encoder, pictures, view, look.mask) for pictures in (content, style)]
-    wanted = Wanted(Feature.HIDDEN, spec.projector.feature_width, spec)
+    wanted = FeatureRequest(Feature.HIDDEN, spec.projector.feature_width, spec)
     features = [picture_features(wanted, encoder, pixels) for pixels in seen]
     nothing = torch.zeros_like(features[0][:1])
     references = []
     for i in range(max(len(part) for part in features)):
         pair = tuple(part[min(i, len(part) - 1)].unsqueeze(0) for part in features)
         both = torch.cat([part[min(i, len(part) - 1)] for part in seen], dim=1)  # side by side
-        references.append(Reference(EncodedImage(pair, (nothing, nothing), kept(both))))
-    made_from = f"content: {origin(content, look)}; style: {origin(style, look)}"
+        references.append(Reference(EncodedImage(pair, (nothing, nothing), to_uint8(both))))
+    made_from = f"content: {describe_source(content, look)}; style: {describe_source(style, look)}"
     prompt = ImagePrompt(tuple(references), spec.projector.feature, spec.encoder, spec.kind, made_from)
     return prompt, torch.cat(seen)
 
 
 def encode_instructed(
-    spec: AdapterSpec, encoder: ClipVisionModel | None, clip: CLIP, pictures: Tensor, words: Words, look: Look
+    spec: AdapterSpec, encoder: ClipVisionModel | None, clip: CLIP, pictures: Tensor, words: Words, look: EncodeOptions
 ) -> tuple[ImagePrompt, Tensor]:
     """Encodes pictures (B, H, W, C) with what shall be taken from them; returns what was seen, too.
 
@@ -65,18 +65,18 @@ def encode_instructed(
     _check(spec, Feature.INSTRUCTED, "Encode Instructed Image")
     check_connected(spec, encoder)
     assert encoder is not None
-    seen = pixels_for(encoder, pictures, view_for(spec, encoder, look), look.mask)
-    features = picture_features(Wanted(Feature.HIDDEN, spec.projector.feature_width, spec), encoder, seen)
+    seen = pixels_for(encoder, pictures, preprocessing_for(spec, encoder, look), look.mask)
+    features = picture_features(FeatureRequest(Feature.HIDDEN, spec.projector.feature_width, spec), encoder, seen)
     width = spec.projector.text_width
     instruction, prompt, empty, negative = (
         text_features(clip, text, width) for text in (words.instruction, words.prompt, "", words.negative_prompt)
     )
-    against = (features_of_nothing(encoder), empty, negative)
+    against = (zero_pixel_features(encoder), empty, negative)
     references = tuple(
-        Reference(EncodedImage((features[i : i + 1], instruction, prompt), against, kept(seen[i])))
+        Reference(EncodedImage((features[i : i + 1], instruction, prompt), against, to_uint8(seen[i])))
         for i in range(len(features))
     )
-    made_from = f"{origin(pictures, look)}; {words.instruction}"
+    made_from = f"{describe_source(pictures, look)}; {words.instruction}"
     return ImagePrompt(references, spec.projector.feature, spec.encoder, spec.kind, made_from), seen
 
 

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from ..images.fit import Fit
+from ..images.fit import ResizeMode
 
 
 class Detail(NamedTuple):
@@ -19,16 +19,16 @@ class Detail(NamedTuple):
         return self.tiles > 1 and self.share != 0
 
 
-class Look(NamedTuple):
+class EncodeOptions(NamedTuple):
     """How the encoder shall look at a picture: which part, under which mask (M, H, W), how sharp (0..1), how closely."""
 
-    fit: Fit = Fit.TRAINED
+    fit: ResizeMode = ResizeMode.TRAINED
     mask: Tensor | None = None
     sharpening: float = 0.0
     detail: Detail = Detail()
 
 
-def origin(pictures: Tensor, look: Look | None = None) -> str:
+def describe_source(pictures: Tensor, look: EncodeOptions | None = None) -> str:
     """What a prompt is made from, in words."""
     count, height, width = pictures.shape[:3]
     words = [f"{count} {'picture' if count == 1 else 'pictures'} of {width} x {height}"]

@@ -9,42 +9,42 @@ from torch import Tensor
 from comfy.clip_vision import ClipVisionModel
 
 from ..checkpoint.spec import AdapterSpec, Feature
-from ..images.fit import Fit, fit_square, stretch
+from ..images.fit import ResizeMode, fit_square, stretch
 from ..images.sharpen import sharpen
-from .options import Look
+from .options import EncodeOptions
 
 SIGLIP = "siglip_vision_model"
 
 
-class View(NamedTuple):
+class Preprocessing(NamedTuple):
     """How a picture becomes a square: the fit, the colour beside a padded one (None: the encoder's mean), how sharp.
 
     With `shapes` (height, width) it is stretched to the one whose aspect is nearest, instead of to a square.
     """
 
-    fit: Fit
+    fit: ResizeMode
     bars: float | None
     sharpening: float = 0.0
     shapes: tuple[tuple[int, int], ...] = ()
 
 
-def view_for(spec: AdapterSpec, encoder: ClipVisionModel, look: Look) -> View:
+def preprocessing_for(spec: AdapterSpec, encoder: ClipVisionModel, look: EncodeOptions) -> Preprocessing:
     """The view that was asked for, or the one that the adapter was trained with."""
-    view = trained_view(spec, encoder) if look.fit is Fit.TRAINED else View(look.fit, None)
+    view = trained_preprocessing(spec, encoder) if look.fit is ResizeMode.TRAINED else Preprocessing(look.fit, None)
     return view._replace(sharpening=look.sharpening)
 
 
-def trained_view(spec: AdapterSpec, encoder: ClipVisionModel) -> View:
+def trained_preprocessing(spec: AdapterSpec, encoder: ClipVisionModel) -> Preprocessing:
     """What the adapter was trained with: CLIP's centre crop, SigLIP's stretch, PE-Core's nearest aspect, Anima's black bars."""
     if spec.projector.feature is Feature.LAST:
-        return View(Fit.PAD, 0.0)
+        return Preprocessing(ResizeMode.PAD, 0.0)
     if spec.projector.feature is Feature.PERCEPTION:
-        return View(Fit.STRETCH, None, shapes=getattr(encoder, "shapes", ()))
-    return View(Fit.STRETCH if encoder.model_type == SIGLIP else Fit.CENTER, None)
+        return Preprocessing(ResizeMode.STRETCH, None, shapes=getattr(encoder, "shapes", ()))
+    return Preprocessing(ResizeMode.STRETCH if encoder.model_type == SIGLIP else ResizeMode.CENTER, None)
 
 
 def pixels_for(
-    encoder: ClipVisionModel, pictures: Tensor, view: View, mask: Tensor | None = None, times: int = 1
+    encoder: ClipVisionModel, pictures: Tensor, view: Preprocessing, mask: Tensor | None = None, times: int = 1
 ) -> Tensor:
     """The pictures (B, S, S, 3), or of a shape of the view, that go to the encoder, rounded to 8 bits as it does itself.
 
@@ -67,7 +67,7 @@ def pixels_for(
     return (seen.movedim(1, -1) * 255).round() / 255
 
 
-def _fitted(planes: Tensor, size: int, view: View, background: Tensor) -> Tensor:
+def _fitted(planes: Tensor, size: int, view: Preprocessing, background: Tensor) -> Tensor:
     """Planes (B, C, H, W) in the view's nearest shape, or in a square of `size`."""
     if not view.shapes:
         return fit_square(planes, size, view.fit, background)

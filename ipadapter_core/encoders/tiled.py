@@ -13,7 +13,7 @@ from ..images.tiles import cut, tile_boxes, tile_counts, tile_masks
 from ..prompt.combine import combine, weigh
 from ..prompt.image_prompt import ImagePrompt
 from .clip_vision import encode_references
-from .options import Look
+from .options import EncodeOptions
 
 
 class EncodedTiles(NamedTuple):
@@ -28,7 +28,7 @@ def encode_tiles(
     spec: AdapterSpec,
     encoder: ClipVisionModel | None,
     pictures: Tensor,
-    look: Look,
+    look: EncodeOptions,
     across: int = 0,
     negative: Tensor | None = None,
 ) -> EncodedTiles:

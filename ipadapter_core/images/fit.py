@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 
-class Fit(str, Enum):
+class ResizeMode(str, Enum):
     """Which part of a picture that is not square is kept; as trained is one of the others, by the adapter."""
 
     TRAINED = "as trained"
@@ -19,17 +19,17 @@ class Fit(str, Enum):
     STRETCH = "stretch"
 
 
-def fit_square(picture: Tensor, size: int, fit: Fit, background: Tensor) -> Tensor:
+def fit_square(picture: Tensor, size: int, fit: ResizeMode, background: Tensor) -> Tensor:
     """A picture (B, C, H, W) as (B, C, size, size), bicubic with antialiasing, clipped to 0..1.
 
     Cropping keeps the shorter side whole; `pad` keeps everything on `background` (C); `stretch` ignores the aspect.
     """
     height, width = picture.shape[-2:]
-    if fit is Fit.STRETCH or height == width:
+    if fit is ResizeMode.STRETCH or height == width:
         return stretch(picture, (size, size))
-    side = max(height, width) if fit is Fit.PAD else min(height, width)
+    side = max(height, width) if fit is ResizeMode.PAD else min(height, width)
     resized = stretch(picture, (round(height * size / side), round(width * size / side)))
-    if fit is not Fit.PAD:
+    if fit is not ResizeMode.PAD:
         top, left = _corner(fit, resized.shape[-2] - size, resized.shape[-1] - size)
         return resized[..., top : top + size, left : left + size]
     canvas = background.to(picture).view(1, -1, 1, 1).expand(picture.shape[0], -1, size, size).clone()
@@ -46,7 +46,7 @@ def stretch(picture: Tensor, size: tuple[int, int]) -> Tensor:
     return interpolate(picture, size=(max(size[0], 1), max(size[1], 1)), mode="bicubic", antialias=True).clamp(0, 1)
 
 
-def _corner(fit: Fit, spare_rows: int, spare_columns: int) -> tuple[int, int]:
-    rows = {Fit.TOP: 0, Fit.BOTTOM: spare_rows}.get(fit, spare_rows // 2)
-    columns = {Fit.LEFT: 0, Fit.RIGHT: spare_columns}.get(fit, spare_columns // 2)
+def _corner(fit: ResizeMode, spare_rows: int, spare_columns: int) -> tuple[int, int]:
+    rows = {ResizeMode.TOP: 0, ResizeMode.BOTTOM: spare_rows}.get(fit, spare_rows // 2)
+    columns = {ResizeMode.LEFT: 0, ResizeMode.RIGHT: spare_columns}.get(fit, spare_columns // 2)
     return rows, columns

@@ -13,7 +13,7 @@ from ..masks.canvas_mask import CanvasMask, canvas_mask, product, sequence
 from ..masks.mask import Mask
 from ..prompt.features import leading
 from ..prompt.image_prompt import ImagePrompt, Reference
-from ..sampling.application import Application, Block, LiveAdapter, LiveReference, Origin, WeightedBank
+from ..sampling.application import Application, Block, LiveAdapter, LiveReference, Provenance, WeightedBank
 from ..sampling.strength import Strength
 from ..weights.layer_weights import LayerWeight, LayerWeights
 from .families import anima, flux, sd3, unet
@@ -149,7 +149,7 @@ def _application(
         banks = tuple(WeightedBank(adapter.bank(one.image, text_projection), one.weight) for one in references)
     if kind is LayerKind.GATED:
         live = LiveAdapter(adapter.patcher)
-    return Application(blocks, banks, layers, strength, mask, per_frame, live, Origin(adapter.spec, prompt))
+    return Application(blocks, banks, layers, strength, mask, per_frame, live, Provenance(adapter.spec, prompt))
 
 
 Group = tuple[tuple[Reference, ...], Mask | None]

@@ -38,7 +38,7 @@ class Published(NamedTuple):
         return f"https://huggingface.co/{self.repository}/blob/main/{self.file} into {target}"
 
 
-class Meaning(NamedTuple):
+class PresetSpec(NamedTuple):
     """What a preset means: the format, the feature width where that matters, the words that names are ranked by, and the
     published file for each base model.
     """
@@ -55,40 +55,40 @@ SD15, SDXL, KOLORS = BaseModel.SD15, BaseModel.SDXL, BaseModel.KOLORS
 SPECIAL = ("face", "composition", "light", "noob", "mark1")
 
 MEANINGS = {
-    Preset.LIGHT: Meaning("base", 1024, ("light", "v11"), SPECIAL[:2], {
+    Preset.LIGHT: PresetSpec("base", 1024, ("light", "v11"), SPECIAL[:2], {
         SD15: Published(PLAIN, "models/ip-adapter_sd15_light_v11.bin")}),
-    Preset.STANDARD: Meaning("base", 1024, ("ip-adapter_sd",), SPECIAL, {
+    Preset.STANDARD: PresetSpec("base", 1024, ("ip-adapter_sd",), SPECIAL, {
         SD15: Published(PLAIN, "models/ip-adapter_sd15.safetensors"),
         SDXL: Published(PLAIN, "sdxl_models/ip-adapter_sdxl_vit-h.safetensors")}),
-    Preset.VIT_G: Meaning("base", 1280, ("ip-adapter_sd",), SPECIAL, {
+    Preset.VIT_G: PresetSpec("base", 1280, ("ip-adapter_sd",), SPECIAL, {
         SD15: Published(PLAIN, "models/ip-adapter_sd15_vit-G.safetensors"),
         SDXL: Published(PLAIN, "sdxl_models/ip-adapter_sdxl.safetensors")}),
-    Preset.PLUS: Meaning("plus", 1280, ("plus",), SPECIAL, {
+    Preset.PLUS: PresetSpec("plus", 1280, ("plus",), SPECIAL, {
         SD15: Published(PLAIN, "models/ip-adapter-plus_sd15.safetensors"),
         SDXL: Published(PLAIN, "sdxl_models/ip-adapter-plus_sdxl_vit-h.safetensors")}),
-    Preset.PLUS_FACE: Meaning("plus", 1280, ("face",), ("composition",), {
+    Preset.PLUS_FACE: PresetSpec("plus", 1280, ("face",), ("composition",), {
         SD15: Published(PLAIN, "models/ip-adapter-plus-face_sd15.safetensors"),
         SDXL: Published(PLAIN, "sdxl_models/ip-adapter-plus-face_sdxl_vit-h.safetensors")}),
-    Preset.FULL_FACE: Meaning("full face", 1280, ("full",), (), {
+    Preset.FULL_FACE: PresetSpec("full face", 1280, ("full",), (), {
         SD15: Published(PLAIN, "models/ip-adapter-full-face_sd15.safetensors")}),
-    Preset.COMPOSITION: Meaning("plus", 1280, ("composition",), ("face",), {
+    Preset.COMPOSITION: PresetSpec("plus", 1280, ("composition",), ("face",), {
         SD15: Published("ostris/ip-composition-adapter", "ip_plus_composition_sd15.safetensors"),
         SDXL: Published("ostris/ip-composition-adapter", "ip_plus_composition_sdxl.safetensors")}),
-    Preset.FACEID: Meaning("FaceID", None, ("faceid",), (), {
+    Preset.FACEID: PresetSpec("FaceID", None, ("faceid",), (), {
         SD15: Published(FACES, "ip-adapter-faceid_sd15.bin"), SDXL: Published(FACES, "ip-adapter-faceid_sdxl.bin")}),
-    Preset.FACEID_PLUS: Meaning("FaceID Plus or Plus V2", None, ("plus",), ("v2",), {
+    Preset.FACEID_PLUS: PresetSpec("FaceID Plus or Plus V2", None, ("plus",), ("v2",), {
         SD15: Published(FACES, "ip-adapter-faceid-plus_sd15.bin")}),
-    Preset.FACEID_PLUS_V2: Meaning("FaceID Plus or Plus V2", None, ("v2",), (), {
+    Preset.FACEID_PLUS_V2: PresetSpec("FaceID Plus or Plus V2", None, ("v2",), (), {
         SD15: Published(FACES, "ip-adapter-faceid-plusv2_sd15.bin"),
         SDXL: Published(FACES, "ip-adapter-faceid-plusv2_sdxl.bin")}),
-    Preset.PORTRAIT: Meaning("FaceID Portrait", None, ("portrait", "v11"), (), {
+    Preset.PORTRAIT: PresetSpec("FaceID Portrait", None, ("portrait", "v11"), (), {
         SD15: Published(FACES, "ip-adapter-faceid-portrait-v11_sd15.bin"),
         SDXL: Published(FACES, "ip-adapter-faceid-portrait_sdxl.bin")}),
-    Preset.PORTRAIT_UNNORM: Meaning("FaceID Portrait unnorm or InstantID", None, ("unnorm",), ("instant",), {
+    Preset.PORTRAIT_UNNORM: PresetSpec("FaceID Portrait unnorm or InstantID", None, ("unnorm",), ("instant",), {
         SDXL: Published(FACES, "ip-adapter-faceid-portrait_sdxl_unnorm.bin")}),
-    Preset.KOLORS: Meaning("plus", 1024, ("kolors", "general"), (), {
+    Preset.KOLORS: PresetSpec("plus", 1024, ("kolors", "general"), (), {
         KOLORS: Published("Kwai-Kolors/Kolors-IP-Adapter-Plus", "ip_adapter_plus_general.bin")}),
-    Preset.KOLORS_FACEID: Meaning("FaceID Plus", None, ("kolors", "faceid"), (), {
+    Preset.KOLORS_FACEID: PresetSpec("FaceID Plus", None, ("kolors", "faceid"), (), {
         KOLORS: Published("Kwai-Kolors/Kolors-IP-Adapter-FaceID-Plus", "ipa-faceid-plus.bin")}),
 }  # fmt: skip
 

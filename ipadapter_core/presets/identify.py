@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from ..checkpoint.detect import detect
-from ..checkpoint.headers import Remembered, read_shapes
+from ..checkpoint.headers import FileCache, read_shapes
 from ..checkpoint.key_names import canonical_names
 from ..checkpoint.spec import AdapterSpec, BaseModel, Feature
 from ..encoders.sizes import EncoderSizes, encoder_sizes
@@ -28,8 +28,8 @@ def _encoder(path: Path) -> EncoderSizes | None:
         return None
 
 
-adapter_kind = Remembered(_adapter)
-encoder_kind = Remembered(_encoder)
+adapter_kind = FileCache(_adapter)
+encoder_kind = FileCache(_encoder)
 
 
 def needs_encoder(spec: AdapterSpec) -> bool:

@@ -20,7 +20,7 @@ from .select_files import ModelSizes, Selection, select
 VERSIONS = {Preset.FACEID_PLUS: "FaceID Plus", Preset.FACEID_PLUS_V2: "FaceID Plus V2"}
 
 
-class Shelves(NamedTuple):
+class ModelFolders(NamedTuple):
     """Where to look: adapter files, image encoder files, and folders of face models by name."""
 
     adapters: Sequence[Path]
@@ -38,17 +38,19 @@ class LoadedPreset(NamedTuple):
     report: str
 
 
-def load_preset(model, preset: Preset, shelves: Shelves, lora_strength: float, provider: Provider) -> LoadedPreset:
+def load_preset(
+    model, preset: Preset, model_folders: ModelFolders, lora_strength: float, provider: Provider
+) -> LoadedPreset:
     """Chooses and loads; the model comes back with the LoRA of a FaceID file.
 
     Raises `PresetError` with what to download when the adapter or its image encoder is missing. Missing face models are
     said in the report, because another pack's loader can bring them.
     """
-    chosen = select(preset, sizes_of(model), shelves.adapters, shelves.encoders)
+    chosen = select(preset, sizes_of(model), model_folders.adapters, model_folders.encoders)
     adapter = load_adapter(str(chosen.adapter))
     adapter = replace(adapter, spec=_named(adapter.spec, preset))
     encoder = load_image_encoder(chosen.encoder) if chosen.encoder else None
-    analysis, said = _face_analysis(chosen, shelves, provider)
+    analysis, said = _face_analysis(chosen, model_folders, provider)
     lines = [chosen.report, said]
     if adapter.spec.lora_rank and lora_strength:
         patched = apply_lora(model, adapter, lora_strength)
@@ -75,11 +77,13 @@ def _named(spec: AdapterSpec, preset: Preset) -> AdapterSpec:
     return replace(spec, format=VERSIONS[preset]) if preset in VERSIONS else spec
 
 
-def _face_analysis(chosen: Selection, shelves: Shelves, provider: Provider) -> tuple[FaceAnalysis | None, str]:
+def _face_analysis(
+    chosen: Selection, model_folders: ModelFolders, provider: Provider
+) -> tuple[FaceAnalysis | None, str]:
     if chosen.face_models is None:
         return None, ""
     try:
-        loaded = load_analysis(shelves.face_models[chosen.face_models], provider)
+        loaded = load_analysis(model_folders.face_models[chosen.face_models], provider)
     except FaceAnalysisError as error:
         return None, f"no face analysis: {error}"
     return loaded.analysis, loaded.report

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from ..checkpoint.spec import AdapterSpec, BaseModel
 from ..errors import PresetError
-from .catalogue import ENCODER_FILES, FACE_MODELS, MEANINGS, Meaning, Preset
+from .catalogue import ENCODER_FILES, FACE_MODELS, MEANINGS, Preset, PresetSpec
 from .identify import adapter_kind, encoder_fits, encoder_kind, needs_encoder
 
 NEAR = 4  # near matches that a message names
@@ -53,7 +53,7 @@ def select(preset: Preset, model: ModelSizes, adapters: Iterable[Path], encoders
     return Selection(path, spec, encoder, face_models, "\n".join(lines))
 
 
-def _means(spec: AdapterSpec, meaning: Meaning) -> bool:
+def _means(spec: AdapterSpec, meaning: PresetSpec) -> bool:
     """Whether an adapter is what a preset means; for models without published adapters any width of features will do."""
     projector = spec.projector
     any_width = meaning.width is None or spec.base is BaseModel.OTHER
@@ -71,13 +71,13 @@ def _fits(spec: AdapterSpec, model: ModelSizes) -> bool:
     return same and (spec.base is BaseModel.KOLORS) == model.kolors
 
 
-def _rank(path: Path, meaning: Meaning) -> int:
+def _rank(path: Path, meaning: PresetSpec) -> int:
     """How well a name suits a preset."""
     name = path.name.lower()
     return sum(word in name for word in meaning.wanted) - 2 * sum(word in name for word in meaning.unwanted)
 
 
-def _why(fitting: list[tuple[Path, AdapterSpec]], meaning: Meaning) -> str:
+def _why(fitting: list[tuple[Path, AdapterSpec]], meaning: PresetSpec) -> str:
     """What decided between files that are alike inside."""
     if len(fitting) == 1:
         return ", the only one of this kind"

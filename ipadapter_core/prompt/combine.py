@@ -26,7 +26,7 @@ class Combination(str, Enum):
     MIN = "min"
 
 
-class Attendance(str, Enum):
+class ReferenceMode(str, Enum):
     """Which references a picture of a batch attends to."""
 
     TOGETHER = "together"

@@ -43,7 +43,7 @@ class LiveAdapter(NamedTuple):
     references: tuple[LiveReference, ...] = ()
 
 
-class Origin(NamedTuple):
+class Provenance(NamedTuple):
     """What an application was made of, for those who ask afterwards; no layer reads it."""
 
     spec: AdapterSpec
@@ -82,7 +82,7 @@ class Application:
     mask: Mask | None = None
     per_frame: bool = False
     live: LiveAdapter | None = None
-    origin: Origin | None = field(default=None, repr=False)
+    origin: Provenance | None = field(default=None, repr=False)
     number: int = field(default_factory=lambda: next(_numbers), init=False)
     _placed: dict = field(default_factory=dict, init=False, repr=False)
 

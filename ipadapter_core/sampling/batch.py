@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ..masks.token_grid import Area, Size
 from .application import Application
-from .polarity import Sides, old_polarity_of_index
+from .polarity import PolarityRule, old_polarity_of_index
 
 
 class Rows(NamedTuple):
@@ -31,7 +31,7 @@ class Rows(NamedTuple):
 
 def seen_by(application: Application, rows: Rows) -> Rows:
     """The rows with the side that each pass has for an application."""
-    if application.strength.sides is Sides.BY_ROLE:
+    if application.strength.sides is PolarityRule.BY_ROLE:
         return rows
     return rows._replace(polarities=tuple(old_polarity_of_index(index) for index in rows.passes))
 

@@ -9,7 +9,7 @@ from enum import Enum
 from typing import Any
 
 from ..adapter.key_value_bank import NEGATIVE, POSITIVE
-from ..warn_once import say_once
+from ..warn_once import warn_once
 
 NEGATIVE_ROLES = ("neg", "empty", "uncond")
 POSITIVE_ROLES = ("pos", "cond", "middle")
@@ -17,7 +17,7 @@ POSITIVE_ROLES = ("pos", "cond", "middle")
 Conds = Sequence[Mapping[str, Any]]
 
 
-class Sides(Enum):
+class PolarityRule(Enum):
     """What tells the side of a pass: the role that it has for the guider, or, for old pictures, its index alone."""
 
     BY_ROLE = "role"
@@ -65,7 +65,7 @@ def polarity_of_role(role: str) -> int:
     if any(part in role for part in NEGATIVE_ROLES):
         return NEGATIVE
     if not any(part in role for part in POSITIVE_ROLES):
-        say_once(f"the guider calls one of its prompts {role!r}, which is taken as one that sees the reference")
+        warn_once(f"the guider calls one of its prompts {role!r}, which is taken as one that sees the reference")
     return POSITIVE
 
 
@@ -88,8 +88,8 @@ def polarities(roles: GuiderRoles | None, conds: Sequence[Conds | None]) -> tupl
     known = [roles.polarity(entries) if roles else None for entries in conds]
     unknown = [index for index, entries in enumerate(conds) if entries and known[index] is None]
     if roles is not None and len(conds) == len(unknown) == 1:
-        say_once("another node asks for a prompt that the guider does not know, which is taken as a negative one")
+        warn_once("another node asks for a prompt that the guider does not know, which is taken as a negative one")
         return (NEGATIVE,)
     if unknown:
-        say_once("which prompt is the positive one cannot be seen here: the first of a call is taken as positive")
+        warn_once("which prompt is the positive one cannot be seen here: the first of a call is taken as positive")
     return tuple(polarity_of_index(index) if side is None else side for index, side in enumerate(known))

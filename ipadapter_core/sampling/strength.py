@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from ..weights.scaling import Scaling
 from ..weights.schedule import WeightSchedule
-from .polarity import Sides
+from .polarity import PolarityRule
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Strength:
     schedule: WeightSchedule | None = None
     frames: tuple[float, ...] | None = None
     scaling: Scaling = Scaling.V_ONLY
-    sides: Sides = Sides.BY_ROLE
+    sides: PolarityRule = PolarityRule.BY_ROLE
 
     @property
     def whole_run(self) -> bool:

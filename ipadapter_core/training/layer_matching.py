@@ -24,7 +24,7 @@ from .trainable_adapter import TrainedLayer
 
 
 @dataclass
-class Lesson:
+class LayerDistillation:
     """A replacement patch that lets the teacher's attention pass and notes how far the adapter's is from it."""
 
     layer: TrainedLayer
@@ -47,7 +47,10 @@ class Lesson:
 
 
 def matching_loss(
-    unet: nn.Module, lesson_of: Mapping[tuple[str, int, int], Lesson], batch: NoisyBatch, full_context: Tensor
+    unet: nn.Module,
+    lesson_of: Mapping[tuple[str, int, int], LayerDistillation],
+    batch: NoisyBatch,
+    full_context: Tensor,
 ) -> Tensor:
     """The share of the teacher's extra output that the adapter misses, averaged over layers."""
     options = {"patches_replace": {"attn2": dict(lesson_of)}}
@@ -58,7 +61,10 @@ def matching_loss(
 
 def lessons(
     adapter: Adapter, layers: tuple[TrainedLayer, ...], features: Tensor, short_context: Tensor
-) -> dict[tuple[str, int, int], Lesson]:
+) -> dict[tuple[str, int, int], LayerDistillation]:
     """One lesson for each layer: image features (B, E), the short text's context (B, T, C)."""
     tokens = adapter.image_tokens(features)
-    return {layer.block: Lesson(layer, short_context, *adapter.key_value(layer.number, tokens)) for layer in layers}
+    return {
+        layer.block: LayerDistillation(layer, short_context, *adapter.key_value(layer.number, tokens))
+        for layer in layers
+    }

@@ -82,7 +82,7 @@ def with_image(adapter: Adapter, layers: tuple[TrainedLayer, ...], features: Ten
 
 
 @dataclass(frozen=True)
-class Drops:
+class DropoutRates:
     """How often a training example loses its image, its text, or both, so that guidance has something to compare."""
 
     image: float = 0.08

@@ -44,7 +44,7 @@ class LayerPreset(str, Enum):
     INVOKE_PRECISE_STYLE = "InvokeAI precise style"
 
 
-class Place(NamedTuple):
+class BlockRef(NamedTuple):
     """Where a block is: its part of the UNet, its number there, and its index among the `count` blocks that run."""
 
     part: str
@@ -69,25 +69,25 @@ class Share(NamedTuple):
     injected: bool = False
 
 
-def _away_from_middle(place: Place) -> float:
+def _away_from_middle(place: BlockRef) -> float:
     half = place.count / 2
     return abs(place.index - half) / half
 
 
-def _weak(*parts: str) -> Callable[[Place], float]:
+def _weak(*parts: str) -> Callable[[BlockRef], float]:
     return lambda place: 0.2 if place.part in parts else 1.0
 
 
-def _between(start: float, end: float) -> Callable[[Place], float]:
+def _between(start: float, end: float) -> Callable[[BlockRef], float]:
     """The blocks whose middle lies in a part of the run, 0 to 1: ranges that share a border share no block."""
     return lambda place: float(start <= (place.index + 0.5) / place.count < end)
 
 
-def _only(part: str) -> Callable[[Place], float]:
+def _only(part: str) -> Callable[[BlockRef], float]:
     return lambda place: float(place.part == part)
 
 
-RULES: dict[LayerPreset, Callable[[Place], float]] = {
+RULES: dict[LayerPreset, Callable[[BlockRef], float]] = {
     LayerPreset.LINEAR: lambda place: 1.0,
     LayerPreset.EASE_IN: lambda place: 0.05 + 0.95 * (1 - place.index / place.count),
     LayerPreset.EASE_OUT: lambda place: 0.05 + 0.95 * (place.index / place.count),

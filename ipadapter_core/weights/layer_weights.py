@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from ..errors import WeightError
-from .layer_presets import BLOCKS, RULES, TABLES, TRANSFORMER_BLOCKS, LayerPreset, Place, Role, Share
+from .layer_presets import BLOCKS, RULES, TABLES, TRANSFORMER_BLOCKS, BlockRef, LayerPreset, Role, Share
 
 EXECUTION = ("input", "middle", "output", "double", "single", "block")  # the parts of a model as they run
 
@@ -37,7 +37,7 @@ class Override(NamedTuple):
         """Whether the word is an index."""
         return self.word.isdecimal()
 
-    def names(self, place: Place) -> bool:
+    def names(self, place: BlockRef) -> bool:
         """Whether this entry is about a block."""
         return self.word in (place.name, place.part, str(place.index))
 
@@ -64,7 +64,7 @@ class LayerWeights:
         by_block = {(place.part, place.number): weight for place, weight in weights.items()}
         return tuple(by_block[part, number] for part, number, _ in blocks)
 
-    def by_place(self, places: tuple[Place, ...]) -> list[tuple[Place, LayerWeight]]:
+    def by_place(self, places: tuple[BlockRef, ...]) -> list[tuple[BlockRef, LayerWeight]]:
         """The weight of each block in running order."""
         for override in self.overrides:
             if not any(override.names(place) for place in places):
@@ -75,7 +75,7 @@ class LayerWeights:
         shares = self._shares(places)
         return [(place, self._weight(place, share)) for place, share in zip(places, shares, strict=True)]
 
-    def _shares(self, places: tuple[Place, ...]) -> list[Share]:
+    def _shares(self, places: tuple[BlockRef, ...]) -> list[Share]:
         if self.preset in RULES:
             return self._by_rule(places)
         names = tuple(place.name for place in places)
@@ -89,7 +89,7 @@ class LayerWeights:
         role_of = {name: role for role, listed in table.roles[known[0]].items() for name in listed}
         return [table.shares.get(role_of.get(name, Role.REST), Share()) for name in names]
 
-    def _by_rule(self, places: tuple[Place, ...]) -> list[Share]:
+    def _by_rule(self, places: tuple[BlockRef, ...]) -> list[Share]:
         shares = [Share(RULES[self.preset](place)) for place in places]
         if not any(share.first for share in shares):
             raise WeightError(
@@ -98,7 +98,7 @@ class LayerWeights:
             )
         return shares
 
-    def _weight(self, place: Place, share: Share) -> LayerWeight:
+    def _weight(self, place: BlockRef, share: Share) -> LayerWeight:
         by_hand = [override.weight for override in self.overrides if override.names(place)]
         if by_hand:
             value = by_hand[-1]
@@ -109,21 +109,22 @@ class LayerWeights:
         return LayerWeight(0.0, value, True) if share.injected else LayerWeight(value, value)
 
 
-def places_of(blocks: tuple[tuple[str, int, int], ...]) -> tuple[Place, ...]:
+def places_of(blocks: tuple[tuple[str, int, int], ...]) -> tuple[BlockRef, ...]:
     """The blocks of a model in the order in which they run, whatever the order and depth of its layers."""
     found = sorted(
         {(part, number) for part, number, _ in blocks}, key=lambda block: (EXECUTION.index(block[0]), block[1])
     )
-    return tuple(Place(part, number, index, len(found)) for index, (part, number) in enumerate(found))
+    return tuple(BlockRef(part, number, index, len(found)) for index, (part, number) in enumerate(found))
 
 
-def known_places(structure: str) -> tuple[Place, ...]:
+def known_places(structure: str) -> tuple[BlockRef, ...]:
     """The blocks of a model that we know, by its name in `BLOCKS` or `TRANSFORMER_BLOCKS`."""
     words = [name.split() for name in (BLOCKS | TRANSFORMER_BLOCKS)[structure]]
     return tuple(
-        Place(part, int(number[0]) if number else 0, index, len(words)) for index, (part, *number) in enumerate(words)
+        BlockRef(part, int(number[0]) if number else 0, index, len(words))
+        for index, (part, *number) in enumerate(words)
     )
 
 
-def _listed(places: tuple[Place, ...]) -> str:
+def _listed(places: tuple[BlockRef, ...]) -> str:
     return ", ".join(place.name for place in places)

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from ..errors import WeightError
-from .layer_presets import Place
+from .layer_presets import BlockRef
 from .layer_weights import EXECUTION, Override
 from .schedule import WeightSchedule
 
@@ -32,7 +32,7 @@ def read_schedule(text: str) -> WeightSchedule:
     return WeightSchedule(tuple((_percent(left, where), right) for left, right in _pairs(text, where)))
 
 
-def read_blocks(text: str, places: Sequence[Place], where: str) -> frozenset[tuple[str, int]]:
+def read_blocks(text: str, places: Sequence[BlockRef], where: str) -> frozenset[tuple[str, int]]:
     """Reads `input 4, middle`, `output`, or indices and ranges in running order, `3, 5-8`; no text is every block.
 
     Returns part and number of each. Raises `WeightError` for a word that names none of `places`.

@@ -10,7 +10,7 @@ from ...ipadapter_core.encoders.face.analysis import load_analysis
 from ...ipadapter_core.encoders.face.onnx_session import Provider
 from ...ipadapter_core.presets.catalogue import Preset
 from ...ipadapter_core.presets.load import load_preset
-from ..folders import FACE_MODELS, adapter_files, adapter_path, face_model_folders, shelves
+from ..folders import FACE_MODELS, adapter_files, adapter_path, face_model_folders, model_folders
 from .inputs import InsightFaceSocket, OldAdapterSocket, adapter, choice, number, other_schema
 
 logger = logging.getLogger(__name__)
@@ -64,7 +64,7 @@ class OldUnifiedLoader(io.ComfyNode):
     @classmethod
     def execute(cls, model, preset, lora_strength=0.0, provider="CPU", ipadapter=None) -> io.NodeOutput:
         """Looks for files by what is in them; the pipeline of another loader is not needed to share them."""
-        found = load_preset(model, cls.presets[preset], shelves(), lora_strength, PROVIDERS[provider])
+        found = load_preset(model, cls.presets[preset], model_folders(), lora_strength, PROVIDERS[provider])
         logger.info("IP-Adapter: %s", found.report)
         return io.NodeOutput(found.model, Pipeline(found.adapter, found.encoder, found.analysis))
 

@@ -45,14 +45,14 @@ def places() -> list[Place]:
 
 @functools.cache
 def provoke() -> tuple[Provoked, ...]:
-    """Runs every graph of `tests/error_graphs.py`; raises `AssertionError` for one that runs through."""
+    """Runs every graph of `tools/miniature/error_graphs.py`; raises `AssertionError` for one that runs through."""
     from ..miniature.error_graphs import ERROR_GRAPHS
 
     return tuple(_provoke(build) for build in ERROR_GRAPHS)
 
 
 def unprovoked() -> list[Place]:
-    """The places that no graph of `tests/error_graphs.py` reaches."""
+    """The places that no graph of `tools/miniature/error_graphs.py` reaches."""
     reached = [place for one in provoke() for place in one.places]
     return [
         place

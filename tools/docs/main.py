@@ -63,5 +63,8 @@ def missing() -> list[str]:
     nodes = native_nodes()
     words = locales.untranslated(nodes)
     said = [f"tools/translations/{language}.json: {text!r}" for language, absent in words.items() for text in absent]
-    said += [f"{place.file}:{place.first}: no graph in tests/error_graphs.py provokes this" for place in unprovoked()]
+    said += [
+        f"{place.file}:{place.first}: no graph in tools/miniature/error_graphs.py provokes this"
+        for place in unprovoked()
+    ]
     return help_pages.complaints(nodes) + said

@@ -1,4 +1,4 @@
-"""The graphs of `tools/workflows_tasks.py` by name, each in the demo world and with published files."""
+"""The graphs of `tools/workflows/tasks.py` by name, each in the demo world and with published files."""
 
 from collections.abc import Callable
 

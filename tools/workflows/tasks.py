@@ -1,4 +1,4 @@
-"""What people do with an image prompt, as graphs on any `Stage`; `tools/workflows_by_task.py` lists them."""
+"""What people do with an image prompt, as graphs on any `Stage`; `tools/workflows/by_task.py` lists them."""
 
 from dataclasses import replace
 

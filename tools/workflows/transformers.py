@@ -1,4 +1,4 @@
-"""The graphs for transformer models, as data; `tools/workflows.py` lists them."""
+"""The graphs for transformer models, as data; `tools/workflows/catalogue.py` lists them."""
 
 from collections.abc import Callable
 

@@ -11,13 +11,13 @@ from comfy.clip_vision import ClipVisionModel
 from ...checkpoint.spec import AdapterSpec, BaseModel, Feature
 from ...errors import FaceAnalysisError, ImagePromptError
 from ...host import intermediate
-from ...images.fit import Fit
+from ...images.fit import ResizeMode
 from ...prompt.features import Features
 from ...prompt.image_prompt import EncodedImage, ImagePrompt, Reference
 from ..clip_vision import check_connected
-from ..features import Wanted, features_of_nothing, kept, picture_features
-from ..options import origin
-from ..preprocess import View, pixels_for
+from ..features import FeatureRequest, picture_features, to_uint8, zero_pixel_features
+from ..options import describe_source
+from ..preprocess import Preprocessing, pixels_for
 from .analysis import find_faces
 from .geometry import aligned_crop, square_crop
 from .preview import draw_faces
@@ -28,7 +28,7 @@ RAW = (Feature.RAW_FACE, Feature.RAW_FACE_AND_PICTURE)
 FACE_FEATURES = (Feature.FACE, Feature.RAW_FACE, *WITH_PICTURE)
 
 
-class Several(str, Enum):
+class MultiFaceMode(str, Enum):
     """What becomes of several faces."""
 
     CONCATENATE = "concatenate"
@@ -51,7 +51,7 @@ class FaceOptions(NamedTuple):
     """How faces become a prompt. `structure` is how much of the face's look goes in beside its identity (Plus V2)."""
 
     choice: Choice = Choice()
-    several: Several = Several.CONCATENATE
+    several: MultiFaceMode = MultiFaceMode.CONCATENATE
     version: PlusVersion = PlusVersion.AUTO
     structure: float = 1.0
 
@@ -101,7 +101,7 @@ def encode_faces(
     boxes = torch.stack([draw_faces(picture, one) for picture, one in zip(pictures, chosen, strict=True)])
     counted = _counted(chosen, used)
     report = "\n".join(line for line in (counted, said, _trained_with(spec, analysis)) if line)
-    made_from = f"{origin(pictures)}, {counted}"
+    made_from = f"{describe_source(pictures)}, {counted}"
     prompt = ImagePrompt(references, feature, spec.encoder, spec.kind, made_from)
     return EncodedFaces(prompt, boxes, torch.stack(crops) if crops else torch.zeros(1, 64, 64, 3), report)
 
@@ -127,9 +127,11 @@ def _encode_face(spec: AdapterSpec, encoder, picture: Tensor, face: Any, blend: 
     nobody = torch.zeros_like(identity)
     if feature not in WITH_PICTURE:
         return EncodedFace(identity, identity, nobody, crop)
-    wanted = Wanted(Feature.HIDDEN, spec.projector.picture_width, spec)
-    seen = picture_features(wanted, encoder, pixels_for(encoder, crop.unsqueeze(0), View(Fit.CENTER, None)))
-    nothing = torch.zeros_like(seen) if feature in RAW else features_of_nothing(encoder)
+    wanted = FeatureRequest(Feature.HIDDEN, spec.projector.picture_width, spec)
+    seen = picture_features(
+        wanted, encoder, pixels_for(encoder, crop.unsqueeze(0), Preprocessing(ResizeMode.CENTER, None))
+    )
+    nothing = torch.zeros_like(seen) if feature in RAW else zero_pixel_features(encoder)
     mix = intermediate(torch.tensor([blend]))
     return EncodedFace(identity, (identity, seen, mix), (nobody, nothing, mix), crop)
 
@@ -138,7 +140,7 @@ def _crop(spec: AdapterSpec, encoder, picture: Tensor, face: Any) -> Tensor:
     """The face as the adapter saw faces in training."""
     if spec.base is BaseModel.KOLORS:
         square = square_crop(picture, tuple(float(edge) for edge in face.bbox))  # type: ignore[arg-type]
-        return pixels_for(encoder, square.unsqueeze(0), View(Fit.STRETCH, None))[0]
+        return pixels_for(encoder, square.unsqueeze(0), Preprocessing(ResizeMode.STRETCH, None))[0]
     size = 256 if spec.base is BaseModel.SDXL else 224
     return aligned_crop(picture, torch.as_tensor(face.kps).float(), size).clamp(0, 1)
 
@@ -177,17 +179,17 @@ def _version(spec: AdapterSpec) -> tuple[PlusVersion, str]:
 
 def _references(faces: list[list[EncodedFace]], spec: AdapterSpec, options: FaceOptions) -> tuple[Reference, ...]:
     """A reference for each face, for each picture, or one in all; a picture without a face keeps a silent place."""
-    if options.several is Several.AVERAGE_ALL:
+    if options.several is MultiFaceMode.AVERAGE_ALL:
         faces = [[face for group in faces for face in group]]
     silent = Reference(_silence(spec), 0.0)
-    if options.several is Several.CONCATENATE:
+    if options.several is MultiFaceMode.CONCATENATE:
         one_each = [[Reference(_encoded(face)) for face in group] for group in faces]
         return tuple(reference for group in one_each for reference in (group or [silent]))
     return tuple(Reference(_average(group, spec)) if group else silent for group in faces)
 
 
 def _encoded(face: EncodedFace) -> EncodedImage:
-    return EncodedImage(face.features, face.negative, kept(face.crop))
+    return EncodedImage(face.features, face.negative, to_uint8(face.crop))
 
 
 def _average(faces: list[EncodedFace], spec: AdapterSpec) -> EncodedImage:

@@ -7,13 +7,13 @@ from typing import Any, NamedTuple
 from ...errors import FaceAnalysisError
 
 
-class Pick(str, Enum):
+class FaceOrder(str, Enum):
     """In which order the faces of a picture are numbered; the index says which number is taken."""
 
     LARGEST = "largest"
     CENTRAL = "most central"
     LEFT_TO_RIGHT = "left to right"
-    SUREST = "surest"
+    HIGHEST_CONFIDENCE = "surest"
     ALL = "all"
 
 
@@ -28,7 +28,7 @@ class NoFace(str, Enum):
 class Choice(NamedTuple):
     """How faces are chosen."""
 
-    pick: Pick = Pick.LARGEST
+    pick: FaceOrder = FaceOrder.LARGEST
     index: int = 0
     no_face: NoFace = NoFace.SKIP
 
@@ -43,12 +43,12 @@ class Chosen(NamedTuple):
 def choose(faces: Sequence[Any], choice: Choice, size: tuple[int, int]) -> Chosen:
     """Orders the faces of a picture of `size` (height, width) and takes one of them, or all."""
     ordered = sorted(faces, key=_key(choice.pick, size))
-    if choice.pick is Pick.ALL:
+    if choice.pick is FaceOrder.ALL:
         return Chosen(ordered, tuple(range(len(ordered))))
     return Chosen(ordered, (choice.index,) if choice.index < len(ordered) else ())
 
 
-def _key(pick: Pick, size: tuple[int, int]) -> Callable[[Any], float]:
+def _key(pick: FaceOrder, size: tuple[int, int]) -> Callable[[Any], float]:
     height, width = size
 
     def area(face: Any) -> float:
@@ -62,7 +62,11 @@ def _key(pick: Pick, size: tuple[int, int]) -> Callable[[Any], float]:
     def place(face: Any) -> float:
         return float(face.bbox[0] + face.bbox[2])
 
-    keys = {Pick.LARGEST: area, Pick.CENTRAL: distance, Pick.SUREST: lambda face: -float(face.det_score)}
+    keys = {
+        FaceOrder.LARGEST: area,
+        FaceOrder.CENTRAL: distance,
+        FaceOrder.HIGHEST_CONFIDENCE: lambda face: -float(face.det_score),
+    }
     return keys.get(pick, place)
 
 

@@ -30,7 +30,7 @@ from ..hooks.hook_cache import kept
 from ..hooks.hook_support import check_offers
 from ..hooks.layer_slot import Place, places_by_block
 from ..hooks.model_call import OVERRIDE, ModelParts, acting_at, model_call, part_of
-from ..hooks.wrappers import CALL, DEAF, LIKE, STEP, CallState, Options
+from ..hooks.wrappers import CALL, IGNORES_UNKNOWN_KWARGS, LIKE, STEP, CallState, Options
 
 MODELS = (MMDiT,)
 TOKENS = "ipadapter_core_tokens"
@@ -185,7 +185,7 @@ def compose(applications: list[Application], options: Options, run: Run, state: 
     call = model_call(applications, options)
     like = options.get(LIKE, step.canvas)
     sides = tuple(None if call.rows is None else _sides(application, call.rows, like) for application in applications)
-    parts = {TOKENS: tokens, SIDES: sides, DEAF: True, CALL: call}
+    parts = {TOKENS: tokens, SIDES: sides, IGNORES_UNKNOWN_KWARGS: True, CALL: call}
     return options | parts | {"patches_replace": replaced | {"dit": foreign | hooks}}
 
 

@@ -12,7 +12,7 @@ from ...masks.token_grid import CANVAS, Area
 from ...sampling.batch import Rows
 from ...sampling.polarity import polarity_of_index
 from ...sampling.run import Step
-from ...warn_once import say_once
+from ...warn_once import warn_once
 
 ROWS = "ipadapter_core_rows"
 PROBES = 256  # places where a tile may be before it is given up
@@ -29,12 +29,12 @@ def rows_of(options: Options, step: Step, x: Tensor | None = None, masked: bool 
     passes = options.get("cond_or_uncond") or [0]
     x = step.canvas.repeat(len(passes), 1, 1, 1) if x is None else x
     if x.shape[0] % len(passes):
-        say_once(f"the model is called with {x.shape[0]} pictures in {len(passes)} passes: left as it is")
+        warn_once(f"the model is called with {x.shape[0]} pictures in {len(passes)} passes: left as it is")
         return None
     in_a_pass = x.shape[0] // len(passes)
     frames = frames_of(options, step.pictures)
     if in_a_pass % len(frames):
-        say_once(f"{in_a_pass} pictures came where {len(frames)} were expected: counted from the first frame")
+        warn_once(f"{in_a_pass} pictures came where {len(frames)} were expected: counted from the first frame")
         frames = tuple(range(in_a_pass))
     tiles = in_a_pass // len(frames)
     polarities = [step.polarities[i] if i < len(step.polarities) else polarity_of_index(i) for i in passes]
@@ -88,7 +88,7 @@ def _located(areas: list[Area], x: Tensor, frames: tuple[int, ...], step: Step) 
         if (round(area.height * height), round(area.width * width)) != size:
             place = find(x[number * len(frames)], whole.to(x.device))
             if place is None:
-                say_once("the model sees an unknown part of the picture: masks are laid over each part as a whole")
+                warn_once("the model sees an unknown part of the picture: masks are laid over each part as a whole")
                 area = CANVAS
         if place is not None:
             area = Area(place[0] / height, place[1] / width, size[0] / height, size[1] / width)

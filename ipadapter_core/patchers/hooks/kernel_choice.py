@@ -1,6 +1,6 @@
 """Whether a layer's text and image attention run as one kernel: where nobody else has a claim on the text's, and it is faster.
 
-The kernel is `fused.py`'s, on CUDA only. For each shape of a layer both ways are timed once in a process, and the kernel is
+The kernel is `attention/fused_kernel.py`'s, on CUDA only. For each shape of a layer both ways are timed once in a process, and the kernel is
 taken where it is clearly faster; where it cannot be compiled or run, or where PyTorch was told to be deterministic, the plain
 way stays.
 """
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ...attention.image_attention import ImageBank
 from ...host import attention_is_pytorchs
-from ...warn_once import say_once
+from ...warn_once import warn_once
 
 DTYPES = (torch.float16, torch.bfloat16)
 ROUNDS = 5  # timed calls of each way, after two that are not
@@ -58,7 +58,7 @@ def fused(
                 _faster[shape] = milliseconds(way) < CLEARLY * milliseconds(plain)
             return way() if _faster[shape] else None
     except Exception as error:  # noqa: BLE001 - whatever a compiler or an unknown GPU raises, the plain way works
-        say_once(f"one kernel for text and image attention does not run here ({type(error).__name__}): two are used")
+        warn_once(f"one kernel for text and image attention does not run here ({type(error).__name__}): two are used")
         _faster[_shape(query, key, banks, heads)] = False
         return None
 

@@ -13,7 +13,7 @@ from ...sampling.application import Application, Block
 from ...sampling.batch import Rows
 from ...sampling.layer_call import LayerCall, Observer, Part, Weighed, add_weighed, attended, image_bank, ready
 from ...sampling.run import Scale, Step
-from ...warn_once import say_once
+from ...warn_once import warn_once
 from .batch_layout import ROWS, enlarged, rows_of
 from .layer_slot import Place
 from .torch_compile import is_compiled
@@ -59,7 +59,7 @@ class ModelParts(NamedTuple):
 def _enlarged(rows: Rows, batch: int) -> Rows | None:
     larger = enlarged(rows, batch)
     if larger is None:
-        say_once(
+        warn_once(
             f"a layer has a batch of {batch}, expected {len(rows.polarities)} passes of {len(rows.frames)}: left as it is"
         )
     return larger
@@ -83,7 +83,7 @@ def _observers(options: Options) -> tuple[Observer, ...]:
     """Recordings that want to see every layer; a compiled program cannot be looked into."""
     observers = tuple(one for one in observers_of(options) if one.maps)
     if observers and is_compiled(options):
-        say_once("the model is compiled, so attention is not recorded: bypass the compile node to see attention maps")
+        warn_once("the model is compiled, so attention is not recorded: bypass the compile node to see attention maps")
         return ()
     return observers
 

@@ -19,7 +19,7 @@ from ...sampling.layer_call import Observer
 from ...sampling.polarity import GuiderRoles
 from ...sampling.run import Run
 from ...sampling.timeline import Timeline
-from ...warn_once import say_once
+from ...warn_once import warn_once
 from .batch_layout import ROWS, rows_of
 from .torch_compile import is_compiled, program_name, with_constant_structure, with_places
 
@@ -30,7 +30,9 @@ STEP = "ipadapter_core_step"
 LIKE = "ipadapter_core_like"
 CALL = "ipadapter_core_call"
 COMPOSED = "ipadapter_core_composed"
-DEAF = "ipadapter_core_deaf"  # set by families whose network looks at no arguments but those that it knows
+IGNORES_UNKNOWN_KWARGS = (
+    "ipadapter_core_deaf"  # set by families whose network looks at no arguments but those that it knows
+)
 
 Options = dict[str, Any]
 
@@ -91,7 +93,7 @@ def begin_step(executor, model, conds, x_in, timestep, model_options: dict, *arg
 class ModelCall:
     """Around the model: sets the family's hooks in a copy of this call's options.
 
-    Where ComfyUI's torch.compile stands around or inside, see `compiled.py`.
+    Where ComfyUI's torch.compile stands around or inside, see `torch_compile.py`.
     """
 
     compose: Compose
@@ -120,7 +122,7 @@ class ModelCall:
             if compiled:
                 name = program_name(applications, options.get(CALL), like)
                 kwargs = kwargs | {name: None}
-                control = with_places(control, name) if options.get(DEAF) else control
+                control = with_places(control, name) if options.get(IGNORES_UNKNOWN_KWARGS) else control
         return executor(x, t, c_concat, c_crossattn, control, options, **kwargs)
 
 
@@ -128,7 +130,7 @@ def _decided(options: Options, applications: list[Application], x, t, model) -> 
     """Options with a step in them: the one that `begin_step` decided, or for a sampler that calls the model directly."""
     if STEP in options:
         return options, options.get(RUN) or Run()
-    say_once("a sampler calls the model directly, so the first of its passes is taken as positive")
+    warn_once("a sampler calls the model directly, so the first of its passes is taken as positive")
     run = Run(timeline=Timeline(model.model_sampling.percent_to_sigma))
     passes = options.get("cond_or_uncond") or (0,)
     step = run.step([None] * (1 + max(passes)), x[: x.shape[0] // len(passes)], t, applications)
