@@ -3,7 +3,7 @@
 from types import SimpleNamespace
 
 import torch
-from pack.ipadapter_core.diagnostics.recording import Spot
+from pack.ipadapter_core.diagnostics.recording import MapKey
 from pack.ipadapter_core.diagnostics.sweep import read_sweep
 from pack.tools.miniature.executing import Step
 from pack.tools.miniature.files import Workshop
@@ -215,7 +215,7 @@ def _saved(shop: Workshop, file: str, references: str) -> Step:
 
 
 def _maps(shop: Workshop, blocks: str) -> Step:
-    spot = Spot(0, ("middle", 0), (2, 2), (2, 2), None, (0,))  # type: ignore[arg-type]
+    spot = MapKey(0, ("middle", 0), (2, 2), (2, 2), None, (0,))  # type: ignore[arg-type]
     application = SimpleNamespace(number=0, blocks=BLOCKS)
     notes = SimpleNamespace(sums={spot: None}, run=SimpleNamespace(applications=[application]))
     watched = Step("Watch IP-Adapter", note="after a run with input blocks at 0", make=lambda: notes)
