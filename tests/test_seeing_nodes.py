@@ -11,7 +11,7 @@ import torch
 from pack.ipadapter_core.diagnostics.attention_maps import OPACITY
 from pack.ipadapter_core.diagnostics.trace import trace_of
 from pack.ipadapter_core.drawing.weight_plots import HEIGHT, WIDTH, plot_layer_weights
-from pack.ipadapter_core.encoders.features import kept
+from pack.ipadapter_core.encoders.features import to_uint8
 from pack.ipadapter_core.errors import RecordingError
 from pack.ipadapter_core.patchers.hooks.wrappers import applications_of
 from pack.ipadapter_core.prompt.image_prompt import EncodedImage, Reference
@@ -40,12 +40,12 @@ def watched_run(**strength):
     model = exact_model()
     seen = torch.rand(9, 7, 3, generator=torch.Generator().manual_seed(1))
     first, second = references(2)
-    with_pixels = Reference(EncodedImage(first.image.features, first.image.negative, kept(seen)), 0.5)
+    with_pixels = Reference(EncodedImage(first.image.features, first.image.negative, to_uint8(seen)), 0.5)
     patched = apply(model, exact_adapter(model), (with_pixels, second), **strength)
     output = execute("IPAdapterCoreWatch", model=patched, attention_maps=True)
     watched, run = output.result
     sample(watched, text(0), text(1), (1, 4, 16, 16), steps=4)
-    return run, kept(seen)
+    return run, to_uint8(seen)
 
 
 def test_seeing_a_trace_is_in_the_file(folders):
