@@ -2,15 +2,19 @@
 """The commands of this repository. Each sets up what it needs first: once, quickly when it is done, safe to repeat."""
 
 import argparse
+import ast
 import json
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
+from tools.comfyui.server import ComfyServer, Mounts, ServerError
 from tools.environment import ROOT, SOURCES, Environment, prepare
 from tools.pins import write_pins
-from tools.server import ComfyServer, Mounts, ServerError
+
+Command = Callable[[Environment, argparse.Namespace], int]
 
 
 def paths(environment: Environment, _: argparse.Namespace) -> int:
@@ -25,44 +29,9 @@ def test(environment: Environment, arguments: argparse.Namespace) -> int:
     return _run(environment, "-m", "pytest", *arguments.rest)
 
 
-def demo(environment: Environment, arguments: argparse.Namespace) -> int:
-    """Turns a reference and a prompt into pictures in a real ComfyUI server, and measures them."""
-    return _run(environment, ROOT / "tools" / "run.py", "tools.demo", *arguments.rest)
-
-
 def train_demo(environment: Environment, arguments: argparse.Namespace) -> int:
     """Trains the demo world's models from the seed up."""
-    return _run(environment, ROOT / "tools" / "run.py", "demo.train", *arguments.rest)
-
-
-def bench(environment: Environment, arguments: argparse.Namespace) -> int:
-    """Measures what an image prompt costs; --peer DIR beside another pack. Writes docs/benchmarks.md."""
-    return _run(environment, ROOT / "tools" / "run.py", "tools.bench.main", *arguments.rest)
-
-
-def workflows(environment: Environment, arguments: argparse.Namespace) -> int:
-    """Writes the graphs of workflows/ anew from tools/workflows.py."""
-    return _run(environment, ROOT / "tools" / "run.py", "tools.write_workflows", *arguments.rest)
-
-
-def docs(environment: Environment, arguments: argparse.Namespace) -> int:
-    """Writes locales and docs from the code and says what is missing; --check only looks, --pictures draws anew."""
-    return _run(environment, ROOT / "tools" / "run.py", "tools.docs", *arguments.rest)
-
-
-def figures(environment: Environment, arguments: argparse.Namespace) -> int:
-    """Makes the attention maps and the comparison of weights in docs/images anew, and prints the scores."""
-    return _run(environment, ROOT / "tools" / "run.py", "tools.figures", *arguments.rest)
-
-
-def migrate(environment: Environment, arguments: argparse.Namespace) -> int:
-    """Rewrites a graph of ComfyUI_IPAdapter_plus to our own nodes."""
-    return _run(environment, ROOT / "tools" / "run.py", "tools.migrate", *arguments.rest)
-
-
-def old_pages(environment: Environment, arguments: argparse.Namespace) -> int:
-    """Writes the help pages of the nodes of ComfyUI_IPAdapter_plus anew from nodes/compat/pages.py."""
-    return _run(environment, ROOT / "tools" / "run.py", "tools.write_old_pages", *arguments.rest)
+    return _run(environment, ROOT / "tools" / "run.py", "demo.training.main", *arguments.rest)
 
 
 def pins(environment: Environment, arguments: argparse.Namespace) -> int:
@@ -95,20 +64,22 @@ def serve(environment: Environment, arguments: argparse.Namespace) -> int:
         return 1
 
 
-COMMANDS = {
-    "demo": demo,
-    "test": test,
-    "serve": serve,
-    "train-demo": train_demo,
-    "workflows": workflows,
-    "bench": bench,
-    "docs": docs,
-    "figures": figures,
-    "migrate": migrate,
-    "old-pages": old_pages,
-    "pins": pins,
-    "paths": paths,
-}
+def tool(folder: Path) -> Command:
+    """The command that a folder of tools/ is: its `main.py`, run beside ComfyUI; the package's first line says what for."""
+
+    def command(environment: Environment, arguments: argparse.Namespace) -> int:
+        return _run(environment, ROOT / "tools" / "run.py", f"tools.{folder.name}.main", *arguments.rest)
+
+    text = ast.get_docstring(ast.parse((folder / "__init__.py").read_text(encoding="utf-8"))) or ""
+    command.__doc__ = text.partition("\n")[0]
+    return command
+
+
+def commands() -> dict[str, Command]:
+    """Every command by name: those of this file, and a folder of tools/ for each other one."""
+    own: dict[str, Command] = {"test": test, "serve": serve, "train-demo": train_demo, "pins": pins, "paths": paths}
+    folders = sorted(file.parent for file in (ROOT / "tools").glob("*/main.py"))
+    return own | {folder.name.replace("_", "-"): tool(folder) for folder in folders}
 
 
 def main() -> int:
@@ -117,9 +88,10 @@ def main() -> int:
     parser.add_argument(
         "--comfyui", choices=SOURCES, help="which ComfyUI to fetch and use; COMFYUI_PATH names one of yours"
     )
-    commands = parser.add_subparsers(dest="command", required=True)
-    for name, command in COMMANDS.items():
-        own = commands.add_parser(name, help=command.__doc__, add_help=name in ("serve", "paths"))
+    found = commands()
+    parsers = parser.add_subparsers(dest="command", required=True)
+    for name, command in found.items():
+        own = parsers.add_parser(name, help=command.__doc__, add_help=name in ("serve", "paths"))
         own.add_argument("--comfyui", choices=SOURCES, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
         if name == "serve":
             own.add_argument("--port", type=int, default=8188)
@@ -127,7 +99,7 @@ def main() -> int:
                 "--nodes", type=Path, nargs="*", default=[], metavar="DIR", help="further custom-node folders"
             )
     arguments, arguments.rest = parser.parse_known_args()
-    return COMMANDS[arguments.command](prepare(arguments.comfyui), arguments)
+    return found[arguments.command](prepare(arguments.comfyui), arguments)
 
 
 def _run(environment: Environment, *command: str | Path) -> int:

@@ -5,12 +5,9 @@ from typing import Any
 import torch
 from torch import nn
 
-import comfy.conds
 import comfy.latent_formats
 import comfy.model_base
 import comfy.model_management
-import comfy.model_patcher
-import comfy.ops
 import comfy.supported_models_base
 
 from .words import CONTEXT_WIDTH

@@ -3,25 +3,25 @@
 from comfy_api.latest import ComfyExtension, io
 
 from .apply import ApplyIPAdapter
-from .combined import EncodeContentAndStyle, EncodeInstructedImage
-from .compare import ComparisonGrid, ScorePictures, SweepIPAdapter
+from .combine import CombineImagePrompts, WeighReference
+from .comparison import ComparisonGrid, ScorePictures, SweepIPAdapter
 from .compat import nodes_with_free_ids
 from .compat.replacements import register_replacements
 from .encode import EncodeReferenceImage
-from .encode_closely import EncodeReferenceInDetail, EncodeTiledReference
+from .encode_detail import EncodeReferenceInDetail, EncodeTiledReference
+from .encode_multi_image import EncodeContentAndStyle, EncodeInstructedImage
 from .faces import ApplyFaceLora, EncodeFace, LoadFaceAnalysis
 from .folders import register_folders
 from .frames import FrameWeights, PromptsOverFrames, ReferencesOverFrames
 from .layer_weights import LayerWeightsNode
 from .load import LoadIPAdapter
 from .noise import NoiseForNegative
-from .preset import LoadImageEncoder, LoadPreset
-from .references import CombineImagePrompts, WeighReference
+from .presets import LoadImageEncoder, LoadPreset
+from .prompt_files import LoadImagePrompt, SaveImagePrompt
+from .recording import AttentionMaps, SaveWithTrace, WatchIPAdapter
 from .regions import RegionalImagePrompts
-from .saved import LoadImagePrompt, SaveImagePrompt
 from .schedule import WeightScheduleNode
 from .style_composition import ApplyStyleAndComposition
-from .watch import AttentionMaps, SaveWithTrace, WatchIPAdapter
 
 NODES: list[type[io.ComfyNode]] = [
     LoadIPAdapter,

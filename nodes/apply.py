@@ -2,11 +2,11 @@
 
 from comfy_api.latest import io
 
-from ..ipadapter_core.application import Strength
 from ..ipadapter_core.patchers.apply import apply_image_prompt
-from ..ipadapter_core.references import Attendance
+from ..ipadapter_core.prompt.combine import ReferenceMode
+from ..ipadapter_core.sampling.strength import Strength
+from ..ipadapter_core.weights.parsing import read_numbers
 from ..ipadapter_core.weights.scaling import Scaling
-from ..ipadapter_core.weights.text import read_numbers
 from .sockets import CATEGORY, ImagePromptSocket, IPAdapterSocket, LayerWeightsSocket, WeightScheduleSocket
 
 
@@ -74,8 +74,8 @@ class ApplyIPAdapter(io.ComfyNode):
                 ),
                 io.Combo.Input(
                     "references",
-                    options=Attendance,
-                    default=Attendance.TOGETHER,
+                    options=ReferenceMode,
+                    default=ReferenceMode.TOGETHER,
                     optional=True,
                     advanced=True,
                     tooltip="Every picture sees all references together, or picture i of the batch sees reference i only and "
@@ -107,13 +107,13 @@ class ApplyIPAdapter(io.ComfyNode):
         layer_weights=None,
         weight_schedule=None,
         embeds_scaling=Scaling.V_ONLY,
-        references=Attendance.TOGETHER,
+        references=ReferenceMode.TOGETHER,
         frame_weights="",
     ) -> io.NodeOutput:
         """Patches a clone."""
         frames = read_numbers(frame_weights, "frame_weights of Apply IP-Adapter") or None
         strength = Strength(weight, start_percent, end_percent, weight_schedule, frames, Scaling(embeds_scaling))
-        per_frame = Attendance(references) is Attendance.PER_FRAME
+        per_frame = ReferenceMode(references) is ReferenceMode.PER_FRAME
         return io.NodeOutput(
             apply_image_prompt(model, ip_adapter, image_prompt, strength, mask, per_frame, layer_weights)
         )

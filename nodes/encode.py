@@ -3,8 +3,8 @@
 from comfy_api.latest import io, ui
 
 from ..ipadapter_core.encoders.clip_vision import encode_references
-from ..ipadapter_core.encoders.fit import Fit
-from ..ipadapter_core.encoders.look import Look
+from ..ipadapter_core.encoders.options import EncodeOptions
+from ..ipadapter_core.images.fit import ResizeMode
 from .sockets import CATEGORY, ImagePromptSocket, IPAdapterSocket
 
 
@@ -65,8 +65,8 @@ class EncodeReferenceImage(io.ComfyNode):
                 mask,
                 io.Combo.Input(
                     "fit",
-                    options=Fit,
-                    default=Fit.TRAINED,
+                    options=ResizeMode,
+                    default=ResizeMode.TRAINED,
                     tooltip="Encoders see a square. As the adapter was trained, or keep the centre or one side of a longer "
                     "picture, pad it to keep everything, or stretch it.",
                 ),
@@ -81,6 +81,6 @@ class EncodeReferenceImage(io.ComfyNode):
         cls, ip_adapter, image, fit, clip_vision=None, mask=None, negative_image=None, sharpening=0.0
     ) -> io.NodeOutput:
         """Encodes every picture of the batch."""
-        look = Look(Fit(fit), mask, sharpening)
+        look = EncodeOptions(ResizeMode(fit), mask, sharpening)
         prompt, seen = encode_references(ip_adapter.spec, clip_vision, image, look, negative_image)
         return io.NodeOutput(prompt, ui=ui.PreviewImage(seen, cls=cls))

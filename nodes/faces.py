@@ -3,10 +3,10 @@
 from comfy_api.latest import io, ui
 
 from ..ipadapter_core.encoders.face.analysis import load_analysis
-from ..ipadapter_core.encoders.face.choice import Choice, NoFace, Pick
-from ..ipadapter_core.encoders.face.prompt import FaceOptions, PlusVersion, Several, encode_faces
-from ..ipadapter_core.encoders.face.sessions import Provider
-from ..ipadapter_core.patchers.lora import apply_lora
+from ..ipadapter_core.encoders.face.encode import FaceOptions, MultiFaceMode, PlusVersion, encode_faces
+from ..ipadapter_core.encoders.face.onnx_session import Provider
+from ..ipadapter_core.encoders.face.selection import Choice, FaceOrder, NoFace
+from ..ipadapter_core.patchers.faceid_lora import apply_lora
 from .folders import face_model_folders
 from .sockets import CATEGORY, ImagePromptSocket, InsightFaceSocket, IPAdapterSocket
 
@@ -76,8 +76,8 @@ class EncodeFace(io.ComfyNode):
                 ),
                 io.Combo.Input(
                     "pick",
-                    options=Pick,
-                    default=Pick.LARGEST,
+                    options=FaceOrder,
+                    default=FaceOrder.LARGEST,
                     tooltip="How the faces of a picture are numbered. 'all' takes every one.",
                 ),
                 io.Int.Input(
@@ -95,8 +95,8 @@ class EncodeFace(io.ComfyNode):
                 ),
                 io.Combo.Input(
                     "several",
-                    options=Several,
-                    default=Several.CONCATENATE,
+                    options=MultiFaceMode,
+                    default=MultiFaceMode.CONCATENATE,
                     tooltip="Several faces: all are attended to (Portrait was trained on that), or their mean per picture "
                     "or over all pictures. For a face per frame choose the mean per picture.",
                 ),
@@ -130,8 +130,8 @@ class EncodeFace(io.ComfyNode):
         cls, ip_adapter, image, insightface, pick, index, no_face, several, plus_version, structure, clip_vision=None
     ) -> io.NodeOutput:
         """Finds, chooses and encodes."""
-        choice = Choice(Pick(pick), index, NoFace(no_face))
-        options = FaceOptions(choice, Several(several), PlusVersion(plus_version), structure)
+        choice = Choice(FaceOrder(pick), index, NoFace(no_face))
+        options = FaceOptions(choice, MultiFaceMode(several), PlusVersion(plus_version), structure)
         found = encode_faces(ip_adapter.spec, insightface, clip_vision, image, options)
         shown = ui.PreviewImage(found.boxes, cls=cls).as_dict() | ui.PreviewText(found.report).as_dict()
         return io.NodeOutput(found.prompt, found.boxes, found.crops, ui=shown)

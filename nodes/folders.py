@@ -5,7 +5,7 @@ from pathlib import Path
 
 import folder_paths
 
-from ..ipadapter_core.preset_loader import Shelves
+from ..ipadapter_core.presets.load import ModelFolders
 from .file_names import known_name
 
 FOLDER = "ipadapter"
@@ -55,10 +55,10 @@ def encoder_path(name: str) -> Path:
     return Path(folder_paths.get_full_path_or_raise("clip_vision", known_name(name, encoder_files())))
 
 
-def shelves() -> Shelves:
+def model_folders() -> ModelFolders:
     """Everything that the preset loader may choose from."""
     adapters = [Path(adapter_path(name)) for name in adapter_files()]
-    return Shelves(adapters, [encoder_path(name) for name in encoder_files()], face_model_folders())
+    return ModelFolders(adapters, [encoder_path(name) for name in encoder_files()], face_model_folders())
 
 
 def prompt_files() -> list[str]:

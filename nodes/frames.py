@@ -2,10 +2,10 @@
 
 from comfy_api.latest import io, ui
 
-from ..ipadapter_core.over_frames import references_over_frames, words_over_frames
-from ..ipadapter_core.plots import plot_frames
-from ..ipadapter_core.weights.frames import FrameMethod, Ramp, Timing, frame_plan, prompt_schedule, ramp_weights
-from ..ipadapter_core.weights.text import read_numbers, written_numbers
+from ..ipadapter_core.drawing.weight_plots import plot_frames
+from ..ipadapter_core.prompt.per_frame import references_over_frames, words_over_frames
+from ..ipadapter_core.weights.frame_weights import FrameMethod, Ramp, Timing, frame_plan, prompt_schedule, ramp_weights
+from ..ipadapter_core.weights.parsing import read_numbers, written_numbers
 from .sockets import CATEGORY, ImagePromptSocket
 
 FRAMES = f"{CATEGORY}/frames"

@@ -2,10 +2,10 @@
 
 from comfy_api.latest import io, ui
 
-from ..ipadapter_core.plots import plot_layer_weights
-from ..ipadapter_core.weights.layers import LayerWeights
-from ..ipadapter_core.weights.presets import LayerPreset
-from ..ipadapter_core.weights.text import read_overrides
+from ..ipadapter_core.drawing.weight_plots import plot_layer_weights
+from ..ipadapter_core.weights.layer_presets import LayerPreset
+from ..ipadapter_core.weights.layer_weights import LayerWeights
+from ..ipadapter_core.weights.parsing import read_overrides
 from .sockets import CATEGORY, LayerWeightsSocket
 
 

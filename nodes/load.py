@@ -2,7 +2,7 @@
 
 from comfy_api.latest import io, ui
 
-from ..ipadapter_core.host import load_adapter
+from ..ipadapter_core.adapter.load import load_adapter
 from .file_names import check_name
 from .folders import adapter_files, adapter_path
 from .sockets import CATEGORY, IPAdapterSocket

@@ -4,7 +4,7 @@ import torch
 
 from comfy_api.latest import io
 
-from ..ipadapter_core.noise import Noise, add_noise, blurred
+from ..ipadapter_core.images.noise import Noise, add_noise, blurred
 from .sockets import CATEGORY
 
 BLACK = (1, 224, 224, 3)

@@ -2,7 +2,7 @@
 
 from comfy_api.latest import io
 
-from ..ipadapter_core.regions import Region, regional_prompt, regional_words
+from ..ipadapter_core.prompt.regions import Region, regional_prompt, regional_words
 from .sockets import CATEGORY, ImagePromptSocket
 
 MOST = 8

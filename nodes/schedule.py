@@ -2,9 +2,9 @@
 
 from comfy_api.latest import io, ui
 
-from ..ipadapter_core.plots import plot_schedule
+from ..ipadapter_core.drawing.weight_plots import plot_schedule
+from ..ipadapter_core.weights.parsing import read_schedule
 from ..ipadapter_core.weights.schedule import SchedulePreset, preset_schedule, schedule_of_curve
-from ..ipadapter_core.weights.text import read_schedule
 from .sockets import CATEGORY, WeightScheduleSocket
 
 CurveSocket = io.Custom(

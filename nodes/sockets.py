@@ -1,4 +1,4 @@
-"""Our own socket types, and the category of every node."""
+"""Our own socket types, and the categories of the nodes."""
 
 from comfy_api.latest import io
 
@@ -11,3 +11,4 @@ RunSocket = io.Custom("IP_ADAPTER_RUN")
 SweepSocket = io.Custom("IP_ADAPTER_SWEEP")
 
 CATEGORY = "IP-Adapter Core"
+INSPECT = f"{CATEGORY}/see"

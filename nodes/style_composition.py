@@ -2,8 +2,8 @@
 
 from comfy_api.latest import io
 
-from ..ipadapter_core.application import Strength
-from ..ipadapter_core.patchers.two_references import Sources, apply_style_and_composition
+from ..ipadapter_core.patchers.style_composition import Sources, apply_style_and_composition
+from ..ipadapter_core.sampling.strength import Strength
 from .sockets import CATEGORY, ImagePromptSocket, IPAdapterSocket, LayerWeightsSocket, WeightScheduleSocket
 
 

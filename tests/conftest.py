@@ -17,15 +17,15 @@ import torch
 
 torch.set_num_threads(1)  # miniature models only wait for a second thread
 
-from pack.tests.watch import seen  # noqa: F401 - a fixture for every test
+from pack.tests.oracles.seen_queries import seen  # noqa: F401 - a fixture for every test
 
 
 @pytest.fixture(autouse=True)
 def nothing_said():
     """Lets each test hear what is said once in a process."""
-    from pack.ipadapter_core.notice import say_once
+    from pack.ipadapter_core.warn_once import warn_once
 
-    say_once.cache_clear()
+    warn_once.cache_clear()
 
 
 @pytest.fixture(scope="session")
@@ -49,7 +49,7 @@ def transformers(tmp_path_factory):
 @pytest.fixture(scope="session")
 def server(adapters, encoders, transformers):
     """One real ComfyUI server for all tests that need no options of their own, with nodes that load miniature models."""
-    from pack.tools.server import ComfyServer, Mounts
+    from pack.tools.comfyui.server import ComfyServer, Mounts
 
     python, comfyui = Path(sys.executable), Path(os.environ["COMFYUI_PATH"])
     folders = {"ipadapter": adapters, "clip_vision": encoders, "diffusion_models": transformers}
@@ -61,6 +61,6 @@ def server(adapters, encoders, transformers):
 @pytest.fixture(scope="session")
 def client(server):
     """A client of that server."""
-    from pack.tools.client import ComfyClient
+    from pack.tools.comfyui.client import ComfyClient
 
     return ComfyClient(server.url)

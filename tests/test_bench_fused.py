@@ -30,8 +30,8 @@ BOUNDS = {"float32": 5e-7, "float16": 1e-3}  # of the norm; the interpreter mult
 def errors() -> dict[str, dict[str, float]]:
     """The error of the kernel against the equation in float64, by case and dtype; for a process with the interpreter on."""
     import torch
-    from pack.ipadapter_core.attention import ImageBank
-    from pack.ipadapter_core.fused import fused_attention
+    from pack.ipadapter_core.attention.fused_kernel import fused_attention
+    from pack.ipadapter_core.attention.image_attention import ImageBank
 
     torch.manual_seed(0)
 
@@ -85,7 +85,7 @@ def test_the_kernel_is_the_equation(case, dtype, found, capsys):
 @pytest.mark.parametrize("width", [40, 64])
 def test_the_kernel_compiles_for_a_gpu(width, dtype):
     """To machine code for compute capability 8.0, the text and a bank with a mask, without a GPU at hand."""
-    import pack.ipadapter_core.fused as fused
+    import pack.ipadapter_core.attention.fused_kernel as fused
     import triton.language as tl
     from triton import compile as compiled
     from triton.backends.compiler import GPUTarget
@@ -109,7 +109,7 @@ def test_the_kernel_compiles_for_a_gpu(width, dtype):
 def asked(monkeypatch):
     """A hook of a small model whose query says that it is on CUDA, and a stand-in for the kernel's choice."""
     import torch
-    from pack.ipadapter_core.patchers import unet
+    from pack.ipadapter_core.patchers.families import unet
     from pack.tools.bench.scenes import Scene
     from pack.tools.bench.sides import Case, Machine, Ours, given
 
@@ -147,7 +147,7 @@ def test_the_kernel_is_asked_where_nobody_has_a_claim(asked):
 
 def test_the_kernel_is_not_asked_under_an_override(asked, monkeypatch):
     """Another pack's attention, by override or in ComfyUI's place, computes the base itself. Seen to fail without `own`."""
-    from pack.ipadapter_core.patchers.hooks import OVERRIDE
+    from pack.ipadapter_core.patchers.hooks.model_call import OVERRIDE
 
     import comfy.ldm.modules.attention
 
@@ -159,10 +159,10 @@ def test_the_kernel_is_not_asked_under_an_override(asked, monkeypatch):
 
 def test_a_kernel_that_fails_is_not_tried_again(monkeypatch):
     """Whatever it raises, the plain way is taken, and said once. Seen to fail when the error is let through."""
-    import pack.ipadapter_core.fused as kernel
+    import pack.ipadapter_core.attention.fused_kernel as kernel
     import torch
-    from pack.ipadapter_core.attention import ImageBank
-    from pack.ipadapter_core.patchers import fusing
+    from pack.ipadapter_core.attention.image_attention import ImageBank
+    from pack.ipadapter_core.patchers.hooks import kernel_choice as fusing
 
     tried = []
 
@@ -183,9 +183,9 @@ def test_a_kernel_that_fails_is_not_tried_again(monkeypatch):
 @pytest.mark.parametrize(("ours", "plain"), [(1.0, 2.0), (2.0, 1.0)])
 def test_the_faster_way_is_timed_once(ours, plain, monkeypatch):
     """And stays for layers of that shape. Seen to fail when every call times anew."""
-    import pack.ipadapter_core.fused as kernel
+    import pack.ipadapter_core.attention.fused_kernel as kernel
     import torch
-    from pack.ipadapter_core.patchers import fusing
+    from pack.ipadapter_core.patchers.hooks import kernel_choice as fusing
 
     timed = []
 

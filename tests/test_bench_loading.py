@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from pack.ipadapter_core.application import Strength
-from pack.ipadapter_core.host import load_adapter
-from pack.ipadapter_core.library.headers import read_shapes
-from pack.tests.runs import patched, picture, short_adapter, short_model
-from pack.tests.tiny import adapter_weights
+from pack.ipadapter_core.adapter.load import load_adapter
+from pack.ipadapter_core.checkpoint.headers import read_shapes
+from pack.ipadapter_core.sampling.strength import Strength
+from pack.tests.oracles.recorded_passes import patched, picture, short_adapter, short_model
+from pack.tools.miniature.models import adapter_weights
 from safetensors.torch import save_file
 from torch.utils._python_dispatch import TorchDispatchMode
 

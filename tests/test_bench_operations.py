@@ -8,8 +8,8 @@ from collections import Counter
 
 import pytest
 import torch
-from pack.ipadapter_core.patchers import unet
-from pack.ipadapter_core.patchers.hooks import OVERRIDE
+from pack.ipadapter_core.patchers.families import unet
+from pack.ipadapter_core.patchers.hooks.model_call import OVERRIDE
 from pack.tools.bench.scenes import SCENES, Scene
 from pack.tools.bench.sides import Case, Machine, Ours, given
 from torch.utils._python_dispatch import TorchDispatchMode

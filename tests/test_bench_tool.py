@@ -5,10 +5,10 @@ import math
 
 import pytest
 import torch
-from pack.tests.tiny import tiny_model
 from pack.tools.bench import plots, report, rows, stages, steps, timing
 from pack.tools.bench.scenes import Scene
 from pack.tools.bench.sides import Case, Machine
+from pack.tools.miniature.models import tiny_model
 
 CPU = torch.device("cpu")
 SMALL, FLUX = Scene("SD1.5", 64, 2), Scene("FLUX", 32, 1)

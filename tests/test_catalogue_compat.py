@@ -7,9 +7,9 @@ from pack.nodes import NODES as NATIVE
 from pack.nodes.compat import OLD_NODES
 from pack.nodes.compat.pages import WAYS, page
 from pack.nodes.folders import register_folders
-from pack.tests.plus_first_table import FIRST_NODES
-from pack.tests.plus_table import APPLY_NODES, FILES, NODES, OPTIONAL, RESULTS
-from pack.tools.server import ROOT
+from pack.tests.oracles.ipadapter_plus_first_nodes import FIRST_NODES
+from pack.tests.oracles.ipadapter_plus_nodes import APPLY_NODES, FILES, NODES, OPTIONAL, RESULTS
+from pack.tools.comfyui.server import ROOT
 
 register_folders()
 BY_ID = {node.GET_SCHEMA().node_id: node for node in OLD_NODES}
@@ -65,7 +65,7 @@ def test_catalogue_results_is_an_advanced_input_behind_all_others(node_id):
 
 @pytest.mark.parametrize("node_id", NODES)
 def test_catalogue_old_nodes_explain_themselves(node_id):
-    """A tooltip on every input, and a page as the table has it: fails until `dev.py old-pages` has been run."""
+    """A tooltip on every input, and a page as the table has it: fails until `dev.py docs` has been run."""
     BY_ID[node_id].VALIDATE_CLASS()
     assert all(one.tooltip for one in BY_ID[node_id].GET_SCHEMA().inputs)
     written = (ROOT / "web" / "docs" / f"{node_id}.md").read_text(encoding="utf-8")

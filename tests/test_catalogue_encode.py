@@ -3,13 +3,14 @@
 import numpy as np
 import pytest
 import torch
-from pack.ipadapter_core.encoders.clip_vision import View, encode_references, pixels_for
-from pack.ipadapter_core.encoders.fit import Fit
-from pack.ipadapter_core.encoders.look import Detail, Look
+from pack.ipadapter_core.encoders.clip_vision import encode_references
+from pack.ipadapter_core.encoders.options import Detail, EncodeOptions
+from pack.ipadapter_core.encoders.preprocess import Preprocessing, pixels_for
 from pack.ipadapter_core.encoders.tiled import encode_tiles
-from pack.ipadapter_core.sharpen import sharpen
-from pack.tests.oracle import relative
-from pack.tests.tiny import adapter_weights, managed, randomise
+from pack.ipadapter_core.images.fit import ResizeMode
+from pack.ipadapter_core.images.sharpen import sharpen
+from pack.tests.oracles.diffusers import relative
+from pack.tools.miniature.models import adapter_weights, managed, randomise
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
 from comfy.clip_vision import ClipVisionModel
@@ -71,9 +72,9 @@ def close_look(encoders, kind, large, count):
 def test_catalogue_detail_is_the_mean_of_what_lies_there_in_the_tiles(encoders, kind, count):
     """Mixed with the whole picture by its share, for pictures that are not square. Fails with tiles in another order."""
     given, ours = picture(200, 150, batch=2), encoders[0]
-    prompt, seen = encode_references(spec_for(kind), ours, given, Look(detail=Detail(count, 0.3)))
+    prompt, seen = encode_references(spec_for(kind), ours, given, EncodeOptions(detail=Detail(count, 0.3)))
     assert seen.shape[1:3] == (count * ours.image_size,) * 2
-    whole = theirs_of(encoders, kind, pixels_for(ours, given, View(Fit.CENTER, None)))
+    whole = theirs_of(encoders, kind, pixels_for(ours, given, Preprocessing(ResizeMode.CENTER, None)))
     expected = torch.from_numpy(0.7 * whole + 0.3 * close_look(encoders, kind, seen, count))
     got = torch.cat([reference.image.features for reference in prompt.references])
     assert relative(got - expected, expected) < 5e-6
@@ -83,9 +84,9 @@ def test_catalogue_detail_is_the_mean_of_what_lies_there_in_the_tiles(encoders, 
 def test_catalogue_no_detail_is_the_plain_look(encoders):
     """With share 0, or one tile, to the bit."""
     given, spec = picture(90, 120), spec_for("plus")
-    plain, _ = encode_references(spec, encoders[0], given, Look())
+    plain, _ = encode_references(spec, encoders[0], given, EncodeOptions())
     for detail in (Detail(3, 0.0), Detail(1, 1.0)):
-        prompt, seen = encode_references(spec, encoders[0], given, Look(detail=detail))
+        prompt, seen = encode_references(spec, encoders[0], given, EncodeOptions(detail=detail))
         assert torch.equal(prompt.references[0].image.features, plain.references[0].image.features)
         assert seen.shape[1] == encoders[0].image_size
 
@@ -95,7 +96,7 @@ def test_catalogue_a_mask_is_seen_as_closely_as_the_picture(encoders):
     given, other = picture(112, 112), picture(112, 112, seed=1)
     mask = torch.ones(1, 112, 112)
     mask[:, :, :56] = 0
-    look = Look(mask=mask, detail=Detail(2, 1.0))
+    look = EncodeOptions(mask=mask, detail=Detail(2, 1.0))
     prompt, seen = encode_references(spec_for("plus"), encoders[0], given, look, other)
     neutral = (torch.tensor(encoders[0].image_mean) * 255).round() / 255
     edge = seen.shape[1] // 2 - 4
@@ -107,8 +108,8 @@ def test_catalogue_a_mask_is_seen_as_closely_as_the_picture(encoders):
 def test_catalogue_sharpening_is_done_on_the_pixels_that_are_seen(encoders):
     """After the fit, before the mask."""
     ours, given = encoders[0], picture(100, 100)
-    _, soft = encode_references(spec_for("base"), ours, given, Look())
-    _, sharp = encode_references(spec_for("base"), ours, given, Look(sharpening=0.8))
+    _, soft = encode_references(spec_for("base"), ours, given, EncodeOptions())
+    _, sharp = encode_references(spec_for("base"), ours, given, EncodeOptions(sharpening=0.8))
     expected = sharpen(soft.movedim(-1, 1), 0.8).movedim(1, -1)
     assert (sharp - expected).abs().max() < 2.5 / 255 and (sharp - soft).abs().max() > 0.05
 
@@ -117,7 +118,7 @@ def test_catalogue_sharpening_is_done_on_the_pixels_that_are_seen(encoders):
 def test_catalogue_tiles_are_references_in_their_places(encoders, size):
     """Each tile has the features of that part of the picture and acts there; the same tile of two pictures acts together."""
     ours, spec, given = encoders[0], spec_for("plus"), picture(*size, batch=2)
-    made = encode_tiles(spec, ours, given, Look())
+    made = encode_tiles(spec, ours, given, EncodeOptions())
     rows, columns = {(60, 150): (1, 3), (96, 100): (2, 2), (150, 60): (3, 1)}[size]
     side = {(60, 150): 60, (96, 100): 50, (150, 60): 60}[size]
     assert len(made.prompt.references) == 2 * rows * columns == len(made.tiles) and len(made.masks) == rows * columns
@@ -127,7 +128,7 @@ def test_catalogue_tiles_are_references_in_their_places(encoders, size):
             index * (length - side) // max(count - 1, 1)
             for index, length, count in ((row, size[0], rows), (column, size[1], columns))
         )
-        alone, _ = encode_references(spec, ours, given[:, top : top + side, left : left + side], Look())
+        alone, _ = encode_references(spec, ours, given[:, top : top + side, left : left + side], EncodeOptions())
         pair = made.prompt.references[2 * tile : 2 * tile + 2]
         for one, other in zip(pair, alone.references, strict=True):
             assert relative(one.image.features - other.image.features, other.image.features) < 5e-6
@@ -138,7 +139,7 @@ def test_catalogue_tiles_take_their_part_of_the_mask(encoders):
     """A mask of another size, for the first picture and all that follow."""
     mask = torch.ones(1, 30, 75)
     mask[:, :, :25] = 0
-    made = encode_tiles(spec_for("plus"), encoders[0], picture(60, 150, batch=2), Look(mask=mask))
+    made = encode_tiles(spec_for("plus"), encoders[0], picture(60, 150, batch=2), EncodeOptions(mask=mask))
     neutral = (torch.tensor(encoders[0].image_mean) * 255).round() / 255
     hidden = (made.tiles - neutral).abs().amax(dim=-1) == 0
     assert hidden[:2, :, :-16].all() and not hidden[:2, :, -2:].any() and not hidden[4:].any()

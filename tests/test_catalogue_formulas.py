@@ -2,16 +2,16 @@
 
 import pytest
 import torch
-from pack.ipadapter_core.patchers.unet import layer_map
-from pack.ipadapter_core.predecessor.apply import apply_embeds
-from pack.ipadapter_core.predecessor.embeds import Embeds, combine_embeds
-from pack.ipadapter_core.predecessor.pipeline import Pipeline
-from pack.ipadapter_core.predecessor.request import Request, halves
-from pack.ipadapter_core.predecessor.weight_types import Results
-from pack.ipadapter_core.references import Combination
-from pack.tests.plus_table import COMBINE, SCALING, WEIGHT_TYPES
-from pack.tests.runs import FEATURES, WIDTH, Recorder, alone, attend, error, sample
-from pack.tests.tiny import adapter_weights, managed, tiny_model, widths_of
+from pack.ipadapter_core.compat.apply import apply_embeds
+from pack.ipadapter_core.compat.embeds import Embeds, combine_embeds
+from pack.ipadapter_core.compat.pipeline import Pipeline
+from pack.ipadapter_core.compat.request import Request, halves
+from pack.ipadapter_core.compat.weight_types import Results
+from pack.ipadapter_core.patchers.families.unet import layer_map
+from pack.ipadapter_core.prompt.combine import Combination
+from pack.tests.oracles.ipadapter_plus_nodes import COMBINE, SCALING, WEIGHT_TYPES
+from pack.tests.oracles.recorded_passes import FEATURES, WIDTH, Recorder, alone, attend, error, sample
+from pack.tools.miniature.models import adapter_weights, managed, tiny_model, widths_of
 
 RESULTS = [one.value for one in Results]
 CORRECTED, AS_PLUS = RESULTS

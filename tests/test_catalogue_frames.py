@@ -5,7 +5,7 @@ import math
 
 import pytest
 from pack.ipadapter_core.errors import WeightError
-from pack.ipadapter_core.weights.frames import (
+from pack.ipadapter_core.weights.frame_weights import (
     FrameMethod,
     Ramp,
     Timing,

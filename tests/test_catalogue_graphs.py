@@ -10,12 +10,12 @@ from pack.demo.fitting import fit_shape
 from pack.demo.load import BASE_FILE, LORA_FILE, UNET_PREFIX, base_model, below, read_weights
 from pack.demo.measure import outline_followed, palette, palette_distance, shape_kept
 from pack.demo.pictures import Request, draw
-from pack.demo.training_lora import FRAME, changed, new_lora
+from pack.demo.training.lora import FRAME, changed, new_lora
 from pack.demo.world import COLOURS
-from pack.tools.demo_pictures import tensor
-from pack.tools.prompts import graph_file, node, set_inputs, without_adapter
-from pack.tools.workflows import GRAPHS
-from pack.tools.workflows_by_task import DEMO_TEXTS, REAL_TEXTS
+from pack.tools.comfyui.api_prompt import graph_file, node, set_inputs, without_adapter
+from pack.tools.demo.picture_grid import tensor
+from pack.tools.workflows.by_task import DEMO_TEXTS, REAL_TEXTS
+from pack.tools.workflows.catalogue import GRAPHS
 from PIL import Image, ImageSequence
 
 import comfy.lora

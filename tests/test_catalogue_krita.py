@@ -1,9 +1,9 @@
 """What krita-ai-diffusion (of 22 August 2026) asks a server for, and posts to it; see docs/compatibility.md."""
 
 import pytest
-from pack.tools.demo_pictures import pixels
-from pack.tools.prompts import node
-from pack.tools.server import ROOT
+from pack.tools.comfyui.api_prompt import node
+from pack.tools.comfyui.server import ROOT
+from pack.tools.demo.picture_grid import pixels
 
 ADAPTER = "demo_world_ip_adapter.safetensors"
 PICTURE = dict.fromkeys(("object_colour", "background_colour", "object_texture", "background_texture"), "any") | {

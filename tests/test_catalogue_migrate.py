@@ -4,18 +4,18 @@ import copy
 import json
 
 import pytest
-from pack.ipadapter_core.weights.layers import LayerWeights
-from pack.ipadapter_core.weights.presets import LayerPreset
-from pack.ipadapter_core.weights.text import read_overrides
+from pack.ipadapter_core.weights.layer_presets import LayerPreset
+from pack.ipadapter_core.weights.layer_weights import LayerWeights
+from pack.ipadapter_core.weights.parsing import read_overrides
 from pack.nodes import NODES as NATIVE
 from pack.nodes.compat import OLD_NODES
 from pack.nodes.folders import register_folders
-from pack.tests.plus_table import WEIGHT_TYPES
+from pack.tests.oracles.ipadapter_plus_nodes import WEIGHT_TYPES
 from pack.tests.test_catalogue_formulas import BOOST, CORRECTED, W, blocks_of, stated
-from pack.tests.tiny import tiny_model
-from pack.tools.graph import Graph
-from pack.tools.migrate import main, migrate
-from pack.tools.migrate_graph import LINK
+from pack.tools.migrate.graph_file import LINK
+from pack.tools.migrate.main import main, migrate
+from pack.tools.miniature.models import tiny_model
+from pack.tools.workflows.graph import Graph
 
 register_folders()
 INFO = {node.GET_SCHEMA().node_id: node.GET_NODE_INFO_V1() for node in (*NATIVE, *OLD_NODES)}

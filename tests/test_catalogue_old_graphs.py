@@ -9,15 +9,15 @@ import pytest
 import torch
 from comfy_cli.workflow_to_api import convert_ui_to_api
 from pack.demo.load import ENCODER_FILE, WEIGHTS
-from pack.tests.old_graphs import FACE, GRAPHS, PLUS, PORTRAIT, old_workflow
+from pack.tests.oracles.old_graphs import FACE, GRAPHS, PLUS, PORTRAIT, old_workflow
 from pack.tests.test_faces_analysis import face_models
-from pack.tests.tiny import adapter_weights
-from pack.tests.tiny_faces import weights_of
-from pack.tools.client import ComfyClient, GraphError
-from pack.tools.demo_pictures import pixels
-from pack.tools.migrate import migrate
-from pack.tools.prompts import node
-from pack.tools.server import ROOT, ComfyServer, Mounts
+from pack.tools.comfyui.api_prompt import node
+from pack.tools.comfyui.client import ComfyClient, GraphError
+from pack.tools.comfyui.server import ROOT, ComfyServer, Mounts
+from pack.tools.demo.picture_grid import pixels
+from pack.tools.migrate.main import migrate
+from pack.tools.miniature.faces import weights_of
+from pack.tools.miniature.models import adapter_weights
 from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file

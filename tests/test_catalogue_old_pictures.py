@@ -7,28 +7,30 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from pack.ipadapter_core.application import Application, Strength
 from pack.ipadapter_core.checkpoint.spec import Feature
-from pack.ipadapter_core.effect import Rows, seen_by
-from pack.ipadapter_core.encoders.clip_vision import Wanted
+from pack.ipadapter_core.compat.encode import encode_embeds, encode_request
+from pack.ipadapter_core.compat.encoder_inputs import old_features, old_tile_features
+from pack.ipadapter_core.compat.frames import Strategy, frames_of, schedule_of_prompts
+from pack.ipadapter_core.compat.pipeline import Pipeline, pipeline_of
+from pack.ipadapter_core.compat.prepare_image import Crop, noise_picture, prepared
+from pack.ipadapter_core.compat.request import Request
+from pack.ipadapter_core.compat.stretched_mask import stretched_mask
+from pack.ipadapter_core.compat.tiles import old_tiles_of, tiles_of
+from pack.ipadapter_core.compat.weight_types import Results
 from pack.ipadapter_core.encoders.face.geometry import TEMPLATE
-from pack.ipadapter_core.encoders.old_pictures import old_features, old_tile_features
+from pack.ipadapter_core.encoders.features import FeatureRequest
 from pack.ipadapter_core.errors import FaceAnalysisError, IPAdapterError
-from pack.ipadapter_core.image_prompt import EncodedImage
-from pack.ipadapter_core.masks import CANVAS, canvas_mask, token_weights
-from pack.ipadapter_core.noise import Noise
-from pack.ipadapter_core.polarity import Sides
-from pack.ipadapter_core.predecessor.encode import encode_embeds, encode_request
-from pack.ipadapter_core.predecessor.frames import Strategy, frames_of, schedule_of_prompts
-from pack.ipadapter_core.predecessor.pictures import Crop, noise_picture, prepared
-from pack.ipadapter_core.predecessor.pipeline import Pipeline, pipeline_of
-from pack.ipadapter_core.predecessor.request import Request
-from pack.ipadapter_core.predecessor.tiles import old_tiles_of, tiles_of
-from pack.ipadapter_core.predecessor.weight_types import Results
-from pack.ipadapter_core.stretched_mask import stretched_mask
+from pack.ipadapter_core.images.noise import Noise
+from pack.ipadapter_core.masks.canvas_mask import canvas_mask, token_weights
+from pack.ipadapter_core.masks.token_grid import CANVAS
+from pack.ipadapter_core.prompt.image_prompt import EncodedImage
+from pack.ipadapter_core.sampling.application import Application
+from pack.ipadapter_core.sampling.batch import Rows, seen_by
+from pack.ipadapter_core.sampling.polarity import PolarityRule
+from pack.ipadapter_core.sampling.strength import Strength
 from pack.tests.test_catalogue_formulas import combined
-from pack.tests.tiny import adapter_weights, managed
-from pack.tests.tiny_faces import tiny_encoder, weights_of
+from pack.tools.miniature.faces import tiny_encoder, weights_of
+from pack.tools.miniature.models import adapter_weights, managed
 
 AS_PLUS = Results.AS_PLUS
 
@@ -125,7 +127,7 @@ def test_catalogue_old_negative_is_a_black_picture(plus, base):
 def test_catalogue_old_encoder_mask_multiplies_normal_pixels(plus):
     """A soft mask; the pixels are not rounded after it."""
     picture, mask = rand(1, 56, 56, 3), rand(1, 56, 56, seed=2)
-    wanted = Wanted(Feature.HIDDEN, 64, plus.adapter.spec)
+    wanted = FeatureRequest(Feature.HIDDEN, 64, plus.adapter.spec)
     expected = hidden(plus.encoder, normalised(plus.encoder, picture) * mask)[1]
     assert torch.allclose(old_features(wanted, plus.encoder, picture, mask), expected, atol=1e-5)
 
@@ -149,7 +151,7 @@ def test_catalogue_old_tiles_of_features(plus, base):
         picture[:, 56 * row : 56 * row + 56, 56 * column : 56 * column + 56] for row in (0, 1) for column in (0, 1)
     ]
     parts = [hidden(plus.encoder, normalised(plus.encoder, quarter)) for quarter in quarters]
-    found = old_tile_features(Wanted(Feature.HIDDEN, 64, plus.adapter.spec), plus.encoder, picture, 2)
+    found = old_tile_features(FeatureRequest(Feature.HIDDEN, 64, plus.adapter.spec), plus.encoder, picture, 2)
     grid = torch.stack([part[1][0, 1:].view(4, 4, -1) for part in parts])
     large = torch.cat([torch.cat(list(grid[row : row + 2]), dim=1) for row in (0, 2)])
     pooled = large.view(4, 2, 4, 2, -1).mean(dim=(1, 3)).flatten(0, 1)
@@ -159,7 +161,7 @@ def test_catalogue_old_tiles_of_features(plus, base):
     square = torch.cat([torch.cat(list(vectors[row : row + 2]), dim=1) for row in (0, 2)])
     expected = square.view(8, 2, 8, 2).mean(dim=(1, 3)).flatten()
     assert torch.allclose(
-        old_tile_features(Wanted(Feature.POOLED, 64, base.adapter.spec), base.encoder, picture, 2)[0],
+        old_tile_features(FeatureRequest(Feature.POOLED, 64, base.adapter.spec), base.encoder, picture, 2)[0],
         expected,
         atol=1e-5,
     )
@@ -168,7 +170,7 @@ def test_catalogue_old_tiles_of_features(plus, base):
 def test_catalogue_enhanced_requests(plus):
     """A lone picture becomes two references, several are mixed with their tiles. Fails when the ratio is turned round."""
     one, two = rand(1, 112, 112, 3), rand(2, 112, 112, 3)
-    wanted = Wanted(Feature.HIDDEN, 64, plus.adapter.spec)
+    wanted = FeatureRequest(Feature.HIDDEN, 64, plus.adapter.spec)
     found = encode_request(plus, Request(image=one, enhance_tiles=2, enhance_ratio=0.6, results=AS_PLUS)).prompt
     assert len(found.references) == 2
     assert torch.allclose(found.references[0].image.features, 0.6 * old_features(wanted, plus.encoder, one), atol=1e-5)
@@ -283,14 +285,14 @@ def test_catalogue_kolors_weight_multiplies_the_text_projection():
         assert torch.allclose(one, other, atol=1e-12)
 
 
-@pytest.mark.parametrize(("sides", "expected"), [(Sides.BY_ROLE, (0, 1, 1)), (Sides.BY_INDEX, (1, 0, 1))])
+@pytest.mark.parametrize(("sides", "expected"), [(PolarityRule.BY_ROLE, (0, 1, 1)), (PolarityRule.BY_INDEX, (1, 0, 1))])
 def test_catalogue_sides_of_three_prompts(sides, expected):
     """DualCFG hands over negative, middle, positive. Fails when old results go by role, or corrected ones by index."""
     application = Application((), (), (), Strength(sides=sides))
     rows = Rows((0, 1, 1), (0,), (CANVAS,) * 3, (8, 8), (0, 1, 2))
     assert seen_by(application, rows).polarities == expected
-    assert Request(results=AS_PLUS).strength.sides is Sides.BY_INDEX
-    assert Request().strength.sides is Sides.BY_ROLE
+    assert Request(results=AS_PLUS).strength.sides is PolarityRule.BY_INDEX
+    assert Request().strength.sides is PolarityRule.BY_ROLE
 
 
 class Faces:

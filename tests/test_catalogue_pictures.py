@@ -3,17 +3,9 @@
 import numpy as np
 import pytest
 import torch
-from pack.ipadapter_core.noise import Noise, add_noise, blurred
-from pack.ipadapter_core.sharpen import sharpen
-from pack.ipadapter_core.tiles import (
-    Box,
-    cut,
-    pool_grid,
-    split_grid,
-    tile_boxes,
-    tile_counts,
-    tile_masks,
-)
+from pack.ipadapter_core.images.noise import Noise, add_noise, blurred
+from pack.ipadapter_core.images.sharpen import sharpen
+from pack.ipadapter_core.images.tiles import Box, cut, pool_grid, split_grid, tile_boxes, tile_counts, tile_masks
 from scipy.ndimage import correlate1d, map_coordinates
 from torchvision.transforms import Compose, ElasticTransform, RandomHorizontalFlip, RandomVerticalFlip
 

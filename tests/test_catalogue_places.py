@@ -2,19 +2,19 @@
 
 import pytest
 import torch
-from pack.ipadapter_core.application import Strength
 from pack.ipadapter_core.errors import ImagePromptError, WeightError
-from pack.ipadapter_core.over_frames import references_over_frames, words_over_frames
 from pack.ipadapter_core.patchers.apply import apply_image_prompt
-from pack.ipadapter_core.patchers.two_references import Sources, apply_style_and_composition
-from pack.ipadapter_core.patchers.unet import layer_map
-from pack.ipadapter_core.regions import Region, regional_prompt, regional_words
-from pack.ipadapter_core.weights.frames import FrameMethod, FramePlan, frame_plan
-from pack.ipadapter_core.weights.layers import LayerWeights
-from pack.ipadapter_core.weights.text import read_overrides
-from pack.tests.layers import GRID, attend, bench, effect, far, keys_values, picture, prompt, query
+from pack.ipadapter_core.patchers.families.unet import layer_map
+from pack.ipadapter_core.patchers.style_composition import Sources, apply_style_and_composition
+from pack.ipadapter_core.prompt.per_frame import references_over_frames, words_over_frames
+from pack.ipadapter_core.prompt.regions import Region, regional_prompt, regional_words
+from pack.ipadapter_core.sampling.strength import Strength
+from pack.ipadapter_core.weights.frame_weights import FrameMethod, FramePlan, frame_plan
+from pack.ipadapter_core.weights.layer_weights import LayerWeights
+from pack.ipadapter_core.weights.parsing import read_overrides
+from pack.tests.oracles.naive_layer import GRID, attend, bench, effect, far, keys_values, picture, prompt, query
 from pack.tests.test_engine_weights import COMPOSITION, COUNT, STYLE, running_index
-from pack.tests.tiny import adapter_weights, managed, tiny_model, widths_of
+from pack.tools.miniature.models import adapter_weights, managed, tiny_model, widths_of
 
 EXACT = 1e-12
 W, WC = 0.7, 1.3

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from pack.demo.measure import palette_distance, shape_kept
 from pack.demo.pictures import Request, draw
-from pack.tools import example_graphs
-from pack.tools.demo_pictures import tensor
+from pack.tools.demo.picture_grid import tensor
+from pack.tools.workflows import api_examples as example_graphs
 from PIL import Image
 
 PROGRAM = example_graphs.FOLDER / "image_prompt.py"

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from pack.nodes.compat import SWITCH
 from pack.nodes.compat.replacements import REPLACEMENTS
-from pack.tests.plus_table import NODES
-from pack.tools.client import ComfyClient
-from pack.tools.server import PACK, ROOT, ComfyServer, Mounts
+from pack.tests.oracles.ipadapter_plus_nodes import NODES
+from pack.tools.comfyui.client import ComfyClient
+from pack.tools.comfyui.server import PACK, ROOT, ComfyServer, Mounts
 
 import nodes as comfyui_nodes
 
@@ -159,8 +159,8 @@ def node_info(cls) -> dict:
 
 def declared(old: str) -> tuple[list[str], list[str], int]:
     """The inputs, the widgets among them, and the number of outputs of an old id."""
-    from pack.tests.plus_first_table import FIRST_NODES
-    from pack.tests.plus_table import APPLY_NODES, OPTIONAL
+    from pack.tests.oracles.ipadapter_plus_first_nodes import FIRST_NODES
+    from pack.tests.oracles.ipadapter_plus_nodes import APPLY_NODES, OPTIONAL
 
     if old == "IPAdapterCLIPVisionEncode":  # 2023-09-07 to 2023-09-15
         return ["clip_vision", "image"], [], 1

@@ -6,14 +6,14 @@ from dataclasses import replace
 
 import pytest
 import torch
-from pack.ipadapter_core.application import Strength
 from pack.ipadapter_core.checkpoint.spec import Feature
 from pack.ipadapter_core.errors import ImagePromptError
-from pack.ipadapter_core.image_prompt import EncodedImage, ImagePrompt, Reference
 from pack.ipadapter_core.patchers.apply import apply_image_prompt
-from pack.ipadapter_core.references import combine, weigh
-from pack.ipadapter_core.saved_prompt import load_prompt, packed, prompt_of_embeds, read_embeds, save_prompt
-from pack.tests.layers import bench, effect, picture, prompt, query
+from pack.ipadapter_core.prompt.combine import combine, weigh
+from pack.ipadapter_core.prompt.files import load_prompt, packed, prompt_of_embeds, read_embeds, save_prompt
+from pack.ipadapter_core.prompt.image_prompt import EncodedImage, ImagePrompt, Reference
+from pack.ipadapter_core.sampling.strength import Strength
+from pack.tests.oracles.naive_layer import bench, effect, picture, prompt, query
 from safetensors import safe_open
 from safetensors.torch import save_file
 

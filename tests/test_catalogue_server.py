@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from pack.ipadapter_core.noise import Noise, add_noise, blurred
-from pack.tools.client import GraphError
-from pack.tools.graph import Graph
+from pack.ipadapter_core.images.noise import Noise, add_noise, blurred
+from pack.tools.comfyui.client import GraphError
+from pack.tools.workflows.graph import Graph
 from PIL import Image
 from safetensors import safe_open
 

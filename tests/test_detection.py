@@ -4,12 +4,12 @@ import math
 
 import pytest
 import torch
-from pack.ipadapter_core.adapter import Adapter
+from pack.ipadapter_core.adapter.load import load_adapter
+from pack.ipadapter_core.adapter.network import Adapter
 from pack.ipadapter_core.checkpoint.detect import detect
 from pack.ipadapter_core.errors import CheckpointError
-from pack.ipadapter_core.host import load_adapter
-from pack.tests.published import PUBLISHED
-from pack.tests.tiny import adapter_weights
+from pack.tools.miniature.models import adapter_weights
+from pack.tools.miniature.published_shapes import PUBLISHED
 from safetensors.torch import save_file
 
 

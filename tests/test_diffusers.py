@@ -2,16 +2,16 @@
 
 import pytest
 import torch
-from pack.ipadapter_core.application import Strength
 from pack.ipadapter_core.checkpoint.spec import Feature
-from pack.ipadapter_core.image_prompt import EncodedImage, ImagePrompt, Reference
-from pack.ipadapter_core.patchers import unet
 from pack.ipadapter_core.patchers.apply import apply_image_prompt
-from pack.ipadapter_core.patchers.sampling import STEP, applications_of
-from pack.ipadapter_core.patchers.unet import compose
-from pack.ipadapter_core.step import Run
-from pack.tests.oracle import fresh, relative, run_ours, run_theirs, some_call, twins
-from pack.tests.tiny import adapter_weights, managed, widths_of
+from pack.ipadapter_core.patchers.families import unet
+from pack.ipadapter_core.patchers.families.unet import compose
+from pack.ipadapter_core.patchers.hooks.wrappers import STEP, applications_of
+from pack.ipadapter_core.prompt.image_prompt import EncodedImage, ImagePrompt, Reference
+from pack.ipadapter_core.sampling.run import Run
+from pack.ipadapter_core.sampling.strength import Strength
+from pack.tests.oracles.diffusers import fresh, relative, run_ours, run_theirs, some_call, twins
+from pack.tools.miniature.models import adapter_weights, managed, widths_of
 
 KINDS = {"base": {}, "plus": {"tokens": 16}, "full face": {}}
 FEATURES = {"base": (64,), "plus": (17, 64), "full face": (17, 64)}

@@ -2,11 +2,12 @@
 
 import pytest
 import torch
-from pack.ipadapter_core.application import Strength
 from pack.ipadapter_core.patchers.apply import apply_image_prompt
+from pack.ipadapter_core.sampling.strength import Strength
 from pack.ipadapter_core.weights.schedule import WeightSchedule
-from pack.tests.compiler import Compiler
-from pack.tests.dit import (
+from pack.tests.oracles.compiler import Compiler
+from pack.tests.oracles.transformer_world import mask_of, sample
+from pack.tools.miniature.transformers import (
     SD3,
     adapter,
     instantx_flux,
@@ -21,7 +22,6 @@ from pack.tests.dit import (
     weights_of,
     xlabs,
 )
-from pack.tests.dit_world import mask_of, sample
 
 import comfy.ldm.cosmos.predict2
 import comfy.ldm.flux.math

@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-from pack.ipadapter_core.application import Strength
 from pack.ipadapter_core.patchers.apply import apply_image_prompt
-from pack.tests.dit import noise, predict, relative, some_call, tiny_transformer
-from pack.tests.dit_world import CASES, every, sample, world
+from pack.ipadapter_core.sampling.strength import Strength
+from pack.tests.oracles.transformer_world import CASES, every, sample, world
+from pack.tools.miniature.transformers import noise, predict, relative, some_call, tiny_transformer
 from torch.nn.functional import linear
 
 import comfy.lora

@@ -2,13 +2,13 @@
 
 import pytest
 import torch
-from pack.ipadapter_core.adapter import Adapter
+from pack.ipadapter_core.adapter.load import load_adapter
+from pack.ipadapter_core.adapter.network import Adapter
 from pack.ipadapter_core.checkpoint.detect import detect
 from pack.ipadapter_core.checkpoint.layouts import canonical
 from pack.ipadapter_core.checkpoint.spec import BaseModel, Feature, LayerKind, Negative
 from pack.ipadapter_core.errors import CheckpointError
-from pack.ipadapter_core.host import load_adapter
-from pack.tests.dit import instantx_flux, instantx_sd3, lucifer, perceiver, weights_of, xlabs
+from pack.tools.miniature.transformers import instantx_flux, instantx_sd3, lucifer, perceiver, weights_of, xlabs
 from safetensors.torch import save_file
 
 LUCIFER_BYTES = 503_229_576

@@ -5,9 +5,10 @@ from functools import cache
 import torch
 from diffusers import FluxTransformer2DModel, SD3Transformer2DModel
 from einops import rearrange
-from pack.ipadapter_core.application import Strength
 from pack.ipadapter_core.patchers.apply import apply_image_prompt
-from pack.tests.dit import (
+from pack.ipadapter_core.sampling.strength import Strength
+from pack.tools.miniature.models import randomise
+from pack.tools.miniature.transformers import (
     SD3,
     adapter,
     instantx_sd3,
@@ -20,7 +21,6 @@ from pack.tests.dit import (
     weights_of,
     xlabs,
 )
-from pack.tests.tiny import randomise
 
 import comfy.model_detection
 

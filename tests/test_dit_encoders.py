@@ -2,11 +2,11 @@
 
 import pytest
 import torch
-from pack.ipadapter_core.encoders.clip_vision import Look, encode_references
+from pack.ipadapter_core.encoders.clip_vision import EncodeOptions, encode_references
 from pack.ipadapter_core.encoders.siglip import siglip_from_weights
 from pack.ipadapter_core.errors import EncoderMismatchError
-from pack.tests.dit import adapter, instantx_flux, instantx_sd3, lucifer, relative, weights_of, xlabs
-from pack.tests.tiny import randomise
+from pack.tools.miniature.models import randomise
+from pack.tools.miniature.transformers import adapter, instantx_flux, instantx_sd3, lucifer, relative, weights_of, xlabs
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection, SiglipVisionConfig, SiglipVisionModel
 
 from comfy.clip_vision import ClipVisionModel
@@ -66,7 +66,7 @@ def test_siglip_features_equal_transformers(case, capsys):
     """The pooled vector, the last layer but one, and the last layer; the negative is zeros in all three."""
     shapes, wanted = CASES[case]
     theirs, ours = siglip()
-    prompt, _ = encode_references(adapter(weights_of(shapes)).spec, ours, pictures(), Look())
+    prompt, _ = encode_references(adapter(weights_of(shapes)).spec, ours, pictures(), EncodeOptions())
     found = torch.cat([one.image.features for one in prompt.references]).detach()
     expected = wanted(seen_by(theirs, pictures(), [0.5] * 3, [0.5] * 3))
     error = relative(found - expected, expected)
@@ -80,7 +80,7 @@ def test_clip_features_and_black_negative_equal_transformers():
     """XLabs' adapter: the projected class token, against that of a black picture."""
     theirs, ours = clip()
     mean, std = ours.image_mean, ours.image_std
-    prompt, _ = encode_references(adapter(weights_of(xlabs(2, 256, 64))).spec, ours, pictures(), Look())
+    prompt, _ = encode_references(adapter(weights_of(xlabs(2, 256, 64))).spec, ours, pictures(), EncodeOptions())
     expected = seen_by(theirs, pictures(), mean, std).image_embeds
     black = seen_by(theirs, torch.zeros_like(pictures()[:1]), mean, std).image_embeds
     assert relative(torch.cat([one.image.features for one in prompt.references]) - expected, expected) <= LIMIT
@@ -91,8 +91,10 @@ def test_anima_sees_the_whole_picture_on_black():
     """A wide picture is scaled to fit and its bars are black; SigLIP's other adapters see it stretched."""
     _, ours = siglip()
     wide = torch.ones(1, 32, 128, 3)
-    _, padded = encode_references(adapter(weights_of(lucifer(3, 128, feature=128))).spec, ours, wide, Look())
-    _, stretched = encode_references(adapter(weights_of(instantx_sd3(3, 192, feature=128))).spec, ours, wide, Look())
+    _, padded = encode_references(adapter(weights_of(lucifer(3, 128, feature=128))).spec, ours, wide, EncodeOptions())
+    _, stretched = encode_references(
+        adapter(weights_of(instantx_sd3(3, 192, feature=128))).spec, ours, wide, EncodeOptions()
+    )
     assert padded[0, :24].sum() == 0 and padded[0, 24:40].min() == 1 and padded[0, 40:].sum() == 0
     assert stretched.min() == 1
 
@@ -102,7 +104,9 @@ def test_a_siglip_without_its_head_is_refused_with_what_to_do():
     theirs, ours = siglip()
     del ours.model.head
     with pytest.raises(EncoderMismatchError, match="Load Image Encoder"):
-        encode_references(adapter(weights_of(instantx_flux(5, 256, 64, feature=128))).spec, ours, pictures(), Look())
+        encode_references(
+            adapter(weights_of(instantx_flux(5, 256, 64, feature=128))).spec, ours, pictures(), EncodeOptions()
+        )
 
 
 def test_the_wrong_encoder_is_refused():
@@ -110,9 +114,13 @@ def test_the_wrong_encoder_is_refused():
     _, clip_model = clip()
     _, siglip_model = siglip()
     with pytest.raises(EncoderMismatchError, match="last_hidden_state of width 128"):
-        encode_references(adapter(weights_of(lucifer(3, 128, feature=128))).spec, clip_model, pictures(), Look())
+        encode_references(
+            adapter(weights_of(lucifer(3, 128, feature=128))).spec, clip_model, pictures(), EncodeOptions()
+        )
     with pytest.raises(EncoderMismatchError, match="one for each patch, but"):
-        encode_references(adapter(weights_of(xlabs(2, 256, 64, feature=128))).spec, siglip_model, pictures(), Look())
+        encode_references(
+            adapter(weights_of(xlabs(2, 256, 64, feature=128))).spec, siglip_model, pictures(), EncodeOptions()
+        )
 
 
 def test_a_damaged_encoder_file_is_named():

@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-from pack.ipadapter_core.application import Strength
 from pack.ipadapter_core.patchers.apply import apply_image_prompt
-from pack.tests.dit import predict, some_call
-from pack.tests.dit_world import every, world
+from pack.ipadapter_core.sampling.strength import Strength
+from pack.tests.oracles.transformer_world import every, world
+from pack.tools.miniature.transformers import predict, some_call
 
 
 class Foreign:

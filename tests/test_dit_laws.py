@@ -4,14 +4,14 @@ from dataclasses import replace
 
 import pytest
 import torch
-from pack.ipadapter_core.application import Strength
 from pack.ipadapter_core.patchers.apply import apply_image_prompt
-from pack.ipadapter_core.patchers.sampling import applications_of
-from pack.ipadapter_core.step import Run
-from pack.ipadapter_core.timeline import Timeline
+from pack.ipadapter_core.patchers.hooks.wrappers import applications_of
+from pack.ipadapter_core.sampling.run import Run
+from pack.ipadapter_core.sampling.strength import Strength
+from pack.ipadapter_core.sampling.timeline import Timeline
 from pack.ipadapter_core.weights.schedule import WeightSchedule
-from pack.tests.dit import predict, relative, some_call
-from pack.tests.dit_world import CASES, every, other_prompt, sample, world
+from pack.tests.oracles.transformer_world import CASES, every, other_prompt, sample, world
+from pack.tools.miniature.transformers import predict, relative, some_call
 
 import comfy.samplers
 

@@ -2,16 +2,16 @@
 
 import pytest
 import torch
-from pack.ipadapter_core.application import Strength
+from pack.ipadapter_core.drawing.weight_plots import HEIGHT, plot_layer_weights
 from pack.ipadapter_core.errors import WeightError
 from pack.ipadapter_core.patchers.apply import apply_image_prompt
-from pack.ipadapter_core.patchers.sampling import applications_of
-from pack.ipadapter_core.plots import HEIGHT, plot_layer_weights
-from pack.ipadapter_core.weights.layers import LayerWeights, known_places
-from pack.ipadapter_core.weights.presets import TRANSFORMER_BLOCKS, LayerPreset
-from pack.ipadapter_core.weights.text import read_overrides
-from pack.tests.dit import predict, relative, some_call
-from pack.tests.dit_world import every, world
+from pack.ipadapter_core.patchers.hooks.wrappers import applications_of
+from pack.ipadapter_core.sampling.strength import Strength
+from pack.ipadapter_core.weights.layer_presets import TRANSFORMER_BLOCKS, LayerPreset
+from pack.ipadapter_core.weights.layer_weights import LayerWeights, known_places
+from pack.ipadapter_core.weights.parsing import read_overrides
+from pack.tests.oracles.transformer_world import every, world
+from pack.tools.miniature.transformers import predict, relative, some_call
 
 FLUX = "FLUX.1 and Chroma"
 HALVES = (LayerPreset.FIRST_HALF, LayerPreset.SECOND_HALF)

@@ -2,13 +2,13 @@
 
 import pytest
 import torch
-from pack.ipadapter_core.application import Strength
-from pack.ipadapter_core.patchers import flux
 from pack.ipadapter_core.patchers.apply import apply_image_prompt
-from pack.ipadapter_core.patchers.sampling import STEP, CallState, applications_of
-from pack.ipadapter_core.step import Run
-from pack.tests.dit import noise, predict, relative, some_call
-from pack.tests.dit_world import every, mask_of, world
+from pack.ipadapter_core.patchers.families import flux
+from pack.ipadapter_core.patchers.hooks.wrappers import STEP, CallState, applications_of
+from pack.ipadapter_core.sampling.run import Run
+from pack.ipadapter_core.sampling.strength import Strength
+from pack.tests.oracles.transformer_world import every, mask_of, world
+from pack.tools.miniature.transformers import noise, predict, relative, some_call
 
 
 @every

@@ -2,14 +2,14 @@
 
 import pytest
 import torch
-from pack.ipadapter_core.encoders.clip_vision import Look, encode_references
-from pack.ipadapter_core.encoders.fit import Fit
+from pack.ipadapter_core.encoders.clip_vision import EncodeOptions, encode_references
 from pack.ipadapter_core.encoders.load import load_image_encoder
 from pack.ipadapter_core.encoders.perception import BUCKETS, PerceptionEncoder, perception_from_weights
 from pack.ipadapter_core.errors import EncoderMismatchError
-from pack.tests.dit import adapter, perceiver, relative, weights_of
+from pack.ipadapter_core.images.fit import ResizeMode
 from pack.tests.test_dit_encoders import siglip
-from pack.tests.tiny_perception import PATCH, SIDE, stated, tiny_perception
+from pack.tools.miniature.perception import PATCH, SIDE, stated, tiny_perception
+from pack.tools.miniature.transformers import adapter, perceiver, relative, weights_of
 
 LIMIT = 5e-6
 
@@ -34,7 +34,7 @@ def test_perception_features_equal_the_equations(shape, prefix, tmp_path, capsys
     torch.save({prefix + key: tensor for key, tensor in weights.items()}, tmp_path / "pe.pt")
     encoder = load_image_encoder(tmp_path / "pe.pt")
     assert isinstance(encoder, PerceptionEncoder)
-    prompt, seen = encode_references(spec(), encoder, pictures(*shape), Look())
+    prompt, seen = encode_references(spec(), encoder, pictures(*shape), EncodeOptions())
     assert seen.shape == (2, *shape, 3)
     found = torch.cat([one.image.features for one in prompt.references])
     wanted = stated(weights, pictures(*shape).movedim(-1, 1) * 2 - 1)
@@ -49,9 +49,9 @@ def test_a_picture_takes_the_shape_of_the_nearest_aspect():
     """As trained: stretched a little, nothing cut off. Any other fit gives the encoder's square."""
     encoder = perception_from_weights(tiny_perception(), "pe.pt")
     for size, patches in (((200, 100), (6, 3)), ((100, 140), (4, 5)), ((50, 50), (4, 4)), ((30, 300), (3, 6))):
-        _, seen = encode_references(spec(), encoder, pictures(*size, 1), Look())
+        _, seen = encode_references(spec(), encoder, pictures(*size, 1), EncodeOptions())
         assert (seen.shape[1] // PATCH, seen.shape[2] // PATCH) == patches
-    prompt, seen = encode_references(spec(), encoder, pictures(30, 90, 1), Look(Fit.CENTER))
+    prompt, seen = encode_references(spec(), encoder, pictures(30, 90, 1), EncodeOptions(ResizeMode.CENTER))
     assert seen.shape[1:3] == (SIDE * PATCH, SIDE * PATCH) and prompt.references[0].image.features.shape == (1, 17, 128)
     assert all(abs(rows * columns - 576) <= 12 for rows, columns in BUCKETS)
 
@@ -59,7 +59,7 @@ def test_a_picture_takes_the_shape_of_the_nearest_aspect():
 def test_other_encoders_and_damaged_files_are_refused(tmp_path):
     """SigLIP makes hidden states of the same width; a lost tensor is named; a text tower alone is no image encoder."""
     with pytest.raises(EncoderMismatchError, match="makes no perception_features.*PE-Core|Load Image Encoder"):
-        encode_references(spec(), siglip()[1], pictures(64, 64), Look())
+        encode_references(spec(), siglip()[1], pictures(64, 64), EncodeOptions())
     weights = tiny_perception()
     del weights["visual.ln_post.weight"]
     torch.save(weights, tmp_path / "cut.pt")

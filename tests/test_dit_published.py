@@ -7,9 +7,9 @@ import math
 
 import pytest
 import torch
-from pack.ipadapter_core.application import Strength
 from pack.ipadapter_core.patchers.apply import apply_image_prompt
-from pack.tests.dit import (
+from pack.ipadapter_core.sampling.strength import Strength
+from pack.tools.miniature.transformers import (
     ANIMA,
     CHROMA,
     FLUX,

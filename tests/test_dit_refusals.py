@@ -3,11 +3,11 @@
 import inspect
 
 import pytest
-from pack.ipadapter_core.application import Strength
 from pack.ipadapter_core.errors import ModelMismatchError
 from pack.ipadapter_core.patchers.apply import apply_image_prompt
-from pack.tests.dit import tiny_transformer
-from pack.tests.dit_world import world
+from pack.ipadapter_core.sampling.strength import Strength
+from pack.tests.oracles.transformer_world import world
+from pack.tools.miniature.transformers import tiny_transformer
 
 import comfy.ldm.flux.layers
 import comfy.ldm.modules.attention

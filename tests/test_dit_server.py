@@ -4,10 +4,18 @@ import copy
 
 import pytest
 import torch
-from pack.tests.dit import instantx_flux, instantx_sd3, lucifer, perceiver, tiny_transformer, weights_of, xlabs
-from pack.tests.graphs import APPLY, LATENT, applied, latent, link, node, picture, sampled
-from pack.tests.tiny import randomise
-from pack.tests.tiny_perception import tiny_perception
+from pack.tests.oracles.graphs import APPLY, LATENT, applied, latent, link, node, picture, sampled
+from pack.tools.miniature.models import randomise
+from pack.tools.miniature.perception import tiny_perception
+from pack.tools.miniature.transformers import (
+    instantx_flux,
+    instantx_sd3,
+    lucifer,
+    perceiver,
+    tiny_transformer,
+    weights_of,
+    xlabs,
+)
 from safetensors.torch import save_file
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection, SiglipVisionConfig, SiglipVisionModel
 

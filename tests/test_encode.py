@@ -3,11 +3,13 @@
 import pytest
 import torch
 from pack.ipadapter_core.checkpoint.spec import Feature
-from pack.ipadapter_core.encoders.clip_vision import Look, View, encode_references, features_of_nothing, pixels_for
-from pack.ipadapter_core.encoders.fit import Fit, fit_square
+from pack.ipadapter_core.encoders.clip_vision import EncodeOptions, encode_references
+from pack.ipadapter_core.encoders.features import zero_pixel_features
+from pack.ipadapter_core.encoders.preprocess import Preprocessing, pixels_for
 from pack.ipadapter_core.errors import EncoderMismatchError
-from pack.tests.oracle import relative
-from pack.tests.tiny import adapter_weights, managed, randomise
+from pack.ipadapter_core.images.fit import ResizeMode, fit_square
+from pack.tests.oracles.diffusers import relative
+from pack.tools.miniature.models import adapter_weights, managed, randomise
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
 from comfy.clip_vision import ClipVisionModel
@@ -15,7 +17,7 @@ from comfy.clip_vision import ClipVisionModel
 SIZES = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 3, "num_attention_heads": 4, "image_size": 56,
          "patch_size": 14, "projection_dim": 48, "hidden_act": "gelu"}  # fmt: skip
 
-CENTER = View(Fit.CENTER, None)
+CENTER = Preprocessing(ResizeMode.CENTER, None)
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +49,7 @@ def normalised(encoder, seen):
 def test_features_equal_transformers_on_the_previewed_pixels(encoders, kind):
     """Features and preview belong together; the negative is the reference implementation's."""
     ours, theirs = encoders
-    prompt, seen = encode_references(spec_for(kind), ours, picture(80, 64, batch=2), Look())
+    prompt, seen = encode_references(spec_for(kind), ours, picture(80, 64, batch=2), EncodeOptions())
     with torch.no_grad():
         out = theirs(normalised(ours, seen), output_hidden_states=True)
         nothing = theirs(torch.zeros(1, 3, 56, 56), output_hidden_states=True)
@@ -63,13 +65,13 @@ def test_a_negative_picture_takes_the_place_of_the_neutral_one(encoders):
     """Its features are those of the same picture as a reference."""
     ours, _ = encoders
     spec, other = spec_for("plus"), picture(seed=3)
-    against, _ = encode_references(spec, ours, other, Look())
-    prompt, _ = encode_references(spec, ours, picture(), Look(), negative=other)
+    against, _ = encode_references(spec, ours, other, EncodeOptions())
+    prompt, _ = encode_references(spec, ours, picture(), EncodeOptions(), negative=other)
     assert torch.equal(prompt.references[0].image.negative, against.references[0].image.features)
-    assert not torch.equal(prompt.references[0].image.negative, features_of_nothing(ours))
+    assert not torch.equal(prompt.references[0].image.negative, zero_pixel_features(ours))
 
 
-@pytest.mark.parametrize("fit", Fit)
+@pytest.mark.parametrize("fit", ResizeMode)
 @pytest.mark.parametrize("shape", [(90, 60), (60, 90), (56, 56), (300, 20)])
 def test_every_fit_gives_a_square(fit, shape):
     """Of the encoder's size, within 0..1."""
@@ -82,15 +84,17 @@ def test_fits_keep_what_they_say():
     bands = torch.zeros(1, 3, 30, 10)
     for index in range(3):
         bands[:, index, 10 * index : 10 * index + 10] = 1
-    whole = {fit: fit_square(bands, 10, fit, torch.full((3,), 0.5)) for fit in Fit}
+    whole = {fit: fit_square(bands, 10, fit, torch.full((3,), 0.5)) for fit in ResizeMode}
     assert (
-        whole[Fit.TOP][0, 0].mean() > 0.95
-        and whole[Fit.BOTTOM][0, 2].mean() > 0.95
-        and whole[Fit.CENTER][0, 1].mean() > 0.95
+        whole[ResizeMode.TOP][0, 0].mean() > 0.95
+        and whole[ResizeMode.BOTTOM][0, 2].mean() > 0.95
+        and whole[ResizeMode.CENTER][0, 1].mean() > 0.95
     )
-    assert all(abs(float(whole[Fit.STRETCH][0, index].mean()) - 1 / 3) < 0.02 for index in range(3))
-    assert torch.equal(whole[Fit.PAD][..., 0], torch.full((1, 3, 10), 0.5))
-    assert torch.equal(fit_square(bands.transpose(2, 3), 10, Fit.LEFT, torch.zeros(3)), whole[Fit.TOP].transpose(2, 3))
+    assert all(abs(float(whole[ResizeMode.STRETCH][0, index].mean()) - 1 / 3) < 0.02 for index in range(3))
+    assert torch.equal(whole[ResizeMode.PAD][..., 0], torch.full((1, 3, 10), 0.5))
+    assert torch.equal(
+        fit_square(bands.transpose(2, 3), 10, ResizeMode.LEFT, torch.zeros(3)), whole[ResizeMode.TOP].transpose(2, 3)
+    )
 
 
 def test_masked_and_transparent_parts_are_neutral(encoders):
@@ -119,6 +123,6 @@ def test_the_wrong_encoder_is_named(encoders):
     with pytest.raises(
         EncoderMismatchError, match="width 48.*width 1024.*ViT-H/14.*clip_vision of Encode Reference Image"
     ):
-        encode_references(spec, ours, picture(), Look())
+        encode_references(spec, ours, picture(), EncodeOptions())
     with pytest.raises(EncoderMismatchError, match="none is connected.*ViT-H/14.*Load CLIP Vision"):
-        encode_references(spec, None, picture(), Look())
+        encode_references(spec, None, picture(), EncodeOptions())

@@ -6,12 +6,13 @@ import socket
 import pytest
 import torch
 from pack.ipadapter_core.checkpoint.detect import detect
-from pack.ipadapter_core.encoders.clip_vision import Look, encode_references, features_of_nothing
+from pack.ipadapter_core.encoders.clip_vision import EncodeOptions, encode_references
+from pack.ipadapter_core.encoders.features import zero_pixel_features
 from pack.ipadapter_core.encoders.hugging_face import HuggingFaceEncoder
 from pack.ipadapter_core.encoders.load import csd_weights, load_image_encoder
 from pack.ipadapter_core.errors import EncoderMismatchError
-from pack.tests.tiny import adapter_weights, randomise
-from pack.tests.tiny_faces import loaded, weights_of
+from pack.tools.miniature.faces import loaded, weights_of
+from pack.tools.miniature.models import adapter_weights, randomise
 from safetensors.torch import save_file
 from transformers import (
     CLIPVisionConfig,
@@ -163,7 +164,7 @@ def test_csd_makes_style_embeddings(tmp_path):
     assert "visual_projection.weight" in csd_weights(weights)
 
     adapter = loaded(weights_of("Art", [32, 64], 96), tmp_path)
-    prompt, _ = encode_references(adapter.spec, encoder, pixels(), Look())
+    prompt, _ = encode_references(adapter.spec, encoder, pixels(), EncodeOptions())
     assert torch.allclose(prompt.references[1].image.features, made[1:], atol=1e-4)
     assert not prompt.references[1].image.negative.any()
 
@@ -174,11 +175,11 @@ def test_behind_the_same_socket(tmp_path):
     encoder = load_image_encoder(tmp_path)
     weights = adapter_weights("base", [32], 96, feature=32)
     spec = detect({key: tuple(tensor.shape) for key, tensor in weights.items()}, "b.safetensors")
-    prompt, seen = encode_references(spec, encoder, torch.rand(1, 90, 120, 4), Look())
+    prompt, seen = encode_references(spec, encoder, torch.rand(1, 90, 120, 4), EncodeOptions())
     assert seen.shape == (1, 56, 56, 3) and prompt.references[0].image.features.shape == (1, 32)
     with torch.no_grad():
         nothing = network(pixel_values=torch.zeros(1, 3, 56, 56), output_hidden_states=True).hidden_states[-2]
-    assert torch.allclose(features_of_nothing(encoder), nothing, atol=1e-5)
+    assert torch.allclose(zero_pixel_features(encoder), nothing, atol=1e-5)
     assert encoder.patcher in [one.model for one in comfy.model_management.current_loaded_models]
 
 

@@ -4,9 +4,19 @@ import logging
 
 import pytest
 import torch
-from pack.ipadapter_core.key_value_bank import POSITIVE
-from pack.ipadapter_core.patchers.rows import find
-from pack.tests.watch import Row, apply, exact_adapter, exact_model, references, sample, text, tokens_of, worst
+from pack.ipadapter_core.adapter.key_value_bank import POSITIVE
+from pack.ipadapter_core.patchers.hooks.batch_layout import find
+from pack.tests.oracles.seen_queries import (
+    Row,
+    apply,
+    exact_adapter,
+    exact_model,
+    references,
+    sample,
+    text,
+    tokens_of,
+    worst,
+)
 
 import nodes
 from comfy_extras.nodes_model_downscale import PatchModelAddDownscale

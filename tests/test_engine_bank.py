@@ -5,15 +5,15 @@ import weakref
 
 import pytest
 import torch
-from pack.ipadapter_core.adapter import Adapter
-from pack.ipadapter_core.application import Application, Strength, WeightedBank
-from pack.ipadapter_core.key_value_bank import KeyValueBank
-from pack.ipadapter_core.patchers.sampling import applications_of
-from pack.ipadapter_core.weights.layers import LayerWeight
-from pack.tests.runs import EULER, patched, picture, sample, short_adapter, short_model
+from pack.ipadapter_core.adapter.key_value_bank import KeyValueBank
+from pack.ipadapter_core.adapter.network import Adapter
+from pack.ipadapter_core.patchers.hooks.wrappers import applications_of
+from pack.ipadapter_core.sampling.application import Application, WeightedBank
+from pack.ipadapter_core.sampling.strength import Strength
+from pack.ipadapter_core.weights.layer_weights import LayerWeight
+from pack.tests.oracles.recorded_passes import EULER, patched, picture, sample, short_adapter, short_model
 
 import comfy.model_management
-import comfy.samplers
 
 CPU = torch.device("cpu")
 LAYERS = {  # (width, layers) of a true model's cross-attention, all blocks together

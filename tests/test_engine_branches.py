@@ -4,11 +4,10 @@ from itertools import permutations
 
 import pytest
 import torch
-from pack.ipadapter_core.application import Strength
-from pack.ipadapter_core.patchers.sampling import NAME, applications_of
-from pack.tests.runs import error, patched, picture, sample, short_adapter, short_model
+from pack.ipadapter_core.patchers.hooks.wrappers import NAME, applications_of
+from pack.ipadapter_core.sampling.strength import Strength
+from pack.tests.oracles.recorded_passes import error, patched, picture, sample, short_adapter, short_model
 
-import comfy.model_patcher
 import comfy.patcher_extension
 
 

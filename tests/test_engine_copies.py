@@ -4,16 +4,17 @@ from collections import Counter
 
 import pytest
 import torch
-from pack.ipadapter_core.application import Application, Strength, WeightedBank
-from pack.ipadapter_core.key_value_bank import KeyValueBank
-from pack.ipadapter_core.masks import canvas_mask
-from pack.ipadapter_core.patchers.sampling import LIKE, STEP
-from pack.ipadapter_core.patchers.unet import compose
-from pack.ipadapter_core.step import Run
-from pack.ipadapter_core.timeline import Timeline
-from pack.ipadapter_core.weights.layers import LayerWeight
+from pack.ipadapter_core.adapter.key_value_bank import KeyValueBank
+from pack.ipadapter_core.masks.canvas_mask import canvas_mask
+from pack.ipadapter_core.patchers.families.unet import compose
+from pack.ipadapter_core.patchers.hooks.wrappers import LIKE, STEP
+from pack.ipadapter_core.sampling.application import Application, WeightedBank
+from pack.ipadapter_core.sampling.run import Run
+from pack.ipadapter_core.sampling.strength import Strength
+from pack.ipadapter_core.sampling.timeline import Timeline
+from pack.ipadapter_core.weights.layer_weights import LayerWeight
 from pack.ipadapter_core.weights.schedule import WeightSchedule
-from pack.tests.runs import patched, sample, short_adapter, short_model
+from pack.tests.oracles.recorded_passes import patched, sample, short_adapter, short_model
 from torch.utils._python_dispatch import TorchDispatchMode
 
 SDXL = [(640, 64, 64)] * 4 + [(1280, 32, 32)] * 60 + [(640, 64, 64)] * 6

@@ -4,11 +4,11 @@ import threading
 
 import pytest
 import torch
-from pack.ipadapter_core.application import Strength
-from pack.ipadapter_core.patchers.sampling import applications_of
+from pack.ipadapter_core.patchers.hooks.wrappers import applications_of
+from pack.ipadapter_core.sampling.strength import Strength
 from pack.ipadapter_core.weights.schedule import WeightSchedule
-from pack.tests.compiler import Compiler
-from pack.tests.runs import (
+from pack.tests.oracles.compiler import Compiler
+from pack.tests.oracles.recorded_passes import (
     Recorder,
     alone,
     error,

@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from pack.ipadapter_core.patchers.sampling import NAME
-from pack.ipadapter_core.patchers.unet import ImageCrossAttention, layer_map
-from pack.tests.runs import (
+from pack.ipadapter_core.patchers.families.unet import ImageCrossAttention, layer_map
+from pack.ipadapter_core.patchers.hooks.wrappers import NAME
+from pack.tests.oracles.recorded_passes import (
     Recorder,
     alone,
     attend,

@@ -3,7 +3,17 @@
 import pytest
 import torch
 from pack.ipadapter_core.weights.scaling import Scaling
-from pack.tests.watch import Row, apply, exact_adapter, exact_model, references, sample, text, tokens_of, worst
+from pack.tests.oracles.seen_queries import (
+    Row,
+    apply,
+    exact_adapter,
+    exact_model,
+    references,
+    sample,
+    text,
+    tokens_of,
+    worst,
+)
 
 import comfy.samplers
 from comfy.patcher_extension import WrappersMP

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 import torch
-from pack.ipadapter_core import masks
-from pack.ipadapter_core.masks import CANVAS, Area, box_matrix, canvas_mask, product, sequence, token_edges, token_grid
-from pack.ipadapter_core.patchers.sampling import applications_of
-from pack.tests.watch import (
+from pack.ipadapter_core.masks import canvas_mask as masks
+from pack.ipadapter_core.masks.canvas_mask import canvas_mask, product, sequence
+from pack.ipadapter_core.masks.token_grid import CANVAS, Area, box_matrix, token_edges, token_grid
+from pack.ipadapter_core.patchers.hooks.wrappers import applications_of
+from pack.tests.oracles.seen_queries import (
     Row,
     apply,
     exact_adapter,

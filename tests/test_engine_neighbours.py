@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 import pytest
 import torch
-from pack.ipadapter_core.application import Strength
-from pack.tests.runs import (
+from pack.ipadapter_core.sampling.strength import Strength
+from pack.tests.oracles.recorded_passes import (
     SHORT,
     Recorder,
     alone,
@@ -18,7 +18,7 @@ from pack.tests.runs import (
     short_model,
     text,
 )
-from pack.tests.tiny import SD15_UNET, randomise
+from pack.tools.miniature.models import SD15_UNET, randomise
 
 import comfy.cldm.cldm
 import comfy.controlnet

@@ -4,19 +4,19 @@ from pathlib import Path
 
 import pytest
 import torch
-from pack.ipadapter_core.application import Strength
+from pack.ipadapter_core.drawing.weight_plots import HEIGHT, WIDTH, plot_layer_weights, plot_schedule
 from pack.ipadapter_core.errors import WeightError
-from pack.ipadapter_core.patchers.sampling import applications_of
-from pack.ipadapter_core.plots import HEIGHT, WIDTH, plot_layer_weights, plot_schedule
-from pack.ipadapter_core.weights.layers import LayerWeights
-from pack.ipadapter_core.weights.presets import LayerPreset
+from pack.ipadapter_core.patchers.hooks.wrappers import applications_of
+from pack.ipadapter_core.sampling.strength import Strength
+from pack.ipadapter_core.weights.layer_presets import LayerPreset
+from pack.ipadapter_core.weights.layer_weights import LayerWeights
+from pack.ipadapter_core.weights.parsing import read_overrides
 from pack.ipadapter_core.weights.scaling import Scaling
 from pack.ipadapter_core.weights.schedule import WeightSchedule
-from pack.ipadapter_core.weights.text import read_overrides
 from pack.nodes import NODES
 from pack.nodes.folders import register_folders
-from pack.tests.executing import execute
-from pack.tests.layers import bench, picture, prompt
+from pack.tests.oracles.naive_layer import bench, picture, prompt
+from pack.tools.miniature.executing import execute
 
 import folder_paths
 from comfy_api.latest import _io as node_api

@@ -4,7 +4,7 @@ import logging
 
 import pytest
 import torch
-from pack.tests.runs import (
+from pack.tests.oracles.recorded_passes import (
     Recorder,
     alone,
     error,
@@ -223,7 +223,7 @@ class DirectGuider(comfy.samplers.CFGGuider):
     ],
 )
 def test_polarity_unknown_is_said_once(world, caplog, kind, said, sides, passes):
-    """The documented rule holds and is said once, however many steps. Seen to fail without the cache of `say_once`."""
+    """The documented rule holds and is said once, however many steps. Seen to fail without the cache of `warn_once`."""
     guider = kind(world.model)
     guider.set_conds(POSITIVE, NEGATIVE)
     guider.set_cfg(4.0)
@@ -234,7 +234,7 @@ def test_polarity_unknown_is_said_once(world, caplog, kind, said, sides, passes)
 
 
 def test_polarity_known_is_not_talked_about(world, caplog):
-    """Usual runs log nothing. Seen to fail when `say_once` stands outside its conditions."""
+    """Usual runs log nothing. Seen to fail when `warn_once` stands outside its conditions."""
     with caplog.at_level(logging.WARNING):
         run_dual_regular(world.model)
         run_sag(world.model)

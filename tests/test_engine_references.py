@@ -2,16 +2,16 @@
 
 import pytest
 import torch
-from pack.ipadapter_core.application import Strength
 from pack.ipadapter_core.checkpoint.spec import Feature
 from pack.ipadapter_core.errors import ImagePromptError
-from pack.ipadapter_core.image_prompt import EncodedImage, Reference
 from pack.ipadapter_core.patchers.apply import apply_image_prompt
-from pack.ipadapter_core.patchers.sampling import applications_of
-from pack.ipadapter_core.patchers.unet import layer_map
-from pack.ipadapter_core.references import Combination, MaskBatch, combine, weigh
+from pack.ipadapter_core.patchers.families.unet import layer_map
+from pack.ipadapter_core.patchers.hooks.wrappers import applications_of
+from pack.ipadapter_core.prompt.combine import Combination, MaskBatch, combine, weigh
+from pack.ipadapter_core.prompt.image_prompt import EncodedImage, Reference
+from pack.ipadapter_core.sampling.strength import Strength
 from pack.ipadapter_core.weights.scaling import Scaling
-from pack.tests.layers import GRID, attend, bench, effect, far, keys_values, picture, prompt, query
+from pack.tests.oracles.naive_layer import GRID, attend, bench, effect, far, keys_values, picture, prompt, query
 
 EXACT = 1e-12
 LAYERS = (0, 5, 15)

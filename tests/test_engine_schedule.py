@@ -3,13 +3,13 @@
 import numpy
 import pytest
 import torch
-from pack.ipadapter_core.application import Strength
 from pack.ipadapter_core.errors import WeightError
 from pack.ipadapter_core.patchers.apply import apply_image_prompt
+from pack.ipadapter_core.sampling.strength import Strength
+from pack.ipadapter_core.weights.parsing import read_schedule
 from pack.ipadapter_core.weights.schedule import SchedulePreset, WeightSchedule, preset_schedule, schedule_of_curve
-from pack.ipadapter_core.weights.text import read_schedule
-from pack.tests.layers import picture, prompt
-from pack.tests.tiny import adapter_weights, managed, tiny_model, widths_of
+from pack.tests.oracles.naive_layer import picture, prompt
+from pack.tools.miniature.models import adapter_weights, managed, tiny_model, widths_of
 
 import comfy.samplers
 from comfy_api.latest._input.curve_types import LinearCurve, MonotoneCubicCurve

@@ -2,10 +2,20 @@
 
 import pytest
 import torch
-from pack.ipadapter_core.application import Strength
-from pack.ipadapter_core.step import Run
+from pack.ipadapter_core.sampling.run import Run
+from pack.ipadapter_core.sampling.strength import Strength
 from pack.ipadapter_core.weights.schedule import WeightSchedule
-from pack.tests.runs import Recorder, alone, error, naive_hooks, patched, picture, sample, short_adapter, short_model
+from pack.tests.oracles.recorded_passes import (
+    Recorder,
+    alone,
+    error,
+    naive_hooks,
+    patched,
+    picture,
+    sample,
+    short_adapter,
+    short_model,
+)
 
 import comfy.samplers
 from comfy_extras.nodes_model_advanced import ModelSamplingDiscrete, ModelSamplingSD3, RescaleCFG

@@ -2,16 +2,16 @@
 
 import pytest
 import torch
-from pack.ipadapter_core.application import Strength
 from pack.ipadapter_core.errors import WeightError
 from pack.ipadapter_core.patchers.apply import apply_image_prompt
-from pack.ipadapter_core.patchers.unet import layer_map
-from pack.ipadapter_core.weights.layers import LayerWeights, known_places, places_of
-from pack.ipadapter_core.weights.presets import BLOCKS, LayerPreset
+from pack.ipadapter_core.patchers.families.unet import layer_map
+from pack.ipadapter_core.sampling.strength import Strength
+from pack.ipadapter_core.weights.layer_presets import BLOCKS, LayerPreset
+from pack.ipadapter_core.weights.layer_weights import LayerWeights, known_places, places_of
+from pack.ipadapter_core.weights.parsing import read_overrides
 from pack.ipadapter_core.weights.scaling import Scaling
-from pack.ipadapter_core.weights.text import read_overrides
-from pack.tests.layers import attend, bench, effect, far, keys_values, picture, prompt, query
-from pack.tests.tiny import tiny_model
+from pack.tests.oracles.naive_layer import attend, bench, effect, far, keys_values, picture, prompt, query
+from pack.tools.miniature.models import tiny_model
 
 W, WC = 0.7, 1.3  # the weight of a preset and its second weight
 EXACT = 1e-12

@@ -5,13 +5,13 @@ import math
 import numpy as np
 import pytest
 import torch
-from pack.ipadapter_core.encoders.face import sessions
+from pack.ipadapter_core.encoders.face import onnx_session as sessions
 from pack.ipadapter_core.encoders.face.analysis import find_faces, load_analysis
 from pack.ipadapter_core.encoders.face.detection import best, centers, fit
 from pack.ipadapter_core.encoders.face.geometry import TEMPLATE, aligned_crop, similarity, square_crop, template, warp
-from pack.ipadapter_core.encoders.face.sessions import PROVIDERS, Provider
+from pack.ipadapter_core.encoders.face.onnx_session import PROVIDERS, Provider
 from pack.ipadapter_core.errors import FaceAnalysisError
-from pack.tests import tiny_onnx
+from pack.tools.miniature import onnx as tiny_onnx
 from skimage import data
 from skimage.transform import SimilarityTransform
 

@@ -2,11 +2,11 @@
 
 import pytest
 import torch
-from pack.ipadapter_core.adapter import Adapter
+from pack.ipadapter_core.adapter.network import Adapter
 from pack.ipadapter_core.checkpoint.detect import detect
 from pack.ipadapter_core.checkpoint.key_names import canonical_names
 from pack.ipadapter_core.errors import CheckpointError
-from pack.tests.tiny_faces import affine, norm, perceiver_layer
+from pack.tools.miniature.faces import affine, norm, perceiver_layer
 
 import comfy.ops
 

@@ -2,19 +2,19 @@
 
 import pytest
 import torch
-from pack.ipadapter_core.application import Strength
 from pack.ipadapter_core.checkpoint import face_formats, formats
 from pack.ipadapter_core.errors import ModelMismatchError
-from pack.ipadapter_core.features import each
-from pack.ipadapter_core.image_prompt import EncodedImage, ImagePrompt, Reference
 from pack.ipadapter_core.patchers.apply import apply_image_prompt
-from pack.ipadapter_core.patchers.sampling import STEP, applications_of
-from pack.ipadapter_core.patchers.unet import compose
-from pack.ipadapter_core.step import Run
-from pack.tests import equations
-from pack.tests.oracle import fresh, relative, run_ours, run_theirs, some_call, twins
-from pack.tests.tiny import adapter_weights, tiny_model, widths_of
-from pack.tests.tiny_faces import IDENTITY, PICTURE, TEXT, loaded, weights_of
+from pack.ipadapter_core.patchers.families.unet import compose
+from pack.ipadapter_core.patchers.hooks.wrappers import STEP, applications_of
+from pack.ipadapter_core.prompt.features import each
+from pack.ipadapter_core.prompt.image_prompt import EncodedImage, ImagePrompt, Reference
+from pack.ipadapter_core.sampling.run import Run
+from pack.ipadapter_core.sampling.strength import Strength
+from pack.tests.oracles import projectors as equations
+from pack.tests.oracles.diffusers import fresh, relative, run_ours, run_theirs, some_call, twins
+from pack.tools.miniature.faces import IDENTITY, PICTURE, TEXT, loaded, weights_of
+from pack.tools.miniature.models import adapter_weights, tiny_model, widths_of
 
 WEIGHT, STRUCTURE = 0.8, 0.7
 DOWN, UP = 24, 36

@@ -3,10 +3,10 @@
 import pytest
 import torch
 from pack.ipadapter_core.errors import ModelMismatchError
-from pack.ipadapter_core.patchers.lora import apply_lora, attention_names, named_lora
-from pack.tests.oracle import fresh, relative, run_ours, run_theirs, some_call, twins
-from pack.tests.tiny import widths_of
-from pack.tests.tiny_faces import loaded, weights_of
+from pack.ipadapter_core.patchers.faceid_lora import apply_lora, attention_names, named_lora
+from pack.tests.oracles.diffusers import fresh, relative, run_ours, run_theirs, some_call, twins
+from pack.tools.miniature.faces import loaded, weights_of
+from pack.tools.miniature.models import widths_of
 
 import comfy.lora
 from comfy.utils import unet_to_diffusers

@@ -5,20 +5,21 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from pack.ipadapter_core.application import Strength
 from pack.ipadapter_core.checkpoint import face_formats
-from pack.ipadapter_core.encoders.clip_vision import Look, encode_references, features_of_nothing
-from pack.ipadapter_core.encoders.combined import Words, encode_content_and_style, encode_instructed
-from pack.ipadapter_core.encoders.face.choice import Choice, NoFace, Pick, choose, sources
+from pack.ipadapter_core.encoders.clip_vision import EncodeOptions, encode_references
+from pack.ipadapter_core.encoders.face.encode import FaceOptions, MultiFaceMode, PlusVersion, encode_faces
 from pack.ipadapter_core.encoders.face.geometry import TEMPLATE, aligned_crop, square_crop
 from pack.ipadapter_core.encoders.face.preview import draw_faces
-from pack.ipadapter_core.encoders.face.prompt import FaceOptions, PlusVersion, Several, encode_faces
+from pack.ipadapter_core.encoders.face.selection import Choice, FaceOrder, NoFace, choose, sources
+from pack.ipadapter_core.encoders.features import zero_pixel_features
+from pack.ipadapter_core.encoders.multi_image import Words, encode_content_and_style, encode_instructed
 from pack.ipadapter_core.errors import EncoderMismatchError, FaceAnalysisError, ImagePromptError
 from pack.ipadapter_core.patchers.apply import apply_image_prompt
-from pack.ipadapter_core.patchers.sampling import applications_of
-from pack.tests.tiny import tiny_model, widths_of
-from pack.tests.tiny_clip import TinyClip
-from pack.tests.tiny_faces import PICTURE, TEXT, loaded, tiny_encoder, weights_of
+from pack.ipadapter_core.patchers.hooks.wrappers import applications_of
+from pack.ipadapter_core.sampling.strength import Strength
+from pack.tools.miniature.clip import TinyClip
+from pack.tools.miniature.faces import PICTURE, TEXT, loaded, tiny_encoder, weights_of
+from pack.tools.miniature.models import tiny_model, widths_of
 
 
 class FakeInsightFace:
@@ -63,8 +64,9 @@ def identities(prompt):
 @pytest.mark.parametrize(
     ("pick", "index", "expected"),
     [
-        (Pick.LARGEST, 0, [0]), (Pick.LARGEST, 2, [2]), (Pick.CENTRAL, 0, [1]), (Pick.LEFT_TO_RIGHT, 1, [1]),
-        (Pick.SUREST, 0, [2]), (Pick.ALL, 0, [0, 1, 2]), (Pick.LARGEST, 3, [None]),
+        (FaceOrder.LARGEST, 0, [0]), (FaceOrder.LARGEST, 2, [2]),
+        (FaceOrder.CENTRAL, 0, [1]), (FaceOrder.LEFT_TO_RIGHT, 1, [1]),
+        (FaceOrder.HIGHEST_CONFIDENCE, 0, [2]), (FaceOrder.ALL, 0, [0, 1, 2]), (FaceOrder.LARGEST, 3, [None]),
     ],
 )  # fmt: skip
 def test_the_picker(tmp_path, pick, index, expected):
@@ -77,7 +79,7 @@ def test_the_picker(tmp_path, pick, index, expected):
 def test_boxes_are_drawn_with_the_taken_one_in_green():
     """On a copy."""
     picture = torch.zeros(96, 240, 4)
-    chosen = choose([face(0), face(1)], Choice(Pick.LEFT_TO_RIGHT, 1), (96, 240))
+    chosen = choose([face(0), face(1)], Choice(FaceOrder.LEFT_TO_RIGHT, 1), (96, 240))
     drawn = draw_faces(picture, chosen)
     assert drawn.shape == (96, 240, 3)
     assert not picture.any()
@@ -91,7 +93,7 @@ def test_a_batch_with_a_missing_face(tmp_path):
     pictures = pictures_with(0, 2, 0, 1, 0)
 
     def encoded(no_face):
-        return encode_faces(spec, FakeInsightFace(), None, pictures, FaceOptions(Choice(Pick.LARGEST, 0, no_face)))
+        return encode_faces(spec, FakeInsightFace(), None, pictures, FaceOptions(Choice(FaceOrder.LARGEST, 0, no_face)))
 
     skipped, repeated = encoded(NoFace.SKIP), encoded(NoFace.REPEAT)
     assert [one.weight for one in skipped.prompt.references] == [0, 1, 0, 1, 0]
@@ -109,7 +111,7 @@ def test_a_skipped_frame_has_no_effect_and_keeps_its_place(tmp_path):
     """A face for each frame: the frame without one gets values of zero, the others their own."""
     adapter = adapter_of("FaceID", tmp_path)
     found = encode_faces(
-        adapter.spec, FakeInsightFace(), None, pictures_with(1, 0, 2), FaceOptions(Choice(Pick.SUREST))
+        adapter.spec, FakeInsightFace(), None, pictures_with(1, 0, 2), FaceOptions(Choice(FaceOrder.HIGHEST_CONFIDENCE))
     )
     model = apply_image_prompt(tiny_model(), adapter, found.prompt, Strength(), per_frame=True)
     (application,) = applications_of(model.model_options["transformer_options"])
@@ -130,17 +132,17 @@ def test_several_faces(tmp_path):
     spec = adapter_of("Portrait", tmp_path).spec
 
     def encoded(several):
-        options = FaceOptions(Choice(Pick.ALL), several)
+        options = FaceOptions(Choice(FaceOrder.ALL), several)
         return encode_faces(spec, FakeInsightFace(), None, pictures_with(2, 1), options).prompt.references
 
-    assert len(encoded(Several.CONCATENATE)) == 3
-    first, second = encoded(Several.AVERAGE_PICTURE)
+    assert len(encoded(MultiFaceMode.CONCATENATE)) == 3
+    first, second = encoded(MultiFaceMode.AVERAGE_PICTURE)
     assert torch.allclose(first.image.features[0, :2], torch.full((2,), 0.5**0.5))
     assert torch.allclose(second.image.features[0, 0], torch.tensor(1.0))
-    (one,) = encoded(Several.AVERAGE_ALL)
+    (one,) = encoded(MultiFaceMode.AVERAGE_ALL)
     assert torch.allclose(one.image.features[0, :2], torch.tensor((2.0, 1.0)) / 5**0.5)
     raw = encode_faces(adapter_of("Portrait unnorm", tmp_path).spec, FakeInsightFace(), None, pictures_with(2),
-                       FaceOptions(Choice(Pick.ALL), Several.AVERAGE_ALL)).prompt.references[0]  # fmt: skip
+                       FaceOptions(Choice(FaceOrder.ALL), MultiFaceMode.AVERAGE_ALL)).prompt.references[0]  # fmt: skip
     assert torch.allclose(raw.image.features[0, :2], torch.tensor((1.5, 2.0)))
 
 
@@ -169,7 +171,7 @@ def test_plus_reads_identity_and_the_aligned_face(tmp_path):
     assert torch.allclose(image.features[1], seen, atol=1e-5)
     assert image.features[1].shape == (1, 17, PICTURE)
     assert not image.negative[0].any()
-    assert torch.allclose(image.negative[1], features_of_nothing(encoder))
+    assert torch.allclose(image.negative[1], zero_pixel_features(encoder))
     with pytest.raises(EncoderMismatchError, match="needs an image encoder, none is connected"):
         encode_faces(spec, FakeInsightFace(), None, picture, FaceOptions())
     with pytest.raises(EncoderMismatchError, match="width 48, one for each patch, but .* needs width 64"):
@@ -177,11 +179,11 @@ def test_plus_reads_identity_and_the_aligned_face(tmp_path):
 
 
 def encode_references_hidden(encoder, pictures):
-    from pack.ipadapter_core.encoders.clip_vision import View, pixels_for
-    from pack.ipadapter_core.encoders.fit import Fit
+    from pack.ipadapter_core.encoders.preprocess import Preprocessing, pixels_for
+    from pack.ipadapter_core.images.fit import ResizeMode
 
     return encoder.encode_image(
-        pixels_for(encoder, pictures, View(Fit.CENTER, None)), crop=False
+        pixels_for(encoder, pictures, Preprocessing(ResizeMode.CENTER, None)), crop=False
     ).penultimate_hidden_states
 
 
@@ -227,20 +229,22 @@ def test_the_right_encode_node_is_named(tmp_path):
     plain = pictures_with(1)
     for kind, node in (("FaceID", "Encode Face"), ("Instruct", "Encode Instructed Image")):
         with pytest.raises(EncoderMismatchError, match=f"use {node} instead of Encode Reference Image"):
-            encode_references(adapter_of(kind, tmp_path).spec, tiny_encoder(), plain, Look())
+            encode_references(adapter_of(kind, tmp_path).spec, tiny_encoder(), plain, EncodeOptions())
     with pytest.raises(ImagePromptError, match="use Encode Reference Image instead of Encode Face"):
         encode_faces(adapter_of("Art", tmp_path).spec, FakeInsightFace(), None, plain, FaceOptions())
     prompt = encode_faces(adapter_of("FaceID", tmp_path).spec, FakeInsightFace(), None, plain, FaceOptions()).prompt
     with pytest.raises(ImagePromptError, match="normed_embedding and picture"):
         apply_image_prompt(tiny_model(), adapter_of("FaceID Plus", tmp_path), prompt, Strength())
     with pytest.raises(EncoderMismatchError, match="makes no style_embeds.*with Load Image Encoder"):
-        encode_references(adapter_of("Art", tmp_path).spec, tiny_encoder(), plain, Look())
+        encode_references(adapter_of("Art", tmp_path).spec, tiny_encoder(), plain, EncodeOptions())
 
 
 def test_pairs_for_csgo(tmp_path):
     """Two contents with one style are two references; the negative is zeros."""
     adapter = loaded(weights_of("CSGO", widths_of(tiny_model("SDXL"))[:60], 96), tmp_path)
-    prompt, seen = encode_content_and_style(adapter.spec, tiny_encoder(), pictures_with(1, 1), pictures_with(2), Look())
+    prompt, seen = encode_content_and_style(
+        adapter.spec, tiny_encoder(), pictures_with(1, 1), pictures_with(2), EncodeOptions()
+    )
     assert len(prompt.references) == 2 and len(seen) == 3
     first, second = (one.image.features for one in prompt.references)
     assert torch.equal(first[1], second[1]) and not torch.equal(first[0], second[0])
@@ -268,7 +272,7 @@ def test_instructions_are_clips_last_states(tmp_path, layer, extra):
     theirs.load_state_dict(target)
     spec = adapter_of("Instruct", tmp_path).spec
     prompt, _ = encode_instructed(
-        spec, tiny_encoder(), clip, pictures_with(1), Words("use the style", "a cat", "ugly"), Look()
+        spec, tiny_encoder(), clip, pictures_with(1), Words("use the style", "a cat", "ugly"), EncodeOptions()
     )
     image = prompt.references[0].image
     with torch.no_grad():

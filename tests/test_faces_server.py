@@ -5,11 +5,11 @@ import copy
 import numpy as np
 import pytest
 import torch
-from pack.tests.graphs import APPLY, applied, latent, link, node, picture, said, sampled
+from pack.tests.oracles.graphs import APPLY, applied, latent, link, node, picture, said, sampled
 from pack.tests.test_faces_analysis import face_models
-from pack.tests.tiny import adapter_weights, randomise, tiny_model, widths_of
-from pack.tests.tiny_faces import PICTURE, weights_of
-from pack.tools.client import GraphError
+from pack.tools.comfyui.client import GraphError
+from pack.tools.miniature.faces import PICTURE, weights_of
+from pack.tools.miniature.models import adapter_weights, randomise, tiny_model, widths_of
 from PIL import Image
 from safetensors.torch import save_file
 from skimage import data

@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import pytest
 import torch
+from pack.ipadapter_core.checkpoint.headers import read_shapes
 from pack.ipadapter_core.checkpoint.spec import BaseModel
 from pack.ipadapter_core.errors import CheckpointError, PresetError
-from pack.ipadapter_core.library import kinds
-from pack.ipadapter_core.library.choose import ModelSizes, select
-from pack.ipadapter_core.library.headers import read_shapes
-from pack.ipadapter_core.library.kinds import adapter_kind, encoder_kind
-from pack.ipadapter_core.library.presets import MEANINGS, Preset
+from pack.ipadapter_core.presets import identify as kinds
+from pack.ipadapter_core.presets.catalogue import MEANINGS, Preset
+from pack.ipadapter_core.presets.identify import adapter_kind, encoder_kind
+from pack.ipadapter_core.presets.select_files import ModelSizes, select
 from pack.tests.test_faces_detection import PUBLISHED, SD15, SDXL, affine, layers, norm, projector, resampler
 
 MODELS = {"SD1.5": ModelSizes(tuple(SD15), 768), "SDXL": ModelSizes(tuple(SDXL), 2048),
@@ -76,7 +76,7 @@ def write(path, shapes, dtype="F16"):
 
 
 @pytest.fixture
-def shelves(tmp_path):
+def model_folders(tmp_path):
     """Every kind of file under a name that says nothing."""
     folder, vision = tmp_path / "ipadapter", tmp_path / "clip_vision"
     folder.mkdir()
@@ -91,9 +91,9 @@ def shelves(tmp_path):
 
 
 @pytest.mark.parametrize(("preset", "model"), FILES, ids=lambda part: getattr(part, "name", part))
-def test_renamed_files_of_every_kind(shelves, preset, model):
+def test_renamed_files_of_every_kind(model_folders, preset, model):
     """By structure alone: the right adapter each time, and the encoder that it reads."""
-    found = select(preset, MODELS[model], *shelves)
+    found = select(preset, MODELS[model], *model_folders)
     assert found.adapter.name == f"file{list(FILES).index((preset, model)):02}.safetensors"
     if preset in (Preset.FACEID, Preset.PORTRAIT, Preset.PORTRAIT_UNNORM):
         assert found.encoder is None
@@ -105,7 +105,7 @@ def test_renamed_files_of_every_kind(shelves, preset, model):
     assert found.face_models == (("antelopev2" if model == "Kolors" else "buffalo_l") if faces else None)
 
 
-def test_names_rank_files_that_are_alike_inside(shelves, tmp_path):
+def test_names_rank_files_that_are_alike_inside(model_folders, tmp_path):
     """Plus, plus face and composition have the same tensors; so have light and standard, FaceID Plus and Plus V2."""
     alike = {
         Preset.PLUS: "ip-adapter-plus_sd15.safetensors", Preset.PLUS_FACE: "ip-adapter-plus-face_sd15.safetensors",
@@ -113,27 +113,27 @@ def test_names_rank_files_that_are_alike_inside(shelves, tmp_path):
     }  # fmt: skip
     paths = [write(tmp_path / name, PLUS15) for name in alike.values()]
     for preset, name in alike.items():
-        found = select(preset, MODELS["SD1.5"], paths, shelves[1])
+        found = select(preset, MODELS["SD1.5"], paths, model_folders[1])
         assert found.adapter.name == name
         assert "its name suits the preset better than" in found.report
     names = ("ip-adapter-faceid-plus_sd15.safetensors", "ip-adapter-faceid-plusv2_sd15.safetensors")
     paths = [write(tmp_path / name, PUBLISHED["plusv2_sd15"][0]) for name in names]
-    assert select(Preset.FACEID_PLUS, MODELS["SD1.5"], paths, shelves[1]).adapter.name == names[0]
-    assert select(Preset.FACEID_PLUS_V2, MODELS["SD1.5"], paths, shelves[1]).adapter.name == names[1]
+    assert select(Preset.FACEID_PLUS, MODELS["SD1.5"], paths, model_folders[1]).adapter.name == names[0]
+    assert select(Preset.FACEID_PLUS_V2, MODELS["SD1.5"], paths, model_folders[1]).adapter.name == names[1]
     names = ("ip-adapter_sd15.safetensors", "ip-adapter_sd15_light_v11.safetensors")
     paths = [write(tmp_path / name, FILES[Preset.STANDARD, "SD1.5"]) for name in names]
-    assert select(Preset.STANDARD, MODELS["SD1.5"], paths, shelves[1]).adapter.name == names[0]
-    assert select(Preset.LIGHT, MODELS["SD1.5"], paths, shelves[1]).adapter.name == names[1]
+    assert select(Preset.STANDARD, MODELS["SD1.5"], paths, model_folders[1]).adapter.name == names[0]
+    assert select(Preset.LIGHT, MODELS["SD1.5"], paths, model_folders[1]).adapter.name == names[1]
     paths = [write(tmp_path / name, PLUS15) for name in ("x.safetensors", "y.safetensors")]
     assert (
         "its name says no more than y.safetensors: choose one in Load IP-Adapter"
-        in select(Preset.PLUS, MODELS["SD1.5"], paths, shelves[1]).report
+        in select(Preset.PLUS, MODELS["SD1.5"], paths, model_folders[1]).report
     )
 
 
-def test_what_is_missing_is_said(shelves):
+def test_what_is_missing_is_said(model_folders):
     """The file, the repository, the folder, and what is near; an encoder likewise; a preset that does not exist here."""
-    adapters, encoders = shelves
+    adapters, encoders = model_folders
     without = [path for path in adapters if path.name != "file04.safetensors"]
     with pytest.raises(PresetError) as error:
         select(Preset.PLUS, MODELS["SD1.5"], without, encoders)

@@ -5,21 +5,21 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from pack.ipadapter_core import preset_loader
-from pack.ipadapter_core.encoders.face.prompt import FaceOptions, blending
-from pack.ipadapter_core.encoders.face.sessions import Provider
+from pack.ipadapter_core.encoders.face.encode import FaceOptions, blending
+from pack.ipadapter_core.encoders.face.onnx_session import Provider
 from pack.ipadapter_core.errors import ModelMismatchError, PresetError
-from pack.ipadapter_core.library.choose import Selection
-from pack.ipadapter_core.library.presets import Preset
-from pack.ipadapter_core.preset_loader import Shelves, load_preset, sizes_of
+from pack.ipadapter_core.presets import load as preset_loader
+from pack.ipadapter_core.presets.catalogue import Preset
+from pack.ipadapter_core.presets.load import ModelFolders, load_preset, sizes_of
+from pack.ipadapter_core.presets.select_files import Selection
 from pack.tests.test_faces_analysis import face_models
-from pack.tests.tiny import tiny_model, widths_of
-from pack.tests.tiny_faces import loaded, tiny_encoder, weights_of
+from pack.tools.miniature.faces import loaded, tiny_encoder, weights_of
+from pack.tools.miniature.models import tiny_model, widths_of
 from skimage import data
 
 
 @pytest.fixture
-def shelves(tmp_path, monkeypatch):
+def model_folders(tmp_path, monkeypatch):
     """One FaceID Plus file in miniature, which the choice is told to take: miniatures have no published sizes."""
     weights = weights_of("FaceID Plus", widths_of(tiny_model()), 96, lora=True)
     adapter = loaded(weights, tmp_path, "renamed.safetensors")
@@ -27,14 +27,14 @@ def shelves(tmp_path, monkeypatch):
     chosen = Selection(path, adapter.spec, tmp_path / "vision", "buffalo_l", "adapter: renamed.safetensors")
     monkeypatch.setattr(preset_loader, "select", lambda *_: chosen)
     monkeypatch.setattr(preset_loader, "load_image_encoder", lambda _: tiny_encoder())
-    return Shelves([path], [], {"buffalo_l": tmp_path / "buffalo_l"})
+    return ModelFolders([path], [], {"buffalo_l": tmp_path / "buffalo_l"})
 
 
-def test_everything_at_once(shelves, tmp_path):
+def test_everything_at_once(model_folders, tmp_path):
     """Adapter, encoder, faces and the LoRA on the model; the version is the preset's, not the file name's."""
     face_models(tmp_path / "buffalo_l", torch.from_numpy(data.astronaut()).float() / 255)
     model = tiny_model()
-    found = load_preset(model, Preset.FACEID_PLUS_V2, shelves, 0.7, Provider.CPU)
+    found = load_preset(model, Preset.FACEID_PLUS_V2, model_folders, 0.7, Provider.CPU)
     assert found.encoder is not None and found.analysis is not None
     assert not model.patches and len(found.model.patches) == 8 * 16
     assert "weights at 0.7" in found.report and "det_10g.onnx finds faces" in found.report
@@ -42,14 +42,14 @@ def test_everything_at_once(shelves, tmp_path):
         (1.0, 0.5),
         "FaceID Plus v2: the preset says so",
     )
-    first = load_preset(model, Preset.FACEID_PLUS, shelves, 0.0, Provider.CPU)
+    first = load_preset(model, Preset.FACEID_PLUS, model_folders, 0.0, Provider.CPU)
     assert blending(first.adapter.spec, FaceOptions())[0] == (0.0, 1.0)
     assert first.model is model
 
 
-def test_missing_face_models_are_said_not_raised(shelves):
+def test_missing_face_models_are_said_not_raised(model_folders):
     """Another pack's loader can bring them."""
-    found = load_preset(tiny_model(), Preset.FACEID_PLUS_V2, shelves, 1.0, Provider.CPU)
+    found = load_preset(tiny_model(), Preset.FACEID_PLUS_V2, model_folders, 1.0, Provider.CPU)
     assert found.analysis is None
     assert "no face analysis" in found.report and "buffalo_l.zip" in found.report
 
@@ -68,7 +68,7 @@ def test_sizes_come_from_the_live_model(monkeypatch):
 def test_an_empty_shelf_says_what_to_download():
     """Through the real choice."""
     with pytest.raises(PresetError, match="exists for SD1.5 and SDXL only, the model has 16"):
-        load_preset(tiny_model(), Preset.PLUS, Shelves([], [], {}), 1.0, Provider.CPU)
+        load_preset(tiny_model(), Preset.PLUS, ModelFolders([], [], {}), 1.0, Provider.CPU)
 
 
 NODES = (

@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from pack.tests.oracle import fresh, relative, twins
+from pack.tests.oracles.diffusers import fresh, relative, twins
 from pack.tests.test_diffusers import FEATURES, KINDS, nested
-from pack.tests.tiny import adapter_weights, managed, widths_of
+from pack.tools.miniature.models import adapter_weights, managed, widths_of
 
 
 @pytest.mark.parametrize("kind", KINDS)

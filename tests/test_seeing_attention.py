@@ -3,20 +3,22 @@
 import numpy as np
 import pytest
 import torch
-from pack.ipadapter_core import effect
-from pack.ipadapter_core.application import Strength
-from pack.ipadapter_core.attention import image_attention
-from pack.ipadapter_core.attention_maps import as_masks, attention_maps, overlays
+from pack.ipadapter_core.attention.image_attention import image_attention
+from pack.ipadapter_core.diagnostics.attention_maps import as_masks, attention_maps, overlays
+from pack.ipadapter_core.diagnostics.record import record_attention
+from pack.ipadapter_core.diagnostics.recording import MapKey, MapSum, Measure, RunNotes
 from pack.ipadapter_core.errors import RecordingError, WeightError
-from pack.ipadapter_core.masks import Area
-from pack.ipadapter_core.patchers import hooks, sd3
+from pack.ipadapter_core.masks.token_grid import Area
 from pack.ipadapter_core.patchers.apply import apply_image_prompt
-from pack.ipadapter_core.patchers.compiled import COMPILE_KEY
-from pack.ipadapter_core.patchers.sampling import applications_of
-from pack.ipadapter_core.patchers.watch import watch
-from pack.ipadapter_core.recording import Measure, RunNotes, Spot, Sum
-from pack.tests import dit, dit_world
-from pack.tests.watch import apply, exact_adapter, exact_model, references, sample, text, tokens_of
+from pack.ipadapter_core.patchers.families import sd3
+from pack.ipadapter_core.patchers.hooks import model_call as hooks
+from pack.ipadapter_core.patchers.hooks.torch_compile import COMPILE_KEY
+from pack.ipadapter_core.patchers.hooks.wrappers import applications_of
+from pack.ipadapter_core.sampling import layer_call as effect
+from pack.ipadapter_core.sampling.strength import Strength
+from pack.tests.oracles import transformer_world as dit_world
+from pack.tests.oracles.seen_queries import apply, exact_adapter, exact_model, references, sample, text, tokens_of
+from pack.tools.miniature import transformers as dit
 
 HEADS = 4
 
@@ -60,7 +62,7 @@ def test_seeing_maps_are_the_softmax(latent, seen):
     adapter = exact_adapter(model)
     mask = torch.rand(1, 9, 7, generator=torch.Generator().manual_seed(3))
     shared = references(2, weights=(1.0, 0.4))
-    watched, recording = watch(apply(model, adapter, shared, mask))
+    watched, recording = record_attention(apply(model, adapter, shared, mask))
     sample(watched, text(0), text(1), (2, 4, *latent), steps=2)
     (application,) = applications_of(watched.model_options["transformer_options"])
     expected = {measure: np.zeros((2, 2, *latent)) for measure in Measure}
@@ -90,7 +92,7 @@ def test_seeing_maps_are_the_softmax(latent, seen):
 def test_seeing_one_block_alone(seen):
     """Fails when `blocks` picks by place in the file instead of by name or running order."""
     model = exact_model()
-    watched, recording = watch(apply(model, exact_adapter(model), references(1)))
+    watched, recording = record_attention(apply(model, exact_adapter(model), references(1)))
     sample(watched, text(0), text(1), (1, 4, 16, 16))
     every, middle, by_index, ends = (
         attention_maps(recording, Measure.CONTRIBUTION, (16, 16), blocks) for blocks in ("", "middle", "6", "0-15")
@@ -105,13 +107,13 @@ def test_seeing_a_recording_changes_no_picture():
     """And without Watch nothing of it is in the model. Fails when the observer hands on what it computed."""
     model = exact_model()
     patched = apply(model, exact_adapter(model), references(2))
-    watched, recording = watch(patched)
+    watched, recording = record_attention(patched)
     plain = sample(patched, text(0), text(1), (1, 4, 16, 16), steps=2)
     assert torch.equal(sample(watched, text(0), text(1), (1, 4, 16, 16), steps=2), plain)
     assert recording.sums and not [
         key for key in patched.model_options["transformer_options"]["patches"] if "record" in key
     ]
-    silent, notes = watch(patched, maps=False)
+    silent, notes = record_attention(patched, maps=False)
     sample(silent, text(0), text(1), (1, 4, 16, 16))
     assert not notes.sums and notes.run.applications
     with pytest.raises(RecordingError, match="attention_maps on"):
@@ -121,7 +123,7 @@ def test_seeing_a_recording_changes_no_picture():
 def test_seeing_a_compiled_model_is_not_looked_into(caplog):
     """ComfyUI's TorchCompileModel stands around the call: nothing is noted, and the log says why."""
     model = exact_model()
-    watched, recording = watch(apply(model, exact_adapter(model), references(1)))
+    watched, recording = record_attention(apply(model, exact_adapter(model), references(1)))
     options = watched.model_options["transformer_options"]
     assert hooks._observers(options) == (recording,)
     assert hooks._observers(options | {"wrappers": {"apply_model": {COMPILE_KEY: [None]}}}) == ()
@@ -131,7 +133,7 @@ def test_seeing_a_compiled_model_is_not_looked_into(caplog):
 def test_seeing_a_second_run_starts_anew():
     """Fails when sums of two runs are mixed."""
     model = exact_model()
-    watched, recording = watch(apply(model, exact_adapter(model), references(1)))
+    watched, recording = record_attention(apply(model, exact_adapter(model), references(1)))
     sample(watched, text(0), text(1), (1, 4, 16, 16), seed=5)
     alone = attention_maps(recording, Measure.CONTRIBUTION, (16, 16))
     for seed in (6, 5):
@@ -142,7 +144,7 @@ def test_seeing_a_second_run_starts_anew():
 def test_seeing_one_reference_per_frame():
     """Picture i attends to reference i alone. Fails when references are counted by their place among the keys."""
     model = exact_model()
-    watched, recording = watch(apply(model, exact_adapter(model), references(3), per_frame=True))
+    watched, recording = record_attention(apply(model, exact_adapter(model), references(3), per_frame=True))
     sample(watched, text(0), text(1), (3, 4, 16, 16))
     share = attention_maps(recording, Measure.SHARE, (16, 16)).mean(dim=(2, 3))
     assert torch.allclose(share, torch.eye(3, dtype=share.dtype), atol=1e-12)
@@ -151,7 +153,9 @@ def test_seeing_one_reference_per_frame():
 def test_seeing_steps_active_are_those_in_which_layers_are_called(seen):
     """The trace's steps against what hooks did at each step. Fails when a window is rounded to another step."""
     model = exact_model()
-    watched, recording = watch(apply(model, exact_adapter(model), references(1), start_percent=0.3, end_percent=0.8))
+    watched, recording = record_attention(
+        apply(model, exact_adapter(model), references(1), start_percent=0.3, end_percent=0.8)
+    )
     counts = []
 
     def note(executor, *args, **kwargs):
@@ -168,7 +172,7 @@ def test_seeing_steps_active_are_those_in_which_layers_are_called(seen):
 
 def test_seeing_parts_of_a_canvas_lie_where_they_belong():
     """Two halves of a picture with values of their own, one running over the edge. Fails when an area is ignored."""
-    _, recording = watch(exact_model())
+    _, recording = record_attention(exact_model())
     model = exact_model()
     application = applications_of(
         apply(model, exact_adapter(model), references(1)).model_options["transformer_options"]
@@ -176,8 +180,8 @@ def test_seeing_parts_of_a_canvas_lie_where_they_belong():
     recording.begin(RunNotes((1.0, 0.0), (application,), ((0,),)))
     block = application.blocks[0][:2]
     for top, value in ((0.25, 1.0), (0.75, 3.0)):
-        spot = Spot(application.number, block, (2, 4), (4, 8), Area(top, 0.0, 0.5, 1.0), (0,))
-        recording.sums[spot] = Sum(torch.full((2, 1, 1, 8), value), 1)
+        spot = MapKey(application.number, block, (2, 4), (4, 8), Area(top, 0.0, 0.5, 1.0), (0,))
+        recording.sums[spot] = MapSum(torch.full((2, 1, 1, 8), value), 1)
     map_ = attention_maps(recording, Measure.SHARE, (8, 8))[0, 0]
     assert map_[:, 0].tolist() == [3, 3, 1, 1, 1, 1, 3, 3]
 
@@ -200,7 +204,9 @@ def test_seeing_transformer_families_are_the_softmax(case, monkeypatch):
     """
     name, model, ip_adapter, _ = dit_world.world(case)
     pictures = [dit.noise(1, *dit_world.CASES[case][2], seed=seed) for seed in (8, 11)]
-    watched, recording = watch(apply_image_prompt(model, ip_adapter, dit.prompt_for(ip_adapter, *pictures), Strength()))
+    watched, recording = record_attention(
+        apply_image_prompt(model, ip_adapter, dit.prompt_for(ip_adapter, *pictures), Strength())
+    )
     recording.begin(RunNotes((1.0, 0.0), tuple(applications_of(watched.model_options["transformer_options"])), ((),)))
     calls = []
     for module in (effect, sd3):
@@ -231,7 +237,7 @@ def test_seeing_transformer_families_under_a_mask(case):
     name, model, ip_adapter, prompt = dit_world.world(case)
     patched = apply_image_prompt(model, ip_adapter, prompt, Strength(), dit_world.mask_of(1.0, 0.0))
     patched = apply_image_prompt(patched, ip_adapter, dit_world.other_prompt(case), Strength())
-    watched, recording = watch(patched)
+    watched, recording = record_attention(patched)
     recording.begin(
         RunNotes((1.0, 0.0), tuple(applications_of(watched.model_options["transformer_options"])), ((), ()))
     )

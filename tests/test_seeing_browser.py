@@ -10,14 +10,14 @@ from collections import defaultdict
 from pathlib import Path
 
 import pytest
-from pack.tools.browser import Frontend, chromium
-from pack.tools.client import ComfyClient
+from pack.tools.comfyui.browser import Frontend, chromium
+from pack.tools.comfyui.client import ComfyClient
+from pack.tools.comfyui.server import ComfyServer, Mounts
+from pack.tools.docs.locales import read_table
 from pack.tools.environment import ROOT
-from pack.tools.graph import Output
-from pack.tools.locales import read_table
-from pack.tools.pictures import SHOWN, screenshots
-from pack.tools.server import ComfyServer, Mounts
-from pack.tools.workflows import GRAPHS
+from pack.tools.pictures.make import SHOWN, screenshots
+from pack.tools.workflows.catalogue import GRAPHS
+from pack.tools.workflows.graph import Output
 
 EMPTY = b"\x02\x00\x00\x00\x00\x00\x00\x00{}"  # a safetensors file without tensors: here only its name counts
 

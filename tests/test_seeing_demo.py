@@ -9,18 +9,18 @@ import torch
 from pack.demo.load import load
 from pack.demo.measure import prompt_kept
 from pack.demo.pictures import Request, draw
-from pack.ipadapter_core.application import Strength
-from pack.ipadapter_core.attention_maps import attention_maps
-from pack.ipadapter_core.encoders.clip_vision import Look, encode_references
-from pack.ipadapter_core.encoders.judge import Yardsticks, score
-from pack.ipadapter_core.host import load_adapter
+from pack.ipadapter_core.adapter.load import load_adapter
+from pack.ipadapter_core.diagnostics.attention_maps import attention_maps
+from pack.ipadapter_core.diagnostics.record import record_attention
+from pack.ipadapter_core.diagnostics.recording import Measure
+from pack.ipadapter_core.diagnostics.score import ScoreTargets, score
+from pack.ipadapter_core.diagnostics.scores import table
+from pack.ipadapter_core.diagnostics.sweep import read_sweep
+from pack.ipadapter_core.encoders.clip_vision import EncodeOptions, encode_references
 from pack.ipadapter_core.patchers.apply import apply_image_prompt
-from pack.ipadapter_core.patchers.watch import watch
-from pack.ipadapter_core.recording import Measure
-from pack.ipadapter_core.scores import table
-from pack.ipadapter_core.sweep import read_sweep
-from pack.tools.prompts import graph_file, node, set_inputs
-from pack.tools.server import ROOT
+from pack.ipadapter_core.sampling.strength import Strength
+from pack.tools.comfyui.api_prompt import graph_file, node, set_inputs
+from pack.tools.comfyui.server import ROOT
 from PIL import Image
 
 import comfy.sample
@@ -34,7 +34,7 @@ def world():
     """The demo's models, its adapter, and an image prompt with its picture."""
     models, adapter = load(), load_adapter(str(ADAPTER))
     picture = draw(REFERENCE, 11).picture
-    prompt, _ = encode_references(adapter.spec, models.clip_vision, picture, Look())
+    prompt, _ = encode_references(adapter.spec, models.clip_vision, picture, EncodeOptions())
     return models, adapter, prompt, picture
 
 
@@ -56,11 +56,11 @@ def test_seeing_a_confined_reference_lights_up_inside_its_mask(shape):
     models, adapter, prompt, _ = world()
     mask = halves() if shape == "left half" else draw(Request("circle"), 3).mask
     free, _ = encode_references(
-        adapter.spec, models.clip_vision, draw(Request("star", "red", "white"), 5).picture, Look()
+        adapter.spec, models.clip_vision, draw(Request("star", "red", "white"), 5).picture, EncodeOptions()
     )
     model = apply_image_prompt(models.model, adapter, prompt, Strength(), mask)
     model = apply_image_prompt(model, adapter, free, Strength(), 1 - mask)
-    watched, recording = watch(model)
+    watched, recording = record_attention(model)
     sample(watched, "a heart", 1, 4)
     for measure in Measure:
         confined, other = attention_maps(recording, measure, (64, 64))[:, 0]
@@ -79,7 +79,7 @@ def test_seeing_scores_follow_the_pictures():
         for one in sweep.variants
     ]
     kept = tuple(float(prompt_kept(one, text).mean()) for one in made)
-    rows = score(made, Yardsticks((picture,), models.clip_vision, prompt_scores=kept), sweep)
+    rows = score(made, ScoreTargets((picture,), models.clip_vision, prompt_scores=kept), sweep)
     print("\n" + table(rows))
     assert rows[0].reference < rows[1].reference < rows[2].reference and rows[3].reference > rows[1].reference
     assert kept[0] > kept[1] > kept[2] > kept[3] and rows[3].palette < rows[0].palette - 20

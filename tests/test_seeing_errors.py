@@ -2,7 +2,7 @@
 
 import re
 
-from pack.tools import errors_page
+from pack.tools.docs import errors_page
 
 VERBS = (
     "choose|load|update|connect|download|change|use|give|set|put|combine|shorten|take|run|write|leave|disconnect"

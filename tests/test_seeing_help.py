@@ -5,13 +5,14 @@ from dataclasses import replace
 from urllib.parse import unquote
 
 import pytest
-from pack.ipadapter_core.library.presets import MEANINGS
+from pack.ipadapter_core.presets.catalogue import MEANINGS
 from pack.nodes import NODES
 from pack.nodes.folders import register_folders
-from pack.tools import docs, help_pages, models_page
+from pack.tools.docs import help_pages, models_page
+from pack.tools.docs import main as docs
 from pack.tools.environment import ROOT
 from pack.tools.node_texts import native_nodes
-from pack.tools.workflows import GRAPHS
+from pack.tools.workflows.catalogue import GRAPHS
 
 from comfy_api.latest._io import WidgetInput
 

@@ -5,7 +5,7 @@ import re
 from dataclasses import replace
 
 import pytest
-from pack.tools import locales
+from pack.tools.docs import locales
 from pack.tools.environment import ROOT
 from pack.tools.node_texts import native_nodes
 

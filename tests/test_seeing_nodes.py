@@ -8,19 +8,19 @@ import json
 import numpy as np
 import pytest
 import torch
-from pack.ipadapter_core.attention_maps import OPACITY
-from pack.ipadapter_core.encoders.clip_vision import kept
+from pack.ipadapter_core.diagnostics.attention_maps import OPACITY
+from pack.ipadapter_core.diagnostics.trace import trace_of
+from pack.ipadapter_core.drawing.weight_plots import HEIGHT, WIDTH, plot_layer_weights
+from pack.ipadapter_core.encoders.features import to_uint8
 from pack.ipadapter_core.errors import RecordingError
-from pack.ipadapter_core.image_prompt import EncodedImage, Reference
-from pack.ipadapter_core.patchers.sampling import applications_of
-from pack.ipadapter_core.plots import HEIGHT, WIDTH, plot_layer_weights
-from pack.ipadapter_core.trace import trace_of
-from pack.ipadapter_core.weights.layers import LayerWeights
-from pack.ipadapter_core.weights.presets import LayerPreset
-from pack.ipadapter_core.weights.text import read_overrides
-from pack.tests.layers import bench, picture, prompt
+from pack.ipadapter_core.patchers.hooks.wrappers import applications_of
+from pack.ipadapter_core.prompt.image_prompt import EncodedImage, Reference
+from pack.ipadapter_core.weights.layer_presets import LayerPreset
+from pack.ipadapter_core.weights.layer_weights import LayerWeights
+from pack.ipadapter_core.weights.parsing import read_overrides
+from pack.tests.oracles.naive_layer import bench, picture, prompt
+from pack.tests.oracles.seen_queries import apply, exact_adapter, exact_model, references, sample, text
 from pack.tests.test_engine_nodes import BY_ID, execute, value
-from pack.tests.watch import apply, exact_adapter, exact_model, references, sample, text
 from PIL import Image
 
 import folder_paths
@@ -40,12 +40,12 @@ def watched_run(**strength):
     model = exact_model()
     seen = torch.rand(9, 7, 3, generator=torch.Generator().manual_seed(1))
     first, second = references(2)
-    with_pixels = Reference(EncodedImage(first.image.features, first.image.negative, kept(seen)), 0.5)
+    with_pixels = Reference(EncodedImage(first.image.features, first.image.negative, to_uint8(seen)), 0.5)
     patched = apply(model, exact_adapter(model), (with_pixels, second), **strength)
     output = execute("IPAdapterCoreWatch", model=patched, attention_maps=True)
     watched, run = output.result
     sample(watched, text(0), text(1), (1, 4, 16, 16), steps=4)
-    return run, kept(seen)
+    return run, to_uint8(seen)
 
 
 def test_seeing_a_trace_is_in_the_file(folders):

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 import tomlkit
 import yaml
-from pack.tools.client import ComfyClient
+from pack.tools.comfyui.client import ComfyClient
+from pack.tools.comfyui.server import ComfyServer, Mounts
 from pack.tools.environment import ROOT
 from pack.tools.node_texts import native_nodes
-from pack.tools.server import ComfyServer, Mounts
-from pack.tools.workflows import GRAPHS
+from pack.tools.workflows.catalogue import GRAPHS
 
 COMFY = [str(Path(sys.executable).with_name("comfy")), "--skip-prompt", "--no-enable-telemetry", "node"]
 WANTED = {"__init__.py", "pyproject.toml", "requirements.txt", "README.md", "CHANGELOG.md", "LICENSE",

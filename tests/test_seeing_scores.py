@@ -7,14 +7,15 @@ import numpy as np
 import pytest
 import torch
 from pack.demo.encoder import CONFIG, clip_vision
-from pack.ipadapter_core.encoders.judge import Yardsticks, doubts, score
-from pack.ipadapter_core.encoders.similarity import matches, picture_directions, text_direction
+from pack.ipadapter_core.diagnostics.clip_similarity import matches, picture_directions, text_direction
+from pack.ipadapter_core.diagnostics.comparison_grid import GAP, LABEL, comparison_grid
+from pack.ipadapter_core.diagnostics.score import ScoreTargets, encoder_mismatch_warning, score
+from pack.ipadapter_core.diagnostics.score_plots import plot_scores
+from pack.ipadapter_core.diagnostics.scores import Row, as_json, balance, palette_distance, palettes, sharpness, table
+from pack.ipadapter_core.diagnostics.sweep import read_sweep
 from pack.ipadapter_core.errors import ComparisonError, EncoderMismatchError, WeightError
-from pack.ipadapter_core.picture_grid import GAP, LABEL, comparison_grid, plot_scores
-from pack.ipadapter_core.scores import Row, as_json, balance, palette_distance, palettes, sharpness, table
-from pack.ipadapter_core.sweep import read_sweep
-from pack.ipadapter_core.weights.presets import LayerPreset
-from pack.tests.tiny import randomise
+from pack.ipadapter_core.weights.layer_presets import LayerPreset
+from pack.tools.miniature.models import randomise
 from transformers import CLIPTextConfig, CLIPTextModelWithProjection, CLIPVisionConfig, CLIPVisionModelWithProjection
 
 import comfy.sd
@@ -93,11 +94,11 @@ def test_seeing_clip_i_is_that_of_transformers():
     with torch.no_grad():
         vectors = theirs(pixel_values=((given - mean) / std).movedim(-1, 1)).image_embeds.double()
     vectors = vectors / vectors.norm(dim=-1, keepdim=True)
-    (row,) = score([given[:1]], Yardsticks((given[1:],), ours))
+    (row,) = score([given[:1]], ScoreTargets((given[1:],), ours))
     expected = (vectors[:1] @ vectors[1:].T)[0].tolist()
     print("CLIP-I", row.references, "transformers", expected)
     assert np.allclose(row.references, expected, atol=2e-5)
-    assert score([given[:1]], Yardsticks((given[:1],), ours))[0].references[0] == pytest.approx(1.0, abs=1e-6)
+    assert score([given[:1]], ScoreTargets((given[:1],), ours))[0].references[0] == pytest.approx(1.0, abs=1e-6)
 
 
 def test_seeing_both_scores_in_one_space():
@@ -106,7 +107,7 @@ def test_seeing_both_scores_in_one_space():
     encoder = ClipVisionModel(CONFIG | {"projection_dim": WIDTH})
     encoder.load_sd(vision_model(WIDTH).state_dict())
     batches = [pictures(2, 1, 64), pictures(1, 2, 64)]
-    rows = score(batches, Yardsticks((), encoder, clip, "a star"))
+    rows = score(batches, ScoreTargets((), encoder, clip, "a star"))
     text = text_direction(clip, "a star", WIDTH)
     for row, batch in zip(rows, batches, strict=True):
         assert row.prompt == pytest.approx(float((picture_directions(encoder, [batch]) @ text.T).mean()), abs=1e-6)
@@ -116,8 +117,8 @@ def test_seeing_encoders_that_do_not_belong_together_are_doubted():
     """Random models of one width; then two sides whose directions are the same but for a common offset."""
     encoder = ClipVisionModel(CONFIG | {"projection_dim": WIDTH})
     encoder.load_sd(vision_model(WIDTH).state_dict())
-    assert "they were not trained together" in doubts(Yardsticks((), encoder, text_model()[1]))
-    assert doubts(Yardsticks((), encoder)) == ""
+    assert "they were not trained together" in encoder_mismatch_warning(ScoreTargets((), encoder, text_model()[1]))
+    assert encoder_mismatch_warning(ScoreTargets((), encoder)) == ""
     sides = torch.randn(8, 32, generator=torch.Generator().manual_seed(2))
     assert matches(sides + 5, sides - 3) == 8 and matches(sides, sides.roll(1, 0)) == 0
 
@@ -202,8 +203,8 @@ def test_seeing_a_grid_lays_each_picture_in_its_place():
 def test_seeing_scores_that_do_not_fit_are_explained():
     """Counts, and an encoder that is missing."""
     with pytest.raises(ComparisonError, match="found 2 pictures or batches for 1 variants"):
-        score([pictures(1), pictures(1)], Yardsticks(), read_sweep("1", "linear"))
+        score([pictures(1), pictures(1)], ScoreTargets(), read_sweep("1", "linear"))
     with pytest.raises(ComparisonError, match="found 1 prompt_scores for 2"):
-        score([pictures(1), pictures(1)], Yardsticks(prompt_scores=(0.5,)))
+        score([pictures(1), pictures(1)], ScoreTargets(prompt_scores=(0.5,)))
     with pytest.raises(ComparisonError, match="connect clip_vision"):
-        score([pictures(1)], Yardsticks(clip=text_model()[1]))
+        score([pictures(1)], ScoreTargets(clip=text_model()[1]))

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from pack.tests.tiny import adapter_weights
-from pack.tools.client import ComfyClient, GraphError
-from pack.tools.demo_pictures import pixels
-from pack.tools.graph import GROWING, declared
-from pack.tools.prompts import graph_file, node, set_inputs, without_adapter
-from pack.tools.server import ROOT, ComfyServer, Mounts
-from pack.tools.workflows import GRAPHS
+from pack.tools.comfyui.api_prompt import graph_file, node, set_inputs, without_adapter
+from pack.tools.comfyui.client import ComfyClient, GraphError
+from pack.tools.comfyui.server import ROOT, ComfyServer, Mounts
+from pack.tools.demo.picture_grid import pixels
+from pack.tools.miniature.models import adapter_weights
+from pack.tools.workflows.catalogue import GRAPHS
+from pack.tools.workflows.graph import GROWING, declared
 from safetensors.torch import load_file, save_file
 
 OURS = {

@@ -1,8 +1,8 @@
 """What training starts from."""
 
 import torch
-from pack.ipadapter_core.training.decoupled import new_adapter, trained_layers
-from pack.tests.tiny import tiny_model
+from pack.ipadapter_core.training.trainable_adapter import new_adapter, trained_layers
+from pack.tools.miniature.models import tiny_model
 
 
 def test_a_new_adapter_starts_from_the_texts_projections():

@@ -8,14 +8,14 @@ import comfy.clip_vision
 import comfy.utils
 from comfy.clip_vision import ClipVisionModel
 
+from ..checkpoint.headers import read_shapes
 from ..checkpoint.spec import Shapes
 from ..errors import CheckpointError, EncoderMismatchError
-from ..library.headers import read_shapes
-from ..library.kinds import EncoderSizes, encoder_sizes
-from ..notice import say_once
+from ..warn_once import warn_once
 from .hugging_face import HEAD_WIDTH, HuggingFaceEncoder, clip_from_weights, load_folder
 from .perception import PerceptionEncoder, is_perception, perception_from_weights
 from .siglip import PREFIX, siglip_from_weights
+from .sizes import EncoderSizes, encoder_sizes
 
 Encoder = ClipVisionModel | HuggingFaceEncoder | PerceptionEncoder
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")
@@ -78,7 +78,7 @@ def _other_clip(path: Path, sizes: EncoderSizes) -> HuggingFaceEncoder:
     weights = _weights(path)
     if "visual.proj" in weights:
         weights = comfy.clip_vision.convert_to_transformers(weights, "visual.")
-    say_once(
+    warn_once(
         f"{path.name}: a CLIP of {sizes.layers} layers of width {sizes.hidden} without a config.json, taken for OpenAI's, "
         "whose activation is quick GELU; put config.json beside it if it is another's"
     )

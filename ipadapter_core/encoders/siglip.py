@@ -11,7 +11,6 @@ from torch.nn.functional import scaled_dot_product_attention
 import comfy.clip_vision
 import comfy.model_management
 import comfy.ops
-import comfy.utils
 from comfy.clip_vision import ClipVisionModel
 
 from ..errors import EncoderMismatchError

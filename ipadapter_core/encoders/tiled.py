@@ -9,11 +9,11 @@ from torch.nn.functional import interpolate
 from comfy.clip_vision import ClipVisionModel
 
 from ..checkpoint.spec import AdapterSpec
-from ..image_prompt import ImagePrompt
-from ..references import combine, weigh
-from ..tiles import cut, tile_boxes, tile_counts, tile_masks
+from ..images.tiles import cut, tile_boxes, tile_counts, tile_masks
+from ..prompt.combine import combine, weigh
+from ..prompt.image_prompt import ImagePrompt
 from .clip_vision import encode_references
-from .look import Look
+from .options import EncodeOptions
 
 
 class EncodedTiles(NamedTuple):
@@ -28,7 +28,7 @@ def encode_tiles(
     spec: AdapterSpec,
     encoder: ClipVisionModel | None,
     pictures: Tensor,
-    look: Look,
+    look: EncodeOptions,
     across: int = 0,
     negative: Tensor | None = None,
 ) -> EncodedTiles:

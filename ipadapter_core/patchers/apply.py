@@ -6,17 +6,18 @@ from torch import Tensor, nn
 from comfy.ldm.chroma_radiance.model import ChromaRadiance
 from comfy.model_patcher import ModelPatcher
 
-from ..application import Application, Block, LiveAdapter, LiveReference, Origin, Strength, WeightedBank
+from ..adapter.managed import ManagedAdapter
 from ..checkpoint.spec import AdapterSpec, BaseModel, LayerKind
 from ..errors import ImagePromptError, ModelMismatchError
-from ..features import leading
-from ..host import ManagedAdapter
-from ..image_prompt import ImagePrompt, Reference
-from ..masks import CanvasMask, canvas_mask, product, sequence
-from ..stretched_mask import StretchedMask
-from ..weights.layers import LayerWeight, LayerWeights
-from . import anima, flux, sd3, unet
-from .sampling import add_application
+from ..masks.canvas_mask import CanvasMask, canvas_mask, product, sequence
+from ..masks.mask import Mask
+from ..prompt.features import leading
+from ..prompt.image_prompt import ImagePrompt, Reference
+from ..sampling.application import Application, Block, LiveAdapter, LiveReference, Provenance, WeightedBank
+from ..sampling.strength import Strength
+from ..weights.layer_weights import LayerWeight, LayerWeights
+from .families import anima, flux, sd3, unet
+from .hooks.wrappers import add_application
 
 FAMILIES = {
     BaseModel.SD15: unet,
@@ -45,7 +46,7 @@ def apply_image_prompt(
     adapter: ManagedAdapter,
     prompt: ImagePrompt,
     strength: Strength,
-    mask: Tensor | CanvasMask | StretchedMask | None = None,
+    mask: Tensor | Mask | None = None,
     per_frame: bool = False,
     layer_weights: LayerWeights | None = None,
 ) -> ModelPatcher:
@@ -130,7 +131,7 @@ def _application(
     layers: tuple[LayerWeight, ...],
     prompt: ImagePrompt,
     strength: Strength,
-    mask: CanvasMask | StretchedMask | None,
+    mask: Mask | None,
     per_frame: bool,
     text_projection: nn.Module | None,
 ) -> Application:
@@ -148,10 +149,9 @@ def _application(
         banks = tuple(WeightedBank(adapter.bank(one.image, text_projection), one.weight) for one in references)
     if kind is LayerKind.GATED:
         live = LiveAdapter(adapter.patcher)
-    return Application(blocks, banks, layers, strength, mask, per_frame, live, Origin(adapter.spec, prompt))
+    return Application(blocks, banks, layers, strength, mask, per_frame, live, Provenance(adapter.spec, prompt))
 
 
-Mask = CanvasMask | StretchedMask
 Group = tuple[tuple[Reference, ...], Mask | None]
 
 

@@ -4,9 +4,9 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from ...ipadapter_core.predecessor.call import apply_call
-from ...ipadapter_core.predecessor.pipeline import pipeline_of
-from ...ipadapter_core.weights.presets import LayerPreset
+from ...ipadapter_core.compat.call import apply_call
+from ...ipadapter_core.compat.pipeline import pipeline_of
+from ...ipadapter_core.weights.layer_presets import LayerPreset
 from .inputs import (
     apply_schema,
     attn_mask,

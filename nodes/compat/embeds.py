@@ -8,16 +8,16 @@ import torch
 import folder_paths
 from comfy_api.latest import io
 
-from ...ipadapter_core.predecessor.apply import apply_embeds
-from ...ipadapter_core.predecessor.embeds import combine_embeds, embeds_of
-from ...ipadapter_core.predecessor.encode import encode_embeds
-from ...ipadapter_core.predecessor.first_release import first_embeds
-from ...ipadapter_core.predecessor.pipeline import pipeline_of
-from ...ipadapter_core.predecessor.request import Request
-from ...ipadapter_core.references import Combination
-from ...ipadapter_core.saved_prompt import EMBEDS, read_embeds
+from ...ipadapter_core.compat.apply import apply_embeds
+from ...ipadapter_core.compat.embeds import combine_embeds, embeds_of
+from ...ipadapter_core.compat.encode import encode_embeds
+from ...ipadapter_core.compat.first_release import first_embeds
+from ...ipadapter_core.compat.pipeline import pipeline_of
+from ...ipadapter_core.compat.request import Request
+from ...ipadapter_core.prompt.combine import Combination
+from ...ipadapter_core.prompt.files import EMBEDS, read_embeds
+from ..compat import methods
 from ..file_names import known_name
-from . import methods
 from .inputs import (
     EmbedsSocket,
     adapter,

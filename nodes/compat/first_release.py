@@ -4,14 +4,14 @@ from typing import Any
 
 from comfy_api.latest import io
 
+from ...ipadapter_core.compat import first_release
+from ...ipadapter_core.compat.pipeline import pipeline_of
+from ...ipadapter_core.compat.prepare_image import Crop
+from ...ipadapter_core.compat.request import Request
 from ...ipadapter_core.encoders.face.analysis import load_analysis
-from ...ipadapter_core.encoders.face.prompt import PlusVersion
-from ...ipadapter_core.predecessor import first_release
-from ...ipadapter_core.predecessor.pictures import Crop
-from ...ipadapter_core.predecessor.pipeline import pipeline_of
-from ...ipadapter_core.predecessor.request import Request
+from ...ipadapter_core.encoders.face.encode import PlusVersion
+from ..compat import methods
 from ..folders import face_model_folders
-from . import methods
 from .inputs import (
     EmbedsSocket,
     InsightFaceSocket,

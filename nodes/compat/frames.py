@@ -4,8 +4,8 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from ...ipadapter_core.predecessor.frames import Strategy, frames_of, schedule_of_prompts, strategy_of
-from ...ipadapter_core.weights.frames import FrameMethod, Timing
+from ...ipadapter_core.compat.frames import Strategy, frames_of, schedule_of_prompts, strategy_of
+from ...ipadapter_core.weights.frame_weights import FrameMethod, Timing
 from .inputs import StrategySocket, choice, image, number, other_schema, whole
 from .methods import COMBINE_WEIGHTS, PROMPT_SCHEDULE, WEIGHTS
 from .old_node import OldNode, called_as

@@ -2,8 +2,8 @@
 
 from comfy_api.latest import io
 
-from ...ipadapter_core.predecessor.weight_types import WEIGHT_TYPES, Results
-from ...ipadapter_core.references import Combination
+from ...ipadapter_core.compat.weight_types import WEIGHT_TYPES, Results
+from ...ipadapter_core.prompt.combine import Combination
 from ...ipadapter_core.weights.scaling import Scaling
 
 OldAdapterSocket = io.Custom("IPADAPTER")

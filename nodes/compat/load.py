@@ -5,13 +5,13 @@ from typing import Any
 
 from comfy_api.latest import io
 
+from ...ipadapter_core.adapter.load import load_adapter
+from ...ipadapter_core.compat.pipeline import AdapterModel, Pipeline
 from ...ipadapter_core.encoders.face.analysis import load_analysis
-from ...ipadapter_core.encoders.face.sessions import Provider
-from ...ipadapter_core.host import load_adapter
-from ...ipadapter_core.library.presets import Preset
-from ...ipadapter_core.predecessor.pipeline import AdapterModel, Pipeline
-from ...ipadapter_core.preset_loader import load_preset
-from ..folders import FACE_MODELS, adapter_files, adapter_path, face_model_folders, shelves
+from ...ipadapter_core.encoders.face.onnx_session import Provider
+from ...ipadapter_core.presets.catalogue import Preset
+from ...ipadapter_core.presets.load import load_preset
+from ..folders import FACE_MODELS, adapter_files, adapter_path, face_model_folders, model_folders
 from .inputs import InsightFaceSocket, OldAdapterSocket, adapter, choice, number, other_schema
 from .methods import LOAD_FACES, LOAD_FILE, LOAD_PRESET
 from .old_node import OldNode, called_as
@@ -70,7 +70,7 @@ class OldUnifiedLoader(OldNode):
         cls, model: Any, preset: str, lora_strength: float = 0.0, provider: str = "CPU", ipadapter: Any = None
     ) -> io.NodeOutput:
         """Looks for files by what is in them; the pipeline of another loader is not needed to share them."""
-        found = load_preset(model, cls.presets[preset], shelves(), lora_strength, PROVIDERS[provider])
+        found = load_preset(model, cls.presets[preset], model_folders(), lora_strength, PROVIDERS[provider])
         logger.info("IP-Adapter: %s", found.report)
         pipeline = Pipeline(found.adapter, found.encoder, found.analysis)
         return io.NodeOutput(found.model, pipeline.as_dict(provider))

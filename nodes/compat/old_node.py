@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from comfy_api.latest import io
 
-from ...ipadapter_core.notice import say_once
+from ...ipadapter_core.warn_once import warn_once
 from .methods import RENAMED, Method
 from .words import FORMER, IMPLIED, LATER, Words
 
@@ -76,7 +76,7 @@ class OldNode(io.ComfyNode):
         if any(one.kind is one.VAR_KEYWORD for one in accepted.values()):
             accepted = {*accepted, *declared, *cls.arguments}
         for name in inputs.keys() - set(accepted):
-            say_once(f"the argument {name[:200]} has no effect here; other releases of the node had it")
+            warn_once(f"the argument {name[:200]} has no effect here; other releases of the node had it")
         found: dict[str, Any] = {}
         for name, value in inputs.items():
             if name not in accepted:

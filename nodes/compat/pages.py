@@ -1,4 +1,4 @@
-"""What the help page of each old node says; `python3 dev.py old-pages` writes the pages from here and from the schemas."""
+"""What the help page of each old node says; `python3 dev.py docs` writes the pages from here and from the schemas."""
 
 from typing import NamedTuple
 

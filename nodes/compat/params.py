@@ -6,7 +6,7 @@ from node_helpers import conditioning_set_values
 
 from comfy_api.latest import io
 
-from ...ipadapter_core.predecessor.call import COLUMNS
+from ...ipadapter_core.compat.call import COLUMNS
 from .apply import OldApply
 from .inputs import (
     ParamsSocket,

@@ -4,8 +4,8 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from ...ipadapter_core.noise import Noise
-from ...ipadapter_core.predecessor.pictures import RESAMPLING, Crop, noise_picture, prepared
+from ...ipadapter_core.compat.prepare_image import RESAMPLING, Crop, noise_picture, prepared
+from ...ipadapter_core.images.noise import Noise
 from .inputs import choice, image, number, other_schema, sharpening, whole
 from .methods import NOISE, PREPARE
 from .old_node import OldNode, called_as

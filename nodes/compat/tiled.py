@@ -7,10 +7,10 @@ import torch
 
 from comfy_api.latest import io
 
-from ...ipadapter_core.predecessor.apply import apply_request
-from ...ipadapter_core.predecessor.pipeline import pipeline_of
-from ...ipadapter_core.predecessor.request import Request
-from ...ipadapter_core.predecessor.tiles import old_tiles_of, tiles_of
+from ...ipadapter_core.compat.apply import apply_request
+from ...ipadapter_core.compat.pipeline import pipeline_of
+from ...ipadapter_core.compat.request import Request
+from ...ipadapter_core.compat.tiles import old_tiles_of, tiles_of
 from .inputs import (
     apply_schema,
     batch_size,

@@ -15,15 +15,15 @@ import execution
 import numpy as np
 import pytest
 import torch
+from pack.ipadapter_core.compat.embeds import Embeds, embeds_of
+from pack.ipadapter_core.compat.pipeline import AdapterModel, Pipeline, pipeline_of
 from pack.ipadapter_core.errors import EncoderMismatchError, ImagePromptError
-from pack.ipadapter_core.predecessor.embeds import Embeds, embeds_of
-from pack.ipadapter_core.predecessor.pipeline import AdapterModel, Pipeline, pipeline_of
 from pack.nodes.compat import OLD_NODES
 from pack.nodes.folders import register_folders
-from pack.tests.plus_table import NODES, OPTIONAL
-from pack.tests.runs import WIDTH, noise, sample, short_model
-from pack.tests.tiny import adapter_weights, managed, widths_of
-from pack.tests.tiny_faces import PICTURE, tiny_encoder
+from pack.tests.oracles.ipadapter_plus_nodes import NODES, OPTIONAL
+from pack.tests.oracles.recorded_passes import WIDTH, noise, sample, short_model
+from pack.tools.miniature.faces import PICTURE, tiny_encoder
+from pack.tools.miniature.models import adapter_weights, managed, widths_of
 
 from comfy_api.latest import io
 

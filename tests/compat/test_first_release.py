@@ -7,18 +7,18 @@ from types import SimpleNamespace
 import execution
 import pytest
 import torch
-from pack.ipadapter_core.encoders.face.prompt import PlusVersion
+from pack.ipadapter_core.compat.encode import encode_request
+from pack.ipadapter_core.compat.first_release import noisy, tiles_of
+from pack.ipadapter_core.compat.pipeline import AdapterModel, Pipeline
+from pack.ipadapter_core.compat.request import Request
+from pack.ipadapter_core.encoders.face.encode import PlusVersion
 from pack.ipadapter_core.errors import ImagePromptError
-from pack.ipadapter_core.predecessor.encode import encode_request
-from pack.ipadapter_core.predecessor.first_release import noisy, tiles_of
-from pack.ipadapter_core.predecessor.pipeline import AdapterModel, Pipeline
-from pack.ipadapter_core.predecessor.request import Request
 from pack.nodes.compat import OLD_NODES
 from pack.nodes.folders import register_folders
-from pack.tests.plus_first_table import FIRST_NODES
-from pack.tests.runs import WIDTH, noise, sample, short_model
-from pack.tests.tiny import adapter_weights, managed, widths_of
-from pack.tests.tiny_faces import PICTURE, tiny_encoder, weights_of
+from pack.tests.oracles.ipadapter_plus_first_nodes import FIRST_NODES
+from pack.tests.oracles.recorded_passes import WIDTH, noise, sample, short_model
+from pack.tools.miniature.faces import PICTURE, tiny_encoder, weights_of
+from pack.tools.miniature.models import adapter_weights, managed, widths_of
 
 pytestmark = pytest.mark.catalogue
 register_folders()

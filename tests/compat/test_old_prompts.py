@@ -7,15 +7,15 @@ from pathlib import Path
 import execution
 import pytest
 import torch
-from pack.ipadapter_core.predecessor.pipeline import Pipeline
+from pack.ipadapter_core.compat.pipeline import Pipeline
 from pack.nodes import NODES as NATIVE
 from pack.nodes.compat import OLD_NODES
 from pack.nodes.file_names import check_name, known_name
 from pack.nodes.folders import register_folders
-from pack.tests.runs import WIDTH, sample, short_model
-from pack.tests.tiny import adapter_weights, managed, widths_of
-from pack.tests.tiny_faces import tiny_encoder
-from pack.tests.workshop import workshop
+from pack.tests.oracles.recorded_passes import WIDTH, sample, short_model
+from pack.tools.miniature.faces import tiny_encoder
+from pack.tools.miniature.files import workshop
+from pack.tools.miniature.models import adapter_weights, managed, widths_of
 from safetensors.torch import save_file
 
 import nodes

@@ -11,9 +11,9 @@ _loading = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(_loading)
 _loading.load_pack()
 
-from pack.tests.dit import tiny_transformer
-from pack.tests.tiny import tiny_model
-from pack.tests.tiny_clip import TinyClip
+from pack.tools.miniature.clip import TinyClip
+from pack.tools.miniature.models import tiny_model
+from pack.tools.miniature.transformers import tiny_transformer
 
 TRANSFORMERS = ("Anima", "Chroma")
 

@@ -1,1 +1,1 @@
-"""`python3 dev.py bench`: what an image prompt costs, beside the least that it could cost and beside another pack."""
+"""Measures what an image prompt costs; --peer DIR beside another pack. Writes docs/benchmarks.md."""

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from comfy.clip_vision import ClipVisionModel
 
-from ...ipadapter_core.patchers.unet import layer_map
+from ...ipadapter_core.patchers.families.unet import layer_map
 from .scenes import model_at_size
 
 HIDDEN, POOLED = 1280, 1024  # of CLIP ViT-H/14

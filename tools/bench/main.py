@@ -63,7 +63,7 @@ def _parse(argv: list[str]) -> argparse.Namespace:
 
 
 def _measure(arguments: argparse.Namespace) -> dict[str, Any]:
-    from . import rows, stages, steps
+    from ..bench import rows, stages, steps
     from .peer import machine_of_peer
     from .scenes import SCENES
     from .timing import kept_memory

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from ...ipadapter_core.patchers import unet
+from ...ipadapter_core.patchers.families import unet
 from .adapters import encoder
 from .peer import Peer, with_finished_base
 from .scenes import SCENES, Layer, Scene

@@ -13,9 +13,9 @@ import comfy.supported_models
 from comfy.ldm.modules.diffusionmodules.openaimodel import Downsample, Upsample
 from comfy.model_patcher import ModelPatcher
 
-from ...ipadapter_core.application import Block
-from ...ipadapter_core.patchers.flux import INSIDE
-from ...ipadapter_core.patchers.unet import layer_map
+from ...ipadapter_core.patchers.families.flux import INSIDE
+from ...ipadapter_core.patchers.families.unet import layer_map
+from ...ipadapter_core.sampling.application import Block
 
 _UNET = {"image_size": 32, "in_channels": 4, "out_channels": 4, "model_channels": 320, "use_spatial_transformer": True,
          "legacy": False, "use_temporal_attention": False}  # fmt: skip

@@ -17,16 +17,17 @@ import comfy.ldm.modules.attention
 from comfy.model_patcher import ModelPatcher
 from comfy.patcher_extension import WrapperExecutor, WrappersMP
 
-from ...ipadapter_core.application import Application, Strength, WeightedBank
-from ...ipadapter_core.key_value_bank import KeyValueBank
-from ...ipadapter_core.masks import canvas_mask
-from ...ipadapter_core.patchers import flux, unet
-from ...ipadapter_core.patchers.sampling import RUN, add_application
-from ...ipadapter_core.patchers.unet import layer_map
-from ...ipadapter_core.polarity import GuiderRoles
-from ...ipadapter_core.step import Run
-from ...ipadapter_core.timeline import Timeline
-from ...ipadapter_core.weights.layers import LayerWeight
+from ...ipadapter_core.adapter.key_value_bank import KeyValueBank
+from ...ipadapter_core.masks.canvas_mask import canvas_mask
+from ...ipadapter_core.patchers.families import flux, unet
+from ...ipadapter_core.patchers.families.unet import layer_map
+from ...ipadapter_core.patchers.hooks.wrappers import RUN, add_application
+from ...ipadapter_core.sampling.application import Application, WeightedBank
+from ...ipadapter_core.sampling.polarity import GuiderRoles
+from ...ipadapter_core.sampling.run import Run
+from ...ipadapter_core.sampling.strength import Strength
+from ...ipadapter_core.sampling.timeline import Timeline
+from ...ipadapter_core.weights.layer_weights import LayerWeight
 from ...ipadapter_core.weights.schedule import WeightSchedule
 from .scenes import Layer, Scene, model_at_size
 

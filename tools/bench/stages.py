@@ -12,13 +12,14 @@ import psutil
 import torch
 from safetensors.torch import save_file
 
-from ...ipadapter_core.application import Strength
-from ...ipadapter_core.encoders.clip_vision import Look, encode_references
-from ...ipadapter_core.host import ManagedAdapter, load_adapter
-from ...ipadapter_core.image_prompt import ImagePrompt
-from ...ipadapter_core.library.headers import read_shapes
+from ...ipadapter_core.adapter.load import load_adapter
+from ...ipadapter_core.adapter.managed import ManagedAdapter
+from ...ipadapter_core.checkpoint.headers import read_shapes
+from ...ipadapter_core.encoders.clip_vision import EncodeOptions, encode_references
 from ...ipadapter_core.patchers.apply import apply_image_prompt
-from ...ipadapter_core.patchers.sampling import applications_of
+from ...ipadapter_core.patchers.hooks.wrappers import applications_of
+from ...ipadapter_core.prompt.image_prompt import ImagePrompt
+from ...ipadapter_core.sampling.strength import Strength
 from .adapters import encoder, file_weights
 from .peer import NODE, Peer
 from .scenes import SCENES, model_at_size
@@ -76,7 +77,9 @@ def _ours(model: str, path: Path, vision, machine: Machine) -> list[Row]:
     row, adapter = _row("load", lambda: load_adapter(str(path)))
     rows.append(row)
     rows.append(_row("load again", lambda: load_adapter(str(path)), REPEATS)[0])
-    row, (prompt, _) = _row("encode one picture", lambda: encode_references(adapter.spec, vision, picture, Look()))
+    row, (prompt, _) = _row(
+        "encode one picture", lambda: encode_references(adapter.spec, vision, picture, EncodeOptions())
+    )
     rows.append(row)
 
     def apply(weight: float = 1.0, given: ImagePrompt = prompt, by: ManagedAdapter = adapter):

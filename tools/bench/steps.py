@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 import comfy.sample
-import comfy.samplers
 from comfy.model_patcher import ModelPatcher
 
 from .rows import Bench

@@ -10,7 +10,7 @@ from torch import Tensor
 from ...errors import FaceAnalysisError
 from .detection import Detector
 from .geometry import aligned_crop
-from .sessions import RECOGNITION_SIZE, Provider, Session, is_detection, is_recognition, open_session
+from .onnx_session import RECOGNITION_SIZE, Provider, Session, is_detection, is_recognition, open_session
 
 SWEEP = tuple(range(640, 319, -64))  # a face that fills the picture is found at a smaller size
 ZIP = "https://github.com/deepinsight/insightface/releases/download/v0.7/{name}.zip"

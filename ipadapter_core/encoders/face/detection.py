@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from .sessions import Session
+from .onnx_session import Session
 
 STRIDES = (8, 16, 32)
 ANCHORS = 2  # at each cell

@@ -5,7 +5,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from .choice import Chosen
+from .selection import Chosen
 
 TAKEN, LEFT = (60, 220, 90), (160, 160, 160)
 

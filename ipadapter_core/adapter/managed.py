@@ -1,0 +1,65 @@
+"""An adapter whose memory ComfyUI manages, and the keys and values that it made of each reference."""
+
+from dataclasses import dataclass, field
+
+from torch import Tensor, nn
+
+import comfy.model_management
+import comfy.model_patcher
+
+from ..checkpoint.spec import AdapterSpec
+from ..prompt.image_prompt import EncodedImage
+from .key_value_bank import KeyValueBank, project
+from .network import Adapter
+from .projected_references import ProjectedReferences
+
+
+@dataclass(frozen=True, eq=False)
+class ManagedAdapter:
+    """An adapter whose memory ComfyUI manages: what the IP_ADAPTER socket carries.
+
+    `lora` are the tensors of the LoRA inside some files, by their names there; mapped, not loaded. `gain` multiplies what
+    its keys and values are made from.
+    """
+
+    spec: AdapterSpec
+    patcher: comfy.model_patcher.ModelPatcher
+    lora: dict[str, Tensor] = field(default_factory=dict, repr=False)
+    gain: float = 1.0
+    projected: ProjectedReferences = field(default_factory=ProjectedReferences, repr=False)
+
+    @property
+    def network(self) -> Adapter:
+        """The adapter's layers; they cast their weights to whatever device and dtype their input has."""
+        return self.patcher.model
+
+    def bank(self, image: EncodedImage, text_projection: nn.Module | None = None) -> KeyValueBank:
+        """The keys and values of a reference, projected at the first call and remembered as long as it is there.
+
+        `text_projection` is the model's, a linear layer, for adapters whose tokens have to pass it.
+        """
+        maker = self.network if text_projection is None else text_projection
+        bank = self.projected.bank(image, maker, lambda: self._project(image, text_projection))
+        return bank if self.gain == 1 else bank.scaled(self.gain)
+
+    def _project(self, image: EncodedImage, text_projection: nn.Module | None) -> KeyValueBank:
+        device = self.patcher.load_device
+        comfy.model_management.free_memory(self._working_memory(), device)
+        translate = None if text_projection is None else _Translation(text_projection)
+        return project(self.network, image.features, image.negative, device, translate)
+
+    def _working_memory(self) -> int:
+        """Bytes that a projection needs: weights pass through one layer at a time, in float32."""
+        largest = max(parameter.numel() for parameter in self.network.parameters())
+        return 3 * 4 * largest
+
+
+@dataclass(frozen=True, eq=False)
+class _Translation:
+    """A linear layer of a model that may lie anywhere and in any dtype, on tokens (B, N, C)."""
+
+    layer: nn.Module
+
+    def __call__(self, tokens: Tensor) -> Tensor:
+        weight, bias = (part.to(tokens) for part in (self.layer.weight, self.layer.bias))  # type: ignore[union-attr]
+        return nn.functional.linear(tokens, weight, bias)

@@ -1,0 +1,38 @@
+"""The adapter itself: a projector and a key and a value projection for each cross-attention layer."""
+
+from torch import Tensor, nn
+
+from ..checkpoint.spec import AdapterSpec
+from ..prompt.features import Features
+from .layers import KeyValueLayer, build_layer
+from .projectors.build import build_projector
+
+
+class Adapter(nn.Module):
+    """The network in a file; its `state_dict` has exactly the file's flat keys.
+
+    `operations` is a namespace of layer classes (`comfy.ops.manual_cast`, or `torch.nn` for training).
+    Source: Ye et al. 2023, "IP-Adapter", equation 5; tencent-ailab/IP-Adapter (62e4af9), attention_processor.py.
+    """
+
+    def __init__(self, spec: AdapterSpec, operations, dtype=None, device=None):
+        super().__init__()
+        self.spec = spec
+        options = {"dtype": dtype, "device": device}
+        self.reads = {layer.number: slice(*layer.tokens or (None,)) for layer in spec.layers}
+        self.image_proj = build_projector(spec.projector, operations, **options)
+        self.ip_adapter = nn.ModuleDict(
+            {str(layer.number): build_layer(spec, layer.width, operations, **options) for layer in spec.layers}
+        )
+
+    def image_tokens(self, features: Features) -> Tensor:
+        """Projects features, (B, E) or (B, L, E) or what the projector takes in parts, to image tokens (B, N, C)."""
+        return self.image_proj(features)
+
+    def layer(self, number: int) -> KeyValueLayer:
+        """The layer that has `number` in the file."""
+        return self.ip_adapter[str(number)]  # type: ignore[return-value]
+
+    def key_value(self, number: int, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """The key and the value (B, N, D) of the layer that has `number` in the file, for image tokens (B, N, C)."""
+        return self.layer(number).key_value(tokens[:, self.reads[number]])

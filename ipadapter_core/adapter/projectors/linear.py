@@ -1,0 +1,22 @@
+"""The projector of the base adapters."""
+
+from torch import Tensor, nn
+
+from ...checkpoint.spec import ProjectorSpec
+
+
+class LinearProjector(nn.Module):
+    """One linear layer and a norm: pooled features (B, E) to image tokens (B, N, C).
+
+    Source: tencent-ailab/IP-Adapter (62e4af9), ip_adapter/ip_adapter.py, ImageProjModel.
+    """
+
+    def __init__(self, spec: ProjectorSpec, operations, dtype=None, device=None):
+        super().__init__()
+        self.shape = (spec.tokens, spec.context_width)
+        self.proj = operations.Linear(spec.feature_width, spec.tokens * spec.context_width, dtype=dtype, device=device)
+        self.norm = operations.LayerNorm(spec.context_width, dtype=dtype, device=device)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(B, E) -> (B, N, C)."""
+        return self.norm(self.proj(features).unflatten(-1, self.shape))

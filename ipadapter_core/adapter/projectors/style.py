@@ -1,0 +1,43 @@
+"""The projectors of the style adapters: IP-Adapter-Art, and CSGO with its pair of pictures."""
+
+import torch
+from torch import Tensor, nn
+
+from ...checkpoint.spec import ProjectorSpec
+from .resampler import Resampler
+
+
+class StyleProjector(nn.Module):
+    """One linear layer and a norm, under the names that diffusers gives them: (B, E) to image tokens (B, N, C).
+
+    Source: diffusers 0.42.1, models/embeddings.py, ImageProjection; aihao2000/IP-Adapter-Art saves it as it is.
+    """
+
+    def __init__(self, spec: ProjectorSpec, operations, dtype=None, device=None):
+        super().__init__()
+        width = spec.context_width
+        self.shape = (spec.tokens, width)
+        self.image_embeds = operations.Linear(spec.feature_width, spec.tokens * width, dtype=dtype, device=device)
+        self.norm = operations.LayerNorm(width, dtype=dtype, device=device)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(B, E) -> (B, N, C)."""
+        return self.norm(self.image_embeds(features).unflatten(-1, self.shape))
+
+
+class ContentStyleProjector(nn.Module):
+    """A resampler for the content and one for the style; their tokens stand one after the other, content first.
+
+    Source: instantX-research/CSGO (556fb40), ip_adapter/ip_adapter.py, class CSGO.
+    """
+
+    def __init__(self, spec: ProjectorSpec, operations, dtype=None, device=None):
+        super().__init__()
+        content, style = spec.parts
+        self.content = Resampler(content, operations, dtype=dtype, device=device)
+        self.style = Resampler(style, operations, dtype=dtype, device=device)
+
+    def forward(self, features: tuple[Tensor, Tensor]) -> Tensor:
+        """The hidden states of content and style, (B, L, E) each -> (B, N content + N style, C)."""
+        content, style = features
+        return torch.cat((self.content(content), self.style(style)), dim=1)

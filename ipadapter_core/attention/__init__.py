@@ -1,0 +1,1 @@
+"""Attention to image tokens: tensors in, tensors out."""

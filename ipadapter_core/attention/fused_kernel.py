@@ -1,0 +1,140 @@
+"""Text and image attention of a layer in one pass over the queries, on a GPU: q is read once, their sum is written once.
+
+    out = Attn(q, K_text, V_text) + sum_i weight_i * mask_i * Attn(q, K_i, V_i)
+
+The equation of `image_attention.py` as one Triton kernel, with a softmax for the text and one for each bank. Triton comes with
+PyTorch where it knows the machine, and nobody else needs this file. Each softmax runs over blocks of keys with a running
+maximum (Dao et al. 2022, "FlashAttention", algorithm 1).
+"""
+
+from collections.abc import Sequence
+from math import e, log2, sqrt
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from .image_attention import ImageBank
+
+KEYS = 32  # keys of one block; a bank has 4 to 257
+WIDEST = 256  # channels of a head, rounded up to a power of two
+LARGEST = 4  # banks of one pass
+
+
+@triton.jit
+def _attend(  # noqa: PLR0913 - a kernel has no objects to put them in
+    queries, channels, key, value, count, stride, scale, WIDTH: tl.constexpr, KEYS: tl.constexpr, INSIDE: tl.constexpr
+):
+    """softmax(q K / sqrt(d)) V of one block of queries (M, C) over `count` keys, in float32.
+
+    INSIDE is the dtype that products are made in: the queries' own, or float32.
+    """
+    out = tl.zeros(queries.shape, tl.float32)
+    total = tl.sum(out, 1)
+    highest = total - float("inf")
+    for start in range(0, count, KEYS):
+        keys = start + tl.arange(0, KEYS)
+        there = (keys < count)[:, None] & (channels < WIDTH)[None, :]
+        places = keys[:, None] * stride + channels[None, :]
+        block = tl.load(key + places, mask=there, other=0.0).to(INSIDE)
+        scores = tl.dot(queries, tl.trans(block), input_precision="ieee") * scale
+        scores = tl.where((keys < count)[None, :], scores, float("-inf"))
+        above = tl.maximum(highest, tl.max(scores, 1))
+        weights = tl.exp2(scores - above[:, None])
+        kept = tl.exp2(highest - above)
+        block = tl.load(value + places, mask=there, other=0.0).to(INSIDE)
+        total = total * kept + tl.sum(weights, 1)
+        out = out * kept[:, None] + tl.dot(weights.to(INSIDE), block, input_precision="ieee")
+        highest = above
+    return out / total[:, None]
+
+
+@triton.jit
+def _kernel(  # noqa: PLR0913
+    query, output, length, heads, scale, query_strides, keys, values, counts, shares, strides, multipliers, steps,
+    BANKS: tl.constexpr, WIDTH: tl.constexpr, ROUND: tl.constexpr, QUERIES: tl.constexpr, KEYS: tl.constexpr,
+    INSIDE: tl.constexpr,
+):  # fmt: skip
+    """One block of queries of one head of one picture: the text (bank 0) and every bank after it."""
+    picture = tl.program_id(1) // heads
+    head = tl.program_id(1) % heads
+    rows = tl.program_id(0) * QUERIES + tl.arange(0, QUERIES)
+    channels = tl.arange(0, ROUND)
+    there = (rows < length)[:, None] & (channels < WIDTH)[None, :]
+    start = query + picture.to(tl.int64) * query_strides[0] + head * WIDTH
+    places = rows[:, None] * query_strides[1] + channels[None, :]
+    queries = tl.load(start + places, mask=there, other=0.0).to(INSIDE)
+    total = tl.zeros((QUERIES, ROUND), tl.float32)
+    for bank in tl.static_range(BANKS):
+        place = (picture // shares[bank]).to(tl.int64) * strides[bank][0] + head * WIDTH
+        part = _attend(
+            queries, channels, keys[bank] + place, values[bank] + place, counts[bank], strides[bank][1], scale, WIDTH, KEYS,
+            INSIDE,
+        )  # fmt: skip
+        if multipliers[bank] is not None:
+            weight = tl.load(
+                multipliers[bank] + picture * steps[bank][0] + rows * steps[bank][1], mask=rows < length, other=0.0
+            )
+            part = part * weight.to(tl.float32)[:, None]
+        total += part
+    start = output + picture.to(tl.int64) * length * heads * WIDTH + head * WIDTH
+    tl.store(start + rows[:, None] * heads * WIDTH + channels[None, :], total.to(output.dtype.element_ty), mask=there)
+
+
+def fused_attention(query: Tensor, key: Tensor, value: Tensor, banks: Sequence[ImageBank], heads: int) -> Tensor:
+    """Attention to the text and to every bank, (B, L, D), in the dtype of the query.
+
+    query (B, L, D), key and value of the text (B, T, D); a bank's (C, N, D) with B a multiple of C, its multiplier
+    (1 or B, 1 or L, 1). Tensors may be strided, except along channels.
+    """
+    batch, length, wide = query.shape
+    width = wide // heads
+    every = [ImageBank(key, value, None), *banks]
+    keys = tuple(_by_channel(bank.key) for bank in every)
+    values = tuple(_like(_by_channel(bank.value), one) for bank, one in zip(every, keys, strict=True))
+    multipliers = tuple(None if bank.multiplier is None else bank.multiplier.expand(batch, length, 1) for bank in every)
+    query = _by_channel(query)
+    output = torch.empty((batch, length, wide), dtype=query.dtype, device=query.device)
+    rounded = max(16, triton.next_power_of_2(width))
+    queries = 64 if rounded < WIDEST else 32
+    _kernel[(triton.cdiv(length, queries), batch * heads)](
+        query,
+        output,
+        length,
+        heads,
+        log2(e) / sqrt(width),
+        query.stride()[:2],
+        keys,
+        values,
+        tuple(one.shape[1] for one in keys),
+        tuple(batch // one.shape[0] for one in keys),
+        tuple(one.stride()[:2] for one in keys),
+        multipliers,
+        tuple((0, 0) if one is None else one.stride()[:2] for one in multipliers),
+        BANKS=len(every),
+        WIDTH=width,
+        ROUND=rounded,
+        QUERIES=queries,
+        KEYS=KEYS,
+        INSIDE=tl.float32
+        if query.dtype == torch.float32
+        else tl.bfloat16
+        if query.dtype == torch.bfloat16
+        else tl.float16,
+        num_warps=4 if rounded < WIDEST else 8,
+    )
+    return output
+
+
+def _by_channel(tensor: Tensor) -> Tensor:
+    return tensor if tensor.stride(-1) == 1 else tensor.contiguous()
+
+
+def _like(value: Tensor, key: Tensor) -> Tensor:
+    """A value with its key's strides, which the kernel reads for both."""
+    return (
+        value
+        if value.stride() == key.stride()
+        else torch.empty_strided(key.shape, key.stride(), dtype=value.dtype, device=value.device).copy_(value)
+    )

@@ -1,0 +1,1 @@
+"""What an adapter did: attention maps, traces, scores, comparisons of weights."""

@@ -1,0 +1,180 @@
+"""What a sampling run does, noted while it happens, for those who ask: where references are attended to, and which steps run.
+
+A layer's attention goes over the image tokens of one application. Of a reference with tokens S among all N:
+
+    share(x)        = mask(x) * mean over heads of sum_{j in S} softmax(q(x) K^T / sqrt(d))_j
+    contribution(x) = weight of the step * mask(x) * |sum_{j in S} a_j(x) v_j| / mean over x of the same, for all references
+
+The second is attention weighed by what it brings along, after Kobayashi et al. 2020, "Attention is Not Only a Weight:
+Analyzing Transformers with Vector Norms"; a single reference has all of the attention everywhere, so only the second one
+tells where it acts. What is noted is the positive pass.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ..adapter.key_value_bank import POSITIVE
+from ..attention.image_attention import split_heads
+from ..masks.token_grid import Area, Size
+from ..sampling.application import Application
+from ..sampling.batch import mask_rows
+from ..sampling.layer_call import LayerCall, Part
+
+AT_ONCE = 2**24  # scores that are held at a time
+
+
+class Measure(str, Enum):
+    """What a map shows of a reference."""
+
+    CONTRIBUTION = "contribution"
+    SHARE = "attention share"
+
+
+MEASURES = tuple(Measure)  # the order in which they are noted
+
+
+class MapKey(NamedTuple):
+    """Where a sum belongs: application, block of the model, token grid, and the part of the canvas and batch it is about."""
+
+    application: int
+    block: tuple[str, int]
+    grid: Size
+    latent: Size
+    area: Area
+    frames: tuple[int, ...]
+
+
+class MapSum(NamedTuple):
+    """Maps (measures, references, frames, tokens) added up over `calls` of layers."""
+
+    total: Tensor
+    calls: int
+
+
+class RunNotes(NamedTuple):
+    """What a run began with: its noise levels, and the applications with the steps in which each is active."""
+
+    sigmas: tuple[float, ...] = ()
+    applications: tuple[Application, ...] = ()
+    active: tuple[tuple[int, ...], ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Recording:
+    """The notes of the last run of a model; a patch, so that ComfyUI cleans it up. Without `maps` layers are not looked at."""
+
+    maps: bool = True
+    sums: dict[MapKey, MapSum] = field(default_factory=dict, init=False, repr=False)
+    runs: list[RunNotes] = field(default_factory=list, init=False, repr=False)
+
+    def __deepcopy__(self, memo: dict) -> "Recording":
+        return self
+
+    def to(self, _device_or_dtype) -> "Recording":
+        """ComfyUI moves patches with the model; there is nothing to move."""
+        return self
+
+    def cleanup(self) -> None:
+        """Takes the sums off the compute device when a run ends."""
+        for spot, (total, calls) in self.sums.items():
+            self.sums[spot] = MapSum(total.cpu(), calls)
+
+    @property
+    def run(self) -> RunNotes:
+        """What is known of the last run; empty before the first."""
+        return self.runs[-1] if self.runs else RunNotes()
+
+    def begin(self, notes: RunNotes) -> None:
+        """Forgets the run before."""
+        self.sums.clear()
+        self.runs[:] = [notes]
+
+    def note(
+        self, application: Application, index: int, call: LayerCall, part: Part, pair: tuple[Tensor, Tensor]
+    ) -> None:
+        """Adds one call of a layer: `pair` are the keys and values (C, N, D) that the query meets, the image's the last."""
+        mask = None if application.mask is None else mask_rows(application, call.rows, call.grid, call.query)
+        frames = len(call.rows.frames)
+        with torch.no_grad():
+            for number, polarity in enumerate(call.rows.polarities):
+                if polarity != POSITIVE:
+                    continue
+                own = slice(number * frames, (number + 1) * frames)
+                maps = _maps(application, index, call, own, tuple(_of_pass(one, number, own, call) for one in pair))
+                if mask is not None:
+                    maps = maps * _rows(mask, own).squeeze(-1).to(maps)
+                if part.factor is not None:
+                    maps[0] *= _rows(part.factor, own).squeeze(-1).to(maps)
+                block = application.blocks[index][:2]
+                spot = MapKey(
+                    application.number, block, call.grid, call.rows.latent, call.rows.areas[number], call.rows.frames
+                )
+                total, calls = self.sums.get(spot, (0, 0))
+                self.sums[spot] = MapSum(total + maps, calls + 1)
+
+
+def _rows(tensor: Tensor, own: slice) -> Tensor:
+    return tensor if tensor.shape[0] == 1 else tensor[own]
+
+
+def _of_pass(tensor: Tensor, number: int, own: slice, call: LayerCall) -> Tensor:
+    """The keys or values of one pass: (1, N, D), or (F, N, D) where its pictures have their own."""
+    if tensor.shape[0] == call.rows.batch:
+        return tensor[own]
+    return tensor if tensor.shape[0] == 1 else tensor[number : number + 1]
+
+
+def _maps(application: Application, index: int, call: LayerCall, own: slice, pair: tuple[Tensor, ...]) -> Tensor:
+    """(measures, references, frames, tokens) of one pass, before mask and weight."""
+    query = call.query[own, call.before : call.query.shape[1] - call.after]
+    key, value = pair
+    sizes = _token_counts(application, index, key.shape[1], call.query.shape[1])
+    found = attended(query, key, value, call.heads, sizes)
+    found[0] /= found[0].sum(dim=0, keepdim=True).mean(dim=-1, keepdim=True).clamp(min=torch.finfo(found.dtype).tiny)
+    return _by_reference(found, application, call.rows.frames)
+
+
+def _token_counts(application: Application, index: int, keys: int, queries: int) -> list[int]:
+    """How many of the last keys belong to each reference; beside a picture's own keys all references have as many."""
+    if application.banks:
+        counts = [bank.keys[index].shape[1] for bank, _ in application.banks]
+    else:
+        assert application.live is not None
+        together = 1 if application.per_frame else len(application.live.references)
+        counts = [(keys - queries) // together] * together
+    return counts[:1] if application.per_frame else counts
+
+
+def attended(query: Tensor, key: Tensor, value: Tensor, heads: int, sizes: Sequence[int]) -> Tensor:
+    """Norm of what is brought and share of the attention, (2, R, F, L), for the last R groups of keys.
+
+    query (F, L, D), key and value (F or 1, N, D), `sizes` the tokens of each group.
+    """
+    dtype = torch.promote_types(query.dtype, torch.float32)
+    keys, values = (split_heads(one.to(dtype), heads) for one in (key, value))
+    step = max(1, AT_ONCE // (query.shape[0] * heads * keys.shape[2]))
+    parts = [_attended(split_heads(rows.to(dtype), heads), keys, values, sizes) for rows in query.split(step, dim=1)]
+    return torch.cat(parts, dim=-1)
+
+
+def _attended(query: Tensor, keys: Tensor, values: Tensor, sizes: Sequence[int]) -> Tensor:
+    weights = (query @ keys.mT * query.shape[-1] ** -0.5).softmax(dim=-1)[..., -sum(sizes) :]
+    groups = zip(weights.split(list(sizes), dim=-1), values[:, :, -sum(sizes) :].split(list(sizes), dim=2), strict=True)
+    both = [((part @ value).transpose(1, 2).flatten(2).norm(dim=-1), part.sum(-1).mean(1)) for part, value in groups]
+    return torch.stack([torch.stack(measure) for measure in zip(*both, strict=True)])
+
+
+def _by_reference(found: Tensor, application: Application, frames: tuple[int, ...]) -> Tensor:
+    """One reference for each picture, (2, 1, F, L), put in its reference's row."""
+    if not application.per_frame:
+        return found
+    count = len(application.banks) or len(application.live.references if application.live else ())
+    rows = found.new_zeros(found.shape[0], count, *found.shape[2:])
+    for place, frame in enumerate(frames):
+        rows[:, min(frame, count - 1), place] = found[:, 0, place]
+    return rows

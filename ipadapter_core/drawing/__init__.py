@@ -1,0 +1,1 @@
+"""Plots and text drawn as images with Pillow."""

@@ -1,0 +1,40 @@
+"""How an encoder shall look at a picture."""
+
+from typing import NamedTuple
+
+from torch import Tensor
+
+from ..images.fit import ResizeMode
+
+
+class Detail(NamedTuple):
+    """A second look, at `tiles` by `tiles` parts of a picture, and its share of the features: 0 none, 1 all."""
+
+    tiles: int = 1
+    share: float = 0.0
+
+    @property
+    def looks(self) -> bool:
+        """Whether there is one."""
+        return self.tiles > 1 and self.share != 0
+
+
+class EncodeOptions(NamedTuple):
+    """How the encoder shall look at a picture: which part, under which mask (M, H, W), how sharp (0..1), how closely."""
+
+    fit: ResizeMode = ResizeMode.TRAINED
+    mask: Tensor | None = None
+    sharpening: float = 0.0
+    detail: Detail = Detail()
+
+
+def describe_source(pictures: Tensor, look: EncodeOptions | None = None) -> str:
+    """What a prompt is made from, in words."""
+    count, height, width = pictures.shape[:3]
+    words = [f"{count} {'picture' if count == 1 else 'pictures'} of {width} x {height}"]
+    if look is not None:
+        words.append(f"fit {look.fit.value}")
+        words += ["masked"] if look.mask is not None else []
+        words += [f"sharpened by {look.sharpening:g}"] if look.sharpening else []
+        words += [f"{look.detail.share:g} from {look.detail.tiles} x {look.detail.tiles} tiles"] * look.detail.looks
+    return ", ".join(words)

@@ -1,0 +1,75 @@
+"""From an image to the pixels that an encoder was trained on."""
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from comfy.clip_vision import ClipVisionModel
+
+from ..checkpoint.spec import AdapterSpec, Feature
+from ..images.fit import ResizeMode, fit_square, stretch
+from ..images.sharpen import sharpen
+from .options import EncodeOptions
+
+SIGLIP = "siglip_vision_model"
+
+
+class Preprocessing(NamedTuple):
+    """How a picture becomes a square: the fit, the colour beside a padded one (None: the encoder's mean), how sharp.
+
+    With `shapes` (height, width) it is stretched to the one whose aspect is nearest, instead of to a square.
+    """
+
+    fit: ResizeMode
+    bars: float | None
+    sharpening: float = 0.0
+    shapes: tuple[tuple[int, int], ...] = ()
+
+
+def preprocessing_for(spec: AdapterSpec, encoder: ClipVisionModel, look: EncodeOptions) -> Preprocessing:
+    """The view that was asked for, or the one that the adapter was trained with."""
+    view = trained_preprocessing(spec, encoder) if look.fit is ResizeMode.TRAINED else Preprocessing(look.fit, None)
+    return view._replace(sharpening=look.sharpening)
+
+
+def trained_preprocessing(spec: AdapterSpec, encoder: ClipVisionModel) -> Preprocessing:
+    """What the adapter was trained with: CLIP's centre crop, SigLIP's stretch, PE-Core's nearest aspect, Anima's black bars."""
+    if spec.projector.feature is Feature.LAST:
+        return Preprocessing(ResizeMode.PAD, 0.0)
+    if spec.projector.feature is Feature.PERCEPTION:
+        return Preprocessing(ResizeMode.STRETCH, None, shapes=getattr(encoder, "shapes", ()))
+    return Preprocessing(ResizeMode.STRETCH if encoder.model_type == SIGLIP else ResizeMode.CENTER, None)
+
+
+def pixels_for(
+    encoder: ClipVisionModel, pictures: Tensor, view: Preprocessing, mask: Tensor | None = None, times: int = 1
+) -> Tensor:
+    """The pictures (B, S, S, 3), or of a shape of the view, that go to the encoder, rounded to 8 bits as it does itself.
+
+    With `times` the square is so many times as large.
+
+    What a mask (M, H, W) or transparency hides takes the encoder's mean colour, which it sees as zero.
+    """
+    mean = torch.tensor(encoder.image_mean)
+    size = encoder.image_size * times
+    bars = mean if view.bars is None else torch.full((3,), view.bars)
+    background = torch.cat((bars, torch.full((max(pictures.shape[-1] - 3, 0),), 0.0 if view.bars is None else 1.0)))
+    planes = _fitted(pictures.movedim(-1, 1).float(), size, view, background)
+    colours, visible = planes[:, :3], planes[:, 3:4] if planes.shape[1] > 3 else torch.ones_like(planes[:, :1])
+    if mask is not None:
+        beside = torch.full((1,), 0.0 if view.bars is None else 1.0)
+        shown = _fitted(mask.unsqueeze(1).float(), size, view, beside)
+        visible = visible * shown[torch.arange(len(colours)).clamp(max=len(shown) - 1)]
+    colours = sharpen(colours, view.sharpening)
+    seen = visible * colours + (1 - visible) * mean.view(1, 3, 1, 1)
+    return (seen.movedim(1, -1) * 255).round() / 255
+
+
+def _fitted(planes: Tensor, size: int, view: Preprocessing, background: Tensor) -> Tensor:
+    """Planes (B, C, H, W) in the view's nearest shape, or in a square of `size`."""
+    if not view.shapes:
+        return fit_square(planes, size, view.fit, background)
+    aspect = math.log(planes.shape[-2] / planes.shape[-1])
+    return stretch(planes, min(view.shapes, key=lambda shape: abs(math.log(shape[0] / shape[1]) - aspect)))

@@ -1,0 +1,1 @@
+"""Images before an encoder sees them: cropped, sharpened, cut into tiles, covered with noise."""

@@ -1,0 +1,1 @@
+"""Masks over the canvas as weights of latent tokens."""

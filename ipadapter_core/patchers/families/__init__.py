@@ -1,0 +1,1 @@
+"""The model families: where their layers are, and how each is hooked."""

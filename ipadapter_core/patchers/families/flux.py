@@ -1,0 +1,148 @@
+"""FLUX.1 and Chroma: XLabs' adapters add after each double block, InstantX' inside every block's attention.
+
+Both take the block's own normalised query before its rotation, which ComfyUI hands to `attn1_patch`; what the image tokens
+add is computed there and waits in the options of that block's call.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+import comfy.ldm.flux.layers
+from comfy.ldm.chroma.model import Chroma
+from comfy.ldm.flux.model import Flux
+
+from ...adapter.layers import FLUX_HEAD_WIDTH
+from ...attention.image_attention import split_heads
+from ...checkpoint.spec import AdapterSpec, LayerKind
+from ...errors import ModelMismatchError
+from ...masks.token_grid import token_grid
+from ...sampling.application import Application, Block
+from ...sampling.layer_call import LayerCall, Weighed, add_weighed
+from ...sampling.run import Run
+from ..hooks.hook_cache import kept
+from ..hooks.hook_support import check_offers
+from ..hooks.layer_slot import Place, places_by_block
+from ..hooks.model_call import ModelParts, acting_at, image_outputs, model_call
+from ..hooks.wrappers import CALL, CallState, Options
+
+MODELS = (Flux, Chroma)
+ADDITION = "ipadapter_core_addition"  # in a block's own copy of the options, until its attention has run
+WAITING = "ipadapter_core_waiting"  # a dictionary that outlives the copy, until the block has run
+INSIDE, AFTER = 0, 1  # the last number of a place: in a block's attention, or behind the block
+
+
+def blocks_for(spec: AdapterSpec, network: nn.Module) -> tuple[Block, ...]:
+    """Where each layer of the adapter acts: after the double blocks, or in the attention of the double and single blocks.
+
+    Raises `ModelMismatchError` unless the model has the adapter's layers and width, and this ComfyUI the hooks.
+    """
+    check_offers(comfy.ldm.flux.layers, ("attn1_patch", "attn1_output_patch", "img_slice"), spec)
+    double, single = len(network.double_blocks), len(network.single_blocks)
+    if spec.layer_kind is LayerKind.BIASED:
+        places = [("double", number, AFTER) for number in range(double)]
+    else:
+        places = [("double", number, INSIDE) for number in range(double)]
+        places += [("single", number, INSIDE) for number in range(single)]
+    heads = network.hidden_size // network.num_heads == FLUX_HEAD_WIDTH or spec.layer_kind is LayerKind.BIASED
+    if {layer.width for layer in spec.layers} != {network.hidden_size} or len(spec.layers) != len(places) or not heads:
+        raise ModelMismatchError(
+            f"{spec.file} is for {spec.base.value} ({len(spec.layers)} layers of width {spec.layers[0].width}), but the model "
+            f"has {double} double and {single} single blocks of width {network.hidden_size}: load FLUX.1 (dev, schnell, "
+            "Kontext, Fill) or Chroma, or another file in Load IP-Adapter"
+        )
+    return tuple(places)
+
+
+@dataclass(frozen=True, eq=False)
+class ImageQueries:
+    """At every block's attention: computes what the image tokens add, from the query (B, H, L, D) before its rotation."""
+
+    parts: dict[Block, tuple[Place, ...]]
+
+    def __call__(self, q: Tensor, k: Tensor, v: Tensor, extra_options: Options, **_: Any) -> dict:
+        """Leaves query, key and value as they are."""
+        kind, number = extra_options.get("block_type"), extra_options.get("block_index")
+        for place, holder in ((INSIDE, extra_options), (AFTER, extra_options.get(WAITING, {}))):
+            addition = _addition(self.parts.get((kind, number, place), ()), q, extra_options)
+            if addition is not None:
+                holder[ADDITION] = addition
+        return {}
+
+
+def _addition(places: tuple[Place, ...], query: Tensor, options: Options) -> Weighed | None:
+    """(B, H, L, D / H) -> the same for image rows of a double block, all rows of a single one; None if nothing."""
+    call: ModelParts = options[CALL]
+    acting, rows = acting_at(places, call, query.shape[0])
+    if rows is None:
+        return None
+    text = options["img_slice"][0]
+    references = sum(options.get("reference_image_num_tokens", ()))
+    grid = token_grid(query.shape[2] - text - references, (rows.latent,))
+    if options["block_type"] == "double":
+        query, text = query[:, :, text:], 0
+    return image_outputs(acting, call, LayerCall(query, query.shape[1], grid, rows, text, references))
+
+
+@dataclass(frozen=True, eq=False)
+class ImageAttention:
+    """After every block's attention: adds what waits to the rows (B, L, D) that it is for, the last ones."""
+
+    alone: bool
+
+    def __call__(self, attention: Tensor, extra_options: Options) -> Tensor:
+        """(B, L, D) -> (B, L, D), before the block's own projection."""
+        addition: Weighed | None = extra_options.pop(ADDITION, None)
+        if addition is None:
+            return attention
+        call: ModelParts = extra_options[CALL]
+        own = self.alone and call.owns(None, extra_options) and not torch.is_grad_enabled()
+        out = attention if own else attention.clone()  # another pack may still hold what it returned
+        heads, length = addition.out.shape[1:3]
+        rows = split_heads(out[:, -length:], heads)
+        if addition.multiplier is None:
+            rows.add_(addition.out)
+        else:
+            rows.addcmul_(addition.out, addition.multiplier)
+        return out
+
+
+@dataclass(frozen=True, eq=False)
+class ImageBlock:
+    """Around one double block: adds what waits to its image tokens, outside of the block's gates and projections."""
+
+    previous: Any
+
+    def __call__(self, args: dict, extra: dict) -> dict:
+        """ComfyUI's protocol of `patches_replace["dit"]`."""
+        waiting: dict[str, Weighed] = {}
+        args = args | {"transformer_options": args["transformer_options"] | {WAITING: waiting}}
+        out = extra["original_block"](args) if self.previous is None else self.previous(args, extra)
+        addition = waiting.pop(ADDITION, None)  # nothing, where another pack skipped the block
+        if addition is None:
+            return out
+        image = add_weighed(split_heads(out["img"], addition.out.shape[1]), addition)
+        return out | {"img": image.transpose(1, 2).flatten(2)}
+
+
+def compose(applications: list[Application], options: Options, run: Run, _state: CallState) -> Options:
+    """Options in which our hooks stand around those of other packs; kept for the run's next calls."""
+    replaced, patches = options.get("patches_replace", {}), options["patches"]
+    foreign = replaced.get("dit", {})
+    hooks, queries = kept(run, applications, foreign, lambda: _hooks(applications, foreign))
+    outputs = patches.get("attn1_output_patch", [])
+    patches = patches | {
+        "attn1_patch": [queries, *patches.get("attn1_patch", [])],
+        "attn1_output_patch": [*outputs, ImageAttention(alone=not outputs)],
+    }
+    replaced = replaced | {"dit": foreign | hooks}
+    return options | {"patches": patches, "patches_replace": replaced, CALL: model_call(applications, options)}
+
+
+def _hooks(applications: list[Application], foreign: dict) -> tuple[dict, ImageQueries]:
+    parts = places_by_block(applications)
+    numbers = [number for _, number, place in parts if place == AFTER]
+    hooks = {("double_block", number): ImageBlock(foreign.get(("double_block", number))) for number in numbers}
+    return hooks, ImageQueries(parts)

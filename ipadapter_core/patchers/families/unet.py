@@ -1,0 +1,183 @@
+"""UNets (SD1.5, SDXL and what is built like them): the map of cross-attention layers, and the hook at each."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from torch import Tensor, nn
+
+from comfy.ldm.modules.attention import SpatialTransformer
+from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
+from comfy.model_patcher import ModelPatcher
+
+from ...attention.image_attention import ImageBank
+from ...checkpoint.spec import AdapterSpec, BaseModel
+from ...errors import ModelMismatchError
+from ...host import base_attention
+from ...masks.token_grid import Size, token_grid
+from ...sampling.application import Application, Block
+from ...sampling.layer_call import LayerCall, add_banks
+from ...sampling.run import Run
+from ..hooks.hook_cache import kept
+from ..hooks.kernel_choice import fused
+from ..hooks.layer_slot import Place, places_by_block
+from ..hooks.model_call import ModelParts, acting_at, banks_at, model_call, ready_banks, with_banks
+from ..hooks.wrappers import CALL, CallState, Options
+
+MODELS = (UNetModel,)
+SDXL_CONDITIONS = 2816  # channels beside the time embedding: pooled text, sizes and crops
+
+AttentionPatch = Callable[[Tensor, Tensor, Tensor, Options], Tensor]
+
+
+class CrossAttentionLayer(NamedTuple):
+    """One cross-attention layer of a live UNet: where it is, its width, and the width of the text it reads."""
+
+    block: Block
+    width: int
+    context_width: int
+
+
+def is_unet(network: nn.Module) -> bool:
+    """Whether a diffusion model is one of ComfyUI's UNets."""
+    return isinstance(network, MODELS)
+
+
+def unet_of(model: ModelPatcher, spec: AdapterSpec) -> nn.Module:
+    """The model's UNet; raises `ModelMismatchError` when it is something else."""
+    network = model.get_model_object("diffusion_model")
+    if not is_unet(network):
+        raise ModelMismatchError(
+            f"{spec.file} is for {spec.base.value}, a UNet, but the model is {type(model.model).__name__}: load a "
+            "checkpoint that fits, or another file in Load IP-Adapter"
+        )
+    return network
+
+
+def layer_map(unet: nn.Module) -> tuple[CrossAttentionLayer, ...]:
+    """The UNet's cross-attention layers in the order of adapter files: input blocks, output blocks, middle block.
+
+    Source of the order: diffusers' `attn_processors`, which numbers down, up, mid; an adapter's layer is 2 n + 1.
+    """
+    places = [("input", number, block) for number, block in enumerate(unet.input_blocks)]
+    places += [("output", number, block) for number, block in enumerate(unet.output_blocks)]
+    places += [("middle", 0, unet.middle_block)]
+    return tuple(
+        CrossAttentionLayer((part, number, depth), block.n_heads * block.d_head, block.attn2.to_k.in_features)
+        for part, number, sequence in places
+        for transformer in (sequence or ())
+        if isinstance(transformer, SpatialTransformer)
+        for depth, block in enumerate(transformer.transformer_blocks)
+        if block.attn2 is not None
+    )
+
+
+def blocks_for(spec: AdapterSpec, network: nn.Module) -> tuple[Block, ...]:
+    """Where each layer of the adapter acts. Raises `ModelMismatchError` unless the model has its layers and widths."""
+    layers = layer_map(network)
+    check_fit(spec, layers)
+    if spec.base is BaseModel.KOLORS and is_plain_sdxl(network):
+        raise ModelMismatchError(
+            f"{spec.file} is for Kolors, but the model is SDXL, whose layers have the same sizes: load Kolors, or another file "
+            "in Load IP-Adapter"
+        )
+    return tuple(layer.block for layer in own_layers(spec, layers))
+
+
+def is_plain_sdxl(unet: nn.Module) -> bool:
+    """Whether a UNet with SDXL's layers takes SDXL's conditions, and has no projection for another text encoder.
+
+    Kolors takes 5632 channels beside the time embedding (Kwai-Kolors/Kolors, unet/config.json).
+    """
+    embedding = getattr(unet, "label_emb", None)
+    first = next((layer for layer in embedding.modules() if isinstance(layer, nn.Linear)), None) if embedding else None
+    return first is not None and first.in_features == SDXL_CONDITIONS and not hasattr(unet, "encoder_hid_proj")
+
+
+def check_fit(spec: AdapterSpec, layers: tuple[CrossAttentionLayer, ...]) -> None:
+    """Raises `ModelMismatchError` unless the adapter has the model's layers, widths and text width."""
+    found = f"{spec.file} is for {spec.base.value} ({_sizes([layer.width for layer in spec.layers])}, "
+    found += f"tokens of width {spec.text_width})"
+    has = f"the model has {_sizes([layer.width for layer in layers])}, text of width {layers[0].context_width}"
+    ours = own_layers(spec, layers)
+    widths = [layer.width for layer in spec.layers] == [layer.width for layer in ours]
+    if not widths or ours[0].context_width != spec.text_width:
+        raise ModelMismatchError(
+            f"{found}, but {has}: choose an adapter for this model in Load IP-Adapter, or another model"
+        )
+
+
+def own_layers(spec: AdapterSpec, layers: tuple[CrossAttentionLayer, ...]) -> tuple[CrossAttentionLayer, ...]:
+    """The model's layers that the adapter has keys for: all, except for CSGO, which leaves out the middle block."""
+    if not spec.projector.parts:
+        return layers
+    return tuple(layer for layer in layers if layer.block[0] != "middle")
+
+
+def _sizes(widths: list[int]) -> str:
+    return f"{len(widths)} cross-attention layers of width {min(widths)} to {max(widths)}"
+
+
+@dataclass(frozen=True, eq=False)
+class ImageCrossAttention:
+    """One layer's hook: text attention by whoever had it, then each application's part.
+
+    Called by ComfyUI's `BasicTransformerBlock` with query, key and value (B, L, D) before `to_out`.
+    """
+
+    parts: tuple[Place, ...]
+    previous: AttentionPatch | None
+    block: Block
+
+    def __deepcopy__(self, memo: dict) -> "ImageCrossAttention":
+        return self
+
+    def __call__(self, query: Tensor, key: Tensor, value: Tensor, options: Options) -> Tensor:
+        """(B, L, D) for each -> (B, L, D)."""
+        call: ModelParts = options[CALL]
+        banks = ready_banks(call, self.block, query, options)
+        if banks is None:
+            banks = self._banks(call, query, options)
+        heads, own = options["n_heads"], call.owns(self.previous, options)
+        if banks and own and query.is_cuda:
+
+            def plain() -> Tensor:
+                return add_banks(base_attention(query, key, value, options), query, banks, heads, own)
+
+            out = fused(query, key, value, banks, heads, plain)
+            return plain() if out is None else out
+        return add_banks(self._base(query, key, value, options), query, banks, heads, own)
+
+    def _banks(self, call: ModelParts, query: Tensor, options: Options) -> list[ImageBank]:
+        """What the layer attends to where it is called otherwise than expected: with another batch, grid or dtype."""
+        acting, rows = acting_at(self.parts, call, query.shape[0])
+        if rows is None:
+            return []
+        grid = grid_of(query, options) if call.observed or any(place.masked for place in acting) else None
+        return banks_at(acting, call, LayerCall(query, options["n_heads"], grid, rows))
+
+    def _base(self, query: Tensor, key: Tensor, value: Tensor, options: Options) -> Tensor:
+        """The text's half."""
+        return (self.previous or base_attention)(query, key, value, options)
+
+
+def grid_of(query: Tensor, options: Options) -> Size:
+    """The token grid of a layer, as ComfyUI reports it, or as it follows from the latent."""
+    shapes = tuple(tuple(options[name][-2:]) for name in ("activations_shape", "original_shape") if name in options)
+    return token_grid(query.shape[1], shapes)
+
+
+def compose(applications: list[Application], options: Options, run: Run, _state: CallState | None = None) -> Options:
+    """Options in which our hook stands at each layer around the one that stood there; kept for the run's next calls."""
+    foreign = options.get("patches_replace", {}).get("attn2", {})
+    hooks = kept(run, applications, foreign, lambda: _hooks(applications, foreign))
+    replace = options.get("patches_replace", {}) | {"attn2": foreign | hooks}
+    call = with_banks(model_call(applications, options), {block: hook.parts for block, hook in hooks.items()})
+    return options | {"patches_replace": replace, CALL: call}
+
+
+def _hooks(applications: list[Application], foreign: dict) -> dict[Block, ImageCrossAttention]:
+    return {
+        block: ImageCrossAttention(here, foreign.get(block, foreign.get(block[:2])), block)
+        for block, here in places_by_block(applications).items()
+    }

@@ -1,0 +1,1 @@
+"""What every family shares when it meets a ComfyUI model: wrappers, batch layout, kernels, torch.compile."""

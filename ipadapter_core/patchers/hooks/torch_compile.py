@@ -1,0 +1,75 @@
+"""What torch.compile needs of us: the same program at every step, and another name where it must be another program.
+
+ComfyUI's TorchCompileModel drops every guard on `transformer_options`, where all of a patch lives. So a program that was
+compiled for one call is taken for the next as long as the other arguments look alike: tensors are read anew from where
+they lie, but everything else is as it was at the first call. Hence what changes from step to step has to be a tensor, and
+what makes another program has to show outside `transformer_options`: in the name of an argument that nobody reads.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor
+
+from ...sampling.application import Application
+from ...sampling.layer_call import Part
+from ...sampling.run import Step
+
+_numbers: dict[str, int] = {}  # of programs, in the order in which they came up
+COMPILE_KEY = "torch.compile"  # comfy_api.torch_helpers.torch_compile: the key of its wrapper around the model call
+
+
+def is_compiled(options: dict[str, Any]) -> bool:
+    """Whether ComfyUI compiles the model of this call."""
+    return COMPILE_KEY in options.get("wrappers", {}).get("apply_model", {})
+
+
+def with_constant_structure(step: Step, applications: Sequence[Application], like: Tensor) -> Step:
+    """The step with a tensor for whatever rests now or acts as it is, but may not at another step: 0 or 1."""
+    scales = []
+    for application, scale in zip(applications, step.scales, strict=True):
+        strength = application.strength
+        if not strength.whole_run and not isinstance(scale, Tensor):
+            scale = like.new_full((len(strength.frames or (1,)),), 0.0 if scale is None else 1.0)
+        scales.append(scale)
+    return step._replace(scales=tuple(scales))
+
+
+def program_name(applications: Sequence[Application], call, like: Tensor) -> str:
+    """A name for the program that the layers now make up: everything that a compiled one takes as given.
+
+    `call` has `rows` and, in the order of the applications, `parts`, as a UNet's layers read them.
+    """
+    rows = None if call is None else call.rows
+    makeup = rows and (rows.polarities, len(rows.frames), rows.latent, rows.passes)
+    given: tuple = (makeup, call and call.fresh)
+    for slot, application in enumerate(applications):
+        layers = tuple(layer and _shapes(layer) for layer in application.placed(like.device, like.dtype))
+        part = call and call.parts[slot]
+        given += (
+            application.blocks,
+            application.per_frame,
+            application.strength.scaling,
+            application.strength.sides,
+            layers,
+            part and _part(part),
+        )
+    return f"ipadapter_core_{hash(given) & 0xFFFFFFFFFFFF:x}"
+
+
+def with_places(control: dict[str, Any] | None, name: str) -> dict[str, Any]:
+    """A ControlNet's outputs with as many empty places behind them as tell this program from every other.
+
+    For networks that take arguments of any name and look at none of them: those have no guards, a list has its length.
+    """
+    outputs = (control or {}).get("output") or []
+    places = _numbers.setdefault(name, len(_numbers) + 1)
+    return (control or {}) | {"output": [*outputs, *[None] * places]}
+
+
+def _part(part: Part) -> tuple:
+    return _shapes((part.factor, part.choice)) + tuple((grid, tuple(mask.shape)) for grid, mask in part.masks)
+
+
+def _shapes(tensors: Sequence[Tensor | None]) -> tuple:
+    return tuple(None if tensor is None else tuple(tensor.shape) for tensor in tensors)

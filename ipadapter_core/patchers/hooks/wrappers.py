@@ -1,0 +1,137 @@
+"""The three moments of a run at which something is decided: it starts, a step is about to run, a model is about to be called.
+
+Applications live in `transformer_options["patches"]` under our name, where ComfyUI copies, counts and cleans them up with
+every other patch. The layers' own hooks are set only for the length of a model call, around whatever other packs put
+there, so that no order of nodes matters and nothing of ours is left for others to trip over.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from torch import Tensor
+
+from comfy.model_patcher import ModelPatcher
+from comfy.patcher_extension import WrappersMP
+
+from ...sampling.application import Application
+from ...sampling.layer_call import Observer
+from ...sampling.polarity import GuiderRoles
+from ...sampling.run import Run
+from ...sampling.timeline import Timeline
+from ...warn_once import warn_once
+from .batch_layout import ROWS, rows_of
+from .torch_compile import is_compiled, program_name, with_constant_structure, with_places
+
+NAME = "ipadapter_core"
+RECORDING = "ipadapter_core_recording"
+RUN = "ipadapter_core_run"
+STEP = "ipadapter_core_step"
+LIKE = "ipadapter_core_like"
+CALL = "ipadapter_core_call"
+COMPOSED = "ipadapter_core_composed"
+IGNORES_UNKNOWN_KWARGS = (
+    "ipadapter_core_deaf"  # set by families whose network looks at no arguments but those that it knows
+)
+
+Options = dict[str, Any]
+
+
+class CallState(NamedTuple):
+    """What a model call is about: the live network, and the noise level (B) of its rows."""
+
+    network: Any
+    sigma: Tensor
+
+
+Compose = Callable[[list[Application], Options, Run, CallState], Options]
+
+
+def add_application(model: ModelPatcher, application: Application, compose: Compose) -> ModelPatcher:
+    """A clone of `model` with one more application; `compose` sets the family's hooks for the length of a model call."""
+    patched = model.clone()
+    patched.set_model_patch(application, NAME)
+    wrappers = (
+        (WrappersMP.SAMPLER_SAMPLE, begin_run),
+        (WrappersMP.CALC_COND_BATCH, begin_step),
+        (WrappersMP.APPLY_MODEL, ModelCall(compose)),
+    )
+    for kind, wrapper in wrappers:
+        if not patched.get_wrappers(kind, NAME):
+            patched.add_wrapper_with_key(kind, NAME, wrapper)
+    return patched
+
+
+def applications_of(options: Options) -> list[Application]:
+    """Our applications among a model's patches, in the order in which they were applied."""
+    return options.get("patches", {}).get(NAME, [])
+
+
+def observers_of(options: Options) -> list[Observer]:
+    """Who takes notes of a model's runs."""
+    return options.get("patches", {}).get(RECORDING, [])
+
+
+def begin_run(executor, guider, sigmas, extra_args: dict, *args, **kwargs):
+    """Around the sampler: notes the guider's conditionings by name and the model sampling in force."""
+    model_sampling = guider.inner_model.model_sampling
+    options = extra_args["model_options"]["transformer_options"]
+    options[RUN] = Run(GuiderRoles(guider.conds), Timeline(model_sampling.percent_to_sigma))
+    return executor(guider, sigmas, extra_args, *args, **kwargs)
+
+
+def begin_step(executor, model, conds, x_in, timestep, model_options: dict, *args, **kwargs):
+    """Around a batch of conditionings: decides polarity, weight and area once for all layers."""
+    options = model_options.get("transformer_options", {})
+    run = options.get(RUN) or Run(timeline=Timeline(model.model_sampling.percent_to_sigma))
+    step = run.step(conds, x_in, timestep, applications_of(options))
+    options = options | {RUN: run, STEP: step}
+    return executor(model, conds, x_in, timestep, model_options | {"transformer_options": options}, *args, **kwargs)
+
+
+@dataclass(frozen=True)
+class ModelCall:
+    """Around the model: sets the family's hooks in a copy of this call's options.
+
+    Where ComfyUI's torch.compile stands around or inside, see `torch_compile.py`.
+    """
+
+    compose: Compose
+
+    def __deepcopy__(self, memo: dict) -> "ModelCall":
+        return self
+
+    def __call__(
+        self, executor, x, t, c_concat=None, c_crossattn=None, control=None, transformer_options=None, **kwargs
+    ):
+        options = transformer_options or {}
+        applications = applications_of(options)
+        if applications and COMPOSED not in options:  # a wrapper that ComfyUI lists twice must not act twice
+            model = executor.class_obj
+            options, run = _decided(options, applications, x, t, model)
+            masked = any(application.mask is not None for application in applications)
+            rows = rows_of(options, options[STEP], x, masked)
+            like = x.new_empty(0, dtype=model.get_dtype_inference())
+            options = options | {ROWS: rows, LIKE: like, COMPOSED: True}
+            compiled = is_compiled(options)
+            if compiled:
+                options[STEP] = with_constant_structure(options[STEP], applications, like)
+            for application in applications:
+                application.placed(like.device, like.dtype)
+            options = self.compose(applications, options, run, CallState(model.diffusion_model, t))
+            if compiled:
+                name = program_name(applications, options.get(CALL), like)
+                kwargs = kwargs | {name: None}
+                control = with_places(control, name) if options.get(IGNORES_UNKNOWN_KWARGS) else control
+        return executor(x, t, c_concat, c_crossattn, control, options, **kwargs)
+
+
+def _decided(options: Options, applications: list[Application], x, t, model) -> tuple[Options, Run]:
+    """Options with a step in them: the one that `begin_step` decided, or for a sampler that calls the model directly."""
+    if STEP in options:
+        return options, options.get(RUN) or Run()
+    warn_once("a sampler calls the model directly, so the first of its passes is taken as positive")
+    run = Run(timeline=Timeline(model.model_sampling.percent_to_sigma))
+    passes = options.get("cond_or_uncond") or (0,)
+    step = run.step([None] * (1 + max(passes)), x[: x.shape[0] // len(passes)], t, applications)
+    return options | {STEP: step}, run

@@ -1,0 +1,1 @@
+"""The image prompt: data only, its arithmetic and its files."""

@@ -1,0 +1,51 @@
+"""The image prompt: references as the image encoder saw them, each with its weight and its place in the picture."""
+
+from dataclasses import dataclass, field, replace
+
+from torch import Tensor
+
+from ..checkpoint.spec import Feature
+from ..masks.canvas_mask import CanvasMask
+from .features import Features
+
+
+@dataclass(frozen=True, eq=False)
+class EncodedImage:
+    """One encoded picture and its negative, (1, E) or (1, L, E) each, or the same parts of each.
+
+    `seen` are the pixels that the encoder saw, (H, W, 3) of 8 bits, where it was one picture; for the trace of a run.
+    """
+
+    features: Features
+    negative: Features
+    seen: Tensor | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """An encoded picture with a weight of its own and, where it shall act in a part of the result only, a mask.
+
+    References that share the very same mask are attended to together.
+    """
+
+    image: EncodedImage
+    weight: float = 1.0
+    mask: CanvasMask | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class ImagePrompt:
+    """References that go into one application, and what made them: the encoder's output and its name.
+
+    `adapter` says in words for which kind of adapter, `made_from` from which pictures; both are there to be read by people.
+    """
+
+    references: tuple[Reference, ...]
+    feature: Feature
+    encoder: str
+    adapter: str = ""
+    made_from: str = ""
+
+    def with_references(self, references: tuple[Reference, ...]) -> "ImagePrompt":
+        """The same kind of prompt over other references."""
+        return replace(self, references=references)

@@ -1,0 +1,95 @@
+"""Which side of guidance a pass belongs to: does it see the reference, or its negative?
+
+ComfyUI labels the passes of a model call with indices into whatever list the guider handed over; the index is no polarity.
+What tells is which of the guider's own named lists an entry came from.
+"""
+
+from collections.abc import Mapping, Sequence
+from enum import Enum
+from typing import Any
+
+from ..adapter.key_value_bank import NEGATIVE, POSITIVE
+from ..warn_once import warn_once
+
+NEGATIVE_ROLES = ("neg", "empty", "uncond")
+POSITIVE_ROLES = ("pos", "cond", "middle")
+
+Conds = Sequence[Mapping[str, Any]]
+
+
+class PolarityRule(Enum):
+    """What tells the side of a pass: the role that it has for the guider, or, for old pictures, its index alone."""
+
+    BY_ROLE = "role"
+    BY_INDEX = "index"
+
+
+class GuiderRoles:
+    """The guider's conditionings by name, ready to say for any list of them which side it is on.
+
+    `conds` maps a role ("positive", "negative", "middle", "empty_negative_prompt") to its list of entries with "uuid".
+    """
+
+    def __init__(self, conds: Mapping[str, Conds]):
+        self._lists = [(entries, polarity_of_role(role)) for role, entries in conds.items() if entries]
+        self._polarities: dict[Any, set[int]] = {}
+        for entries, polarity in self._lists:
+            for entry in entries:
+                self._polarities.setdefault(entry.get("uuid"), set()).add(polarity)
+
+    def polarity(self, entries: Conds | None) -> int | None:
+        """The side of a list of entries; None where nothing tells.
+
+        The very list wins, then equal entries, then an entry that stands on one side only: entries that ComfyUI copies
+        from the positive to the negative list, so that both cover the same area, keep their uuid.
+        """
+        if not entries:
+            return None
+        for known, polarity in self._lists:
+            if known is entries:
+                return polarity
+        uuids = [entry.get("uuid") for entry in entries]
+        for known, polarity in self._lists:
+            if uuids == [entry.get("uuid") for entry in known]:
+                return polarity
+        certain = {side for uuid in uuids for side in self._sides(uuid)}
+        return certain.pop() if len(certain) == 1 else None
+
+    def _sides(self, uuid: Any) -> set[int]:
+        sides = self._polarities.get(uuid, set())
+        return sides if len(sides) == 1 else set()
+
+
+def polarity_of_role(role: str) -> int:
+    """Negative and empty prompts see the negative; every other prompt of a guider sees the reference."""
+    if any(part in role for part in NEGATIVE_ROLES):
+        return NEGATIVE
+    if not any(part in role for part in POSITIVE_ROLES):
+        warn_once(f"the guider calls one of its prompts {role!r}, which is taken as one that sees the reference")
+    return POSITIVE
+
+
+def polarity_of_index(index: int) -> int:
+    """The documented rule where the guider cannot be seen: the first list is the positive one."""
+    return POSITIVE if index == 0 else NEGATIVE
+
+
+def old_polarity_of_index(index: int) -> int:
+    """The rule of ComfyUI_IPAdapter_plus: only the second list of a guider sees the negative."""
+    return NEGATIVE if index == 1 else POSITIVE
+
+
+def polarities(roles: GuiderRoles | None, conds: Sequence[Conds | None]) -> tuple[int, ...]:
+    """The side of each list of one call.
+
+    Where nothing tells, said once in the log: a lone list that the guider itself does not know is another node's
+    additional prompt to guide away from (the old Perp-Neg node), so it sees the negative; else the index rule holds.
+    """
+    known = [roles.polarity(entries) if roles else None for entries in conds]
+    unknown = [index for index, entries in enumerate(conds) if entries and known[index] is None]
+    if roles is not None and len(conds) == len(unknown) == 1:
+        warn_once("another node asks for a prompt that the guider does not know, which is taken as a negative one")
+        return (NEGATIVE,)
+    if unknown:
+        warn_once("which prompt is the positive one cannot be seen here: the first of a call is taken as positive")
+    return tuple(polarity_of_index(index) if side is None else side for index, side in enumerate(known))

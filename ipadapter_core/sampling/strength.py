@@ -1,0 +1,34 @@
+"""How strongly an application acts, and when."""
+
+from dataclasses import dataclass
+
+from ..weights.scaling import Scaling
+from ..weights.schedule import WeightSchedule
+from .polarity import PolarityRule
+
+
+@dataclass(frozen=True)
+class Strength:
+    """How strongly an application acts, when, and in which way.
+
+    `frames` are multipliers for the pictures of a batch in turn; the last one holds for all that follow. `sides` says how a
+    pass is known to be one that sees the reference.
+    """
+
+    weight: float = 1.0
+    start_percent: float = 0.0
+    end_percent: float = 1.0
+    schedule: WeightSchedule | None = None
+    frames: tuple[float, ...] | None = None
+    scaling: Scaling = Scaling.V_ONLY
+    sides: PolarityRule = PolarityRule.BY_ROLE
+
+    @property
+    def whole_run(self) -> bool:
+        """Whether no noise level has to be known to say how strong it is."""
+        return self.start_percent <= 0 and self.end_percent >= 1 and self.schedule is None
+
+    @property
+    def constant(self) -> bool:
+        """Whether the weight can be folded into the values."""
+        return self.schedule is None and self.frames is None

@@ -1,0 +1,109 @@
+"""*Encode Tiled Reference* and *Encode Reference in Detail*."""
+
+from comfy_api.latest import io, ui
+
+from ..ipadapter_core.encoders.clip_vision import encode_references
+from ..ipadapter_core.encoders.options import Detail, EncodeOptions
+from ..ipadapter_core.encoders.tiled import encode_tiles
+from ..ipadapter_core.images.fit import ResizeMode
+from .encode import shared_inputs, sharpening_input
+from .sockets import CATEGORY, ImagePromptSocket
+
+
+class EncodeTiledReference(io.ComfyNode):
+    """Turns large or long pictures into an image prompt, tile by tile."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """Inputs and outputs."""
+        adapter, image, encoder, mask, negative = shared_inputs()
+        return io.Schema(
+            node_id="IPAdapterCoreEncodeTiled",
+            display_name="Encode Tiled Reference",
+            category=CATEGORY,
+            description="Cuts a large or long picture into square tiles; each acts where it was in the picture. Nothing is "
+            "cropped away, and small things are seen.",
+            search_aliases=["ipadapter tiled", "large reference", "panorama", "not square", "tiles", "ip adapter"],
+            inputs=[
+                adapter,
+                image,
+                encoder,
+                mask,
+                io.Int.Input(
+                    "tiles",
+                    default=0,
+                    min=0,
+                    max=8,
+                    tooltip="Tiles along the shorter side; the longer has as many as it needs. 0: two for a picture that is "
+                    "nearly square, else one.",
+                ),
+                negative,
+                sharpening_input(),
+            ],
+            outputs=[
+                ImagePromptSocket.Output("image_prompt", tooltip="For Apply IP-Adapter."),
+                io.Image.Output("tiles", tooltip="The tiles as the encoder saw them."),
+                io.Mask.Output(
+                    "masks", tooltip="Where in the result each tile acts; together they are the whole picture."
+                ),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls, ip_adapter, image, tiles, clip_vision=None, mask=None, negative_image=None, sharpening=0.0
+    ) -> io.NodeOutput:
+        """Encodes every tile."""
+        look = EncodeOptions(mask=mask, sharpening=sharpening)
+        made = encode_tiles(ip_adapter.spec, clip_vision, image, look, tiles, negative_image)
+        return io.NodeOutput(made.prompt, made.tiles, made.masks, ui=ui.PreviewImage(made.tiles, cls=cls))
+
+
+class EncodeReferenceInDetail(io.ComfyNode):
+    """Turns pictures into an image prompt that knows of small things."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """Inputs and outputs."""
+        adapter, image, encoder, mask, negative = shared_inputs()
+        return io.Schema(
+            node_id="IPAdapterCoreEncodeDetailed",
+            display_name="Encode Reference in Detail",
+            category=CATEGORY,
+            description="Looks at a picture as a whole and once more in tiles, and puts what it saw in them back in its place. "
+            "As many image tokens as before, with more detail in them.",
+            search_aliases=["clipvision enhancer", "detail enhancement", "enhance tiles", "fine detail", "ip adapter"],
+            inputs=[
+                adapter,
+                image,
+                encoder,
+                mask,
+                io.Combo.Input(
+                    "fit",
+                    options=ResizeMode,
+                    default=ResizeMode.TRAINED,
+                    tooltip="Which part of the picture is looked at.",
+                ),
+                io.Int.Input("tiles", default=2, min=1, max=16, tooltip="Tiles along each side: 2 looks at 4 parts."),
+                io.Float.Input(
+                    "detail",
+                    default=0.5,
+                    min=0.0,
+                    max=1.0,
+                    step=0.05,
+                    tooltip="How much comes from the tiles: 0 is the whole picture only, 1 the tiles only.",
+                ),
+                negative,
+                sharpening_input(),
+            ],
+            outputs=[ImagePromptSocket.Output("image_prompt", tooltip="For Apply IP-Adapter.")],
+        )
+
+    @classmethod
+    def execute(  # noqa: PLR0913 - an argument for each input
+        cls, ip_adapter, image, fit, tiles, detail, clip_vision=None, mask=None, negative_image=None, sharpening=0.0
+    ) -> io.NodeOutput:
+        """Encodes whole pictures and their tiles."""
+        look = EncodeOptions(ResizeMode(fit), mask, sharpening, Detail(tiles, detail))
+        prompt, seen = encode_references(ip_adapter.spec, clip_vision, image, look, negative_image)
+        return io.NodeOutput(prompt, ui=ui.PreviewImage(seen, cls=cls))

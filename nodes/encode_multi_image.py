@@ -1,0 +1,90 @@
+"""*Encode Content and Style* and *Encode Instructed Image*."""
+
+from comfy_api.latest import io, ui
+
+from ..ipadapter_core.encoders.multi_image import Words, encode_content_and_style, encode_instructed
+from ..ipadapter_core.encoders.options import EncodeOptions
+from ..ipadapter_core.images.fit import ResizeMode
+from .sockets import CATEGORY, ImagePromptSocket, IPAdapterSocket
+
+FIT_TOOLTIP = (
+    "Encoders see a square. As the adapter was trained, or keep the centre or one side of a longer picture, pad it, or "
+    "stretch it."
+)
+
+
+class EncodeContentAndStyle(io.ComfyNode):
+    """Turns a pair of pictures into an image prompt."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """Inputs and outputs."""
+        return io.Schema(
+            node_id="IPAdapterCoreEncodeContentStyle",
+            display_name="Encode Content and Style",
+            category=CATEGORY,
+            description="For CSGO: one picture says what is to be seen, the other how it is painted.",
+            search_aliases=["csgo", "style transfer", "content and style"],
+            inputs=[
+                IPAdapterSocket.Input("ip_adapter", tooltip="A CSGO file."),
+                io.Image.Input("content", tooltip="What is to be seen; acts in the down blocks."),
+                io.Image.Input("style", tooltip="How it is painted; acts in the up blocks."),
+                io.ClipVision.Input("clip_vision", tooltip="CLIP ViT-bigG, as SDXL's base adapter has it."),
+                io.Combo.Input("fit", options=ResizeMode, default=ResizeMode.TRAINED, tooltip=FIT_TOOLTIP),
+            ],
+            outputs=[ImagePromptSocket.Output("image_prompt", tooltip="For Apply IP-Adapter.")],
+        )
+
+    @classmethod
+    def execute(cls, ip_adapter, content, style, clip_vision, fit) -> io.NodeOutput:
+        """Encodes the pairs."""
+        prompt, seen = encode_content_and_style(
+            ip_adapter.spec, clip_vision, content, style, EncodeOptions(ResizeMode(fit))
+        )
+        return io.NodeOutput(prompt, ui=ui.PreviewImage(seen, cls=cls))
+
+
+class EncodeInstructedImage(io.ComfyNode):
+    """Turns a picture and an instruction into an image prompt."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """Inputs and outputs."""
+        return io.Schema(
+            node_id="IPAdapterCoreEncodeInstructed",
+            display_name="Encode Instructed Image",
+            category=CATEGORY,
+            description="For IP-Adapter-Instruct: a sentence says what shall be taken from the reference.",
+            search_aliases=["ip-adapter instruct", "instruction", "use the style", "use the colours"],
+            inputs=[
+                IPAdapterSocket.Input("ip_adapter", tooltip="An IP-Adapter-Instruct file."),
+                io.Image.Input("image", tooltip="The reference."),
+                io.ClipVision.Input("clip_vision", tooltip="CLIP ViT-H."),
+                io.Clip.Input("clip", tooltip="The checkpoint's own text encoder."),
+                io.String.Input(
+                    "instruction",
+                    default="use the style",
+                    tooltip="What to take: everything, the style, the colours, the composition, the face, the objects.",
+                ),
+                io.String.Input(
+                    "prompt",
+                    default="",
+                    multiline=True,
+                    tooltip="The same text that the sampler's positive prompt has.",
+                ),
+                io.String.Input(
+                    "negative_prompt", default="", multiline=True, tooltip="The same text as in the negative prompt."
+                ),
+                io.Combo.Input("fit", options=ResizeMode, default=ResizeMode.TRAINED, tooltip=FIT_TOOLTIP),
+            ],
+            outputs=[ImagePromptSocket.Output("image_prompt", tooltip="For Apply IP-Adapter.")],
+        )
+
+    @classmethod
+    def execute(
+        cls, ip_adapter, image, clip_vision, clip, instruction, prompt, negative_prompt, fit
+    ) -> io.NodeOutput:  # fmt: skip
+        """Encodes picture and words."""
+        words = Words(instruction, prompt, negative_prompt)
+        made, seen = encode_instructed(ip_adapter.spec, clip_vision, clip, image, words, EncodeOptions(ResizeMode(fit)))
+        return io.NodeOutput(made, ui=ui.PreviewImage(seen, cls=cls))

@@ -1,0 +1,83 @@
+"""Imports flow one way: who may import whom, read from the source."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+# each room, and the rooms it may import from; a room is a folder or a file of ipadapter_core, or a top-level folder
+ROOMS = {
+    "errors": set(),
+    "warn_once": set(),
+    "attention": set(),
+    "images": set(),
+    "host": set(),
+    "masks": set(),
+    "weights": {"errors"},
+    "checkpoint": {"errors"},
+    "prompt": {"checkpoint", "errors", "masks", "weights"},
+    "drawing": {"errors", "weights"},
+    "adapter": {"checkpoint", "errors", "prompt"},
+    "sampling": {"adapter", "attention", "checkpoint", "masks", "prompt", "warn_once", "weights"},
+    "encoders": {"checkpoint", "errors", "host", "images", "prompt", "warn_once"},
+    "patchers": {"adapter", "attention", "checkpoint", "errors", "host", "masks", "prompt", "sampling", "warn_once",
+                 "weights"},
+    "presets": {"adapter", "checkpoint", "encoders", "errors", "patchers"},
+    "diagnostics": {"adapter", "attention", "drawing", "encoders", "errors", "host", "masks", "patchers", "prompt",
+                    "sampling", "weights"},
+    "training": {"adapter", "attention", "checkpoint", "patchers", "sampling"},
+    "compat": {"adapter", "checkpoint", "encoders", "errors", "host", "images", "masks", "patchers", "prompt",
+               "sampling", "weights"},
+    "nodes": {"ipadapter_core"},
+}  # fmt: skip
+
+
+def sources():
+    files = [*(ROOT / "ipadapter_core").rglob("*.py"), *(ROOT / "nodes").rglob("*.py")]
+    return [file for file in files if file != ROOT / "ipadapter_core" / "__init__.py"]
+
+
+def room_of(file: Path) -> str:
+    parts = file.relative_to(ROOT).parts
+    return "nodes" if parts[0] == "nodes" else Path(parts[1]).stem
+
+
+def imported_rooms(file: Path) -> set[str]:
+    """The rooms that a file's relative imports lead to."""
+    package = file.relative_to(ROOT).parts[:-1]
+    rooms = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if not isinstance(node, ast.ImportFrom) or not node.level:
+            continue
+        base = package[: len(package) - node.level + 1]
+        names = [[*base, *node.module.split(".")]] if node.module else [[*base, alias.name] for alias in node.names]
+        for parts in names:
+            inside = parts[0] == "ipadapter_core" and len(parts) > 1
+            rooms.add(parts[1] if inside and room_of(file) != "nodes" else parts[0])
+    return rooms - {room_of(file)}
+
+
+@pytest.mark.parametrize("file", sources(), ids=lambda file: str(file.relative_to(ROOT)))
+def test_imports_flow_one_way(file):
+    """A file imports only from the rooms that its own room may know."""
+    room = room_of(file)
+    assert room in ROOMS, f"{room} is a new room: say in ROOMS what it may import"
+    assert imported_rooms(file) <= ROOMS[room]
+
+
+def test_the_map_has_no_circle():
+    """Walking the map always ends."""
+
+    def depth(room: str, above: tuple[str, ...] = ()) -> int:
+        assert room not in above, f"{room} leads back to itself by {above}"
+        return 1 + max((depth(next_room, (*above, room)) for next_room in ROOMS.get(room, ())), default=0)
+
+    assert max(depth(room) for room in ROOMS) <= 7
+
+
+def test_the_pack_loads_without_comfyui():
+    """Nothing is imported when the root package is."""
+    tree = ast.parse((ROOT / "__init__.py").read_text())
+    assert not any(isinstance(node, ast.Import | ast.ImportFrom) for node in tree.body)

@@ -1,0 +1,1 @@
+"""A real ComfyUI: its server, its HTTP API and its frontend."""

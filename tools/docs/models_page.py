@@ -1,0 +1,140 @@
+"""`docs/models.md`: every supported file, with what the pack finds in it and where it is published."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+from ...ipadapter_core.checkpoint.detect import detect
+from ...ipadapter_core.checkpoint.key_names import canonical_names
+from ...ipadapter_core.checkpoint.spec import AdapterSpec, Shapes
+from ...ipadapter_core.encoders.features import encode_node
+from ...ipadapter_core.presets.catalogue import ENCODER_FILES, Published
+from ..environment import ROOT
+from ..workflows import transformers as graphs
+
+PAGE = ROOT / "docs" / "models.md"
+PLAIN, FACES, OSTRIS = "h94/IP-Adapter", "h94/IP-Adapter-FaceID", "ostris/ip-composition-adapter"
+HEAD = """# Supported files
+
+Files are recognised by their tensors, whatever their names, as `.safetensors` or `.bin`: finetunes of these layouts work like
+their originals. The columns are what *Load IP-Adapter* finds in each layout. Adapters belong into `models/ipadapter`.
+"""
+ENCODERS_HEAD = """## Image encoders
+
+They belong into `models/clip_vision`, under the names given here or any other.
+"""
+TAIL = """## Face models
+
+`buffalo_l` (FaceID, FaceID Plus, Portrait) and `antelopev2` (InstantID, Kolors FaceID) are folders in
+`models/insightface/models`: unpack the zip files of [insightface's releases](https://github.com/deepinsight/insightface/releases/tag/v0.7)
+there. The Python package `onnxruntime` is needed, `insightface` is not.
+
+## Models without weights
+
+Nobody has published IP-Adapter weights for Wan, Qwen-Image, Z-Image, FLUX.2 and Krea 2; *Apply IP-Adapter* says so, and
+names what ComfyUI has instead.
+"""
+
+
+class Row(NamedTuple):
+    """A published file: the layout that it has (a name in the tests' tables), its place, and what it takes from a picture."""
+
+    layout: str
+    file: Published
+    takes: str
+
+
+def _dit(entry: dict[str, str]) -> Published:
+    """A file of a graph in `workflows/`."""
+    repository, _, file = entry["url"].removeprefix("https://huggingface.co/").partition("/resolve/main/")
+    return Published(repository, file, entry["directory"], entry["name"])
+
+
+PLUS_SDXL = "sdxl_models/ip-adapter-plus_sdxl_vit-h.safetensors"
+
+ROWS = (
+    Row("ip-adapter_sd15", Published(PLAIN, "models/ip-adapter_sd15.safetensors"), "the picture, loosely"),
+    Row("ip-adapter_sd15_light", Published(PLAIN, "models/ip-adapter_sd15_light_v11.bin"), "the picture, very loosely"),
+    Row("ip-adapter_sd15_vit-G", Published(PLAIN, "models/ip-adapter_sd15_vit-G.safetensors"), "the picture, loosely"),
+    Row("ip-adapter-plus_sd15", Published(PLAIN, "models/ip-adapter-plus_sd15.safetensors"), "the picture, closely"),
+    Row("ip-adapter-plus-face_sd15", Published(PLAIN, "models/ip-adapter-plus-face_sd15.safetensors"), "a face"),
+    Row("ip-adapter-full-face_sd15", Published(PLAIN, "models/ip-adapter-full-face_sd15.safetensors"), "a face, closely"),
+    Row("ip_plus_composition_sd15", Published(OSTRIS, "ip_plus_composition_sd15.safetensors"), "the layout alone"),
+    Row("ip-adapter_sdxl", Published(PLAIN, "sdxl_models/ip-adapter_sdxl.safetensors"), "the picture, loosely"),
+    Row("ip-adapter_sdxl_vit-h", Published(PLAIN, "sdxl_models/ip-adapter_sdxl_vit-h.safetensors"), "the picture, loosely"),
+    Row("ip-adapter-plus_sdxl_vit-h", Published(PLAIN, PLUS_SDXL), "the picture, closely"),
+    Row("ip-adapter-plus_sdxl_vit-h", Published(PLAIN, "sdxl_models/ip-adapter-plus-face_sdxl_vit-h.safetensors"), "a face"),
+    Row("ip_plus_composition_sdxl", Published(OSTRIS, "ip_plus_composition_sdxl.safetensors"), "the layout alone"),
+    Row("faceid_sd15", Published(FACES, "ip-adapter-faceid_sd15.bin"), "who it is"),
+    Row("faceid_sdxl", Published(FACES, "ip-adapter-faceid_sdxl.bin"), "who it is"),
+    Row("plusv2_sd15", Published(FACES, "ip-adapter-faceid-plus_sd15.bin"), "who it is, and the look of the face"),
+    Row("plusv2_sd15", Published(FACES, "ip-adapter-faceid-plusv2_sd15.bin"), "who it is, and the look of the face"),
+    Row("plusv2_sdxl", Published(FACES, "ip-adapter-faceid-plusv2_sdxl.bin"), "who it is, and the look of the face"),
+    Row("portrait_sd15", Published(FACES, "ip-adapter-faceid-portrait-v11_sd15.bin"), "who it is, several pictures"),
+    Row("portrait_sdxl", Published(FACES, "ip-adapter-faceid-portrait_sdxl.bin"), "who it is, several pictures"),
+    Row("instantid", Published(FACES, "ip-adapter-faceid-portrait_sdxl_unnorm.bin"), "who it is"),
+    Row("instantid", Published("InstantX/InstantID", "ip-adapter.bin", name="instantid-ip-adapter.bin"), "who it is"),
+    Row("kolors_plus", Published("Kwai-Kolors/Kolors-IP-Adapter-Plus", "ip_adapter_plus_general.bin"), "the picture, closely"),
+    Row("kolors_faceid", Published("Kwai-Kolors/Kolors-IP-Adapter-FaceID-Plus", "ipa-faceid-plus.bin"), "who it is"),
+    Row("instruct_sd15", Published("CiaraRowles/IP-Adapter-Instruct", ""), "what a sentence says"),
+    Row("instruct_sdxl", Published("CiaraRowles/IP-Adapter-Instruct", ""), "what a sentence says"),
+    Row("art", Published("AisingioroHao0/IP-Adapter-Art", ""), "the style of a painting"),
+    Row("csgo", Published("InstantX/CSGO", "csgo.bin"), "the content of one picture, the style of another"),
+    Row("XLabs v1", Published("XLabs-AI/flux-ip-adapter", "ip_adapter.safetensors", name="flux-ip-adapter.safetensors"),
+        "the picture, loosely"),
+    Row("XLabs v2", _dit(graphs.XLABS), "the picture, closely"),
+    Row("InstantX FLUX", _dit(graphs.INSTANTX_FLUX), "the picture, closely"),
+    Row("InstantX SD3.5", _dit(graphs.INSTANTX_SD35), "the picture, closely"),
+    Row("LuciferTC", _dit(graphs.LUCIFER), "a character"),
+)  # fmt: skip
+
+
+def pages() -> dict[Path, str]:
+    """The page with its text."""
+    shapes = layouts()
+    table = ["| File | Takes | Model | Kind | Tokens | Image encoder | Encode with |", "| --- " * 7 + "|"]
+    table += [_line(row, detect(shapes[row.layout], row.layout)) for row in ROWS]
+    return {PAGE: "\n".join([HEAD, *table, "", ENCODERS_HEAD, *_encoders(), "", TAIL])}
+
+
+def layouts() -> dict[str, Shapes]:
+    """Key names and shapes of the published layouts, by the names that the tests give them."""
+    from ...tests import test_dit_detect, test_faces_detection
+    from ..miniature import published_shapes as published
+
+    known = {name: one.shapes for name, one in published.PUBLISHED.items()}
+    known["ip-adapter-plus-face_sd15"] = known["ip-adapter-plus_sd15"]
+    known |= {name: entry[0] for name, entry in test_faces_detection.PUBLISHED.items()}
+    known |= {name: entry[0] for name, entry in test_dit_detect.FILES.items()}
+    known["art"] = test_faces_detection.art_shapes()
+    return {name: {new: shapes[old] for old, new in canonical_names(shapes).items()} for name, shapes in known.items()}
+
+
+def _line(row: Row, spec: AdapterSpec) -> str:
+    tokens = str(spec.projector.tokens or "one for each patch")
+    node = encode_node(spec)
+    return (
+        "| " + " | ".join((_link(row.file), row.takes, spec.base.value, spec.format, tokens, spec.encoder, node)) + " |"
+    )
+
+
+def _link(file: Published) -> str:
+    hub = f"https://huggingface.co/{file.repository}"
+    if not file.file:
+        return f"[{file.repository}]({hub})"
+    own = file.file.rsplit("/", 1)[-1]
+    said = f", save as `{file.name}`" if file.name and file.name != own else ""
+    return f"[{own}]({hub}/blob/main/{file.file}){said}"
+
+
+def _encoders() -> list[str]:
+    """CLIP from the presets' table, SigLIP from the graphs'."""
+    files = dict(ENCODER_FILES)
+    files |= {"CLIP ViT-L/14": _dit(graphs.CLIP_L), "SigLIP-so400m-384": _dit(graphs.SIGLIP)}
+    files |= {"SigLIP2-base-512": _dit(graphs.SIGLIP2)}
+    lines = [f"| {name} | {_link(file)} |" for name, file in files.items()]
+    return [
+        "| Encoder | File |",
+        "| --- | --- |",
+        *lines,
+        "| CSD ViT-L | [learn2phoenix/CSD](https://github.com/learn2phoenix/CSD) |",
+    ]

@@ -1,0 +1,1 @@
+"""Rewrites a workflow of ComfyUI_IPAdapter_plus to our own nodes."""

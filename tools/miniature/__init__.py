@@ -1,0 +1,1 @@
+"""Models, adapters, encoders and files small enough for tests, with the layout of real ones."""

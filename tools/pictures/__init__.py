@@ -1,0 +1,1 @@
+"""The images of the documentation, made in the demo world."""
