@@ -1,4 +1,11 @@
-"""What a user can get wrong. Every message says what was found, what was expected, and which node or file to change."""
+"""What a user can get wrong. Every message says what was found, what was expected, and which node or file to change.
+
+Out of memory is nothing of the kind: ComfyUI frees memory, tries again or says so, and has to hear of it.
+"""
+
+import torch
+
+OUT_OF_MEMORY = (MemoryError, torch.cuda.OutOfMemoryError)
 
 
 class IPAdapterError(Exception):
@@ -39,3 +46,10 @@ class RecordingError(IPAdapterError):
 
 class ComparisonError(IPAdapterError):
     """Pictures, references and what they are compared by do not belong together."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out, the host's or a device's, also where a driver says it in words alone."""
+    return isinstance(error, OUT_OF_MEMORY) or (
+        isinstance(error, RuntimeError) and "out of memory" in str(error).lower()
+    )

@@ -11,7 +11,7 @@ import comfy.utils
 
 from ..checkpoint.detect import LORA, check_metadata, detect
 from ..checkpoint.key_names import FACE_LORA_KEY, canonical_names
-from ..errors import CheckpointError
+from ..errors import OUT_OF_MEMORY, CheckpointError, is_out_of_memory
 from .managed import ManagedAdapter
 from .network import Adapter
 
@@ -40,6 +40,8 @@ def adapter_from_weights(weights: dict[str, Tensor], file: str) -> ManagedAdapte
     try:
         network.load_state_dict(own, assign=True)  # each tensor stays as the file has it: mapped, in its own dtype
     except RuntimeError as error:
+        if is_out_of_memory(error):
+            raise
         reason = str(error).split("\n\t")[1:3]
         raise CheckpointError(
             f"{file}: its tensors do not fit together ({' '.join(reason)}), the file looks damaged: download it again"
@@ -52,6 +54,8 @@ def adapter_from_weights(weights: dict[str, Tensor], file: str) -> ManagedAdapte
 def _read(path: str, file: str) -> tuple[dict, dict[str, str] | None]:
     try:
         return comfy.utils.load_torch_file(path, safe_load=True, return_metadata=True)
+    except OUT_OF_MEMORY:
+        raise
     except Exception as error:  # noqa: BLE001 - whatever a broken file raises becomes one clear sentence
         size = Path(path).stat().st_size if Path(path).exists() else 0
         raise CheckpointError(

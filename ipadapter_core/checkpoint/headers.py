@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import torch
 
-from ..errors import CheckpointError
+from ..errors import OUT_OF_MEMORY, CheckpointError
 from .spec import Shapes
 
 HEADER_LIMIT = 100_000_000  # bytes; safetensors' own limit
@@ -35,6 +35,8 @@ def read_shapes(path: Path) -> Shapes:
     """Key names, nested ones joined by dots, and tensor shapes; raises `CheckpointError` when the file is broken."""
     try:
         return _safetensors(path) if path.suffix in (".safetensors", ".sft") else _pickled(path)
+    except OUT_OF_MEMORY:
+        raise
     except Exception as error:  # noqa: BLE001 - whatever a broken file raises becomes one clear sentence
         raise CheckpointError(f"{path.name}: cannot be read ({type(error).__name__}): download it again") from error
 

@@ -12,7 +12,7 @@ import comfy.model_management
 import comfy.model_patcher
 from comfy.clip_vision import Output
 
-from ..errors import EncoderMismatchError
+from ..errors import EncoderMismatchError, is_out_of_memory
 
 CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 HEAD_WIDTH = 64  # of every CLIP by OpenAI
@@ -112,6 +112,8 @@ def load_folder(folder: Path) -> HuggingFaceEncoder:
             folder, local_files_only=True, trust_remote_code=False, dtype=torch.float32, low_cpu_mem_usage=False
         )
     except (OSError, ValueError, RuntimeError, KeyError) as error:
+        if is_out_of_memory(error):
+            raise
         raise EncoderMismatchError(
             f"{folder.name}: transformers cannot load it ({str(error).splitlines()[0]}): download config.json and "
             "model.safetensors into the same folder again"

@@ -17,7 +17,7 @@ import comfy.ops
 from comfy.clip_vision import Output
 
 from ..checkpoint.spec import Shapes
-from ..errors import EncoderMismatchError
+from ..errors import EncoderMismatchError, is_out_of_memory
 
 MODEL_TYPE = "perception_vision_model"
 HALF = (0.5, 0.5, 0.5)  # its mean and deviation
@@ -170,6 +170,8 @@ def perception_from_weights(weights: dict[str, Tensor], file: str) -> Perception
     try:
         return PerceptionEncoder(own)
     except (KeyError, RuntimeError) as error:
+        if is_out_of_memory(error):
+            raise
         reason = " ".join(str(error).split("\n")[:2])
         raise EncoderMismatchError(
             f"{file} looks like a Perception Encoder, but is not PE-Core L, B or S ({reason}): download "

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ..checkpoint.spec import ENCODERS, Feature
-from ..errors import ImagePromptError
+from ..errors import OUT_OF_MEMORY, ImagePromptError
 from ..masks.canvas_mask import CanvasMask
 from .features import Features
 from .image_prompt import EncodedImage, ImagePrompt, Reference
@@ -53,6 +53,8 @@ def read_embeds(path: Path) -> Tensor:
     """
     try:
         found = torch.load(path, map_location="cpu", weights_only=True)
+    except OUT_OF_MEMORY:
+        raise
     except Exception as error:  # noqa: BLE001 - whatever a broken or hostile file raises becomes one clear sentence
         raise _damaged(path.name, f"cannot be read as tensors alone ({type(error).__name__})") from error
     if not isinstance(found, Tensor) or found.ndim not in (2, 3) or not found.is_floating_point() or not found.numel():

@@ -5,7 +5,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ...errors import FaceAnalysisError
+from ...errors import OUT_OF_MEMORY, FaceAnalysisError
 
 logger = logging.getLogger(__name__)
 
@@ -77,6 +77,8 @@ def open_session(path: Path, provider: Provider) -> tuple[Session, str]:
     options.log_severity_level = 3
     try:
         inference = onnxruntime.InferenceSession(str(path), options, providers=chosen)
+    except OUT_OF_MEMORY:
+        raise
     except Exception as error:  # noqa: BLE001 - onnxruntime raises a class of its own for each way to fail
         raise FaceAnalysisError(
             f"{path.name}: onnxruntime cannot open it ({path.stat().st_size} bytes, {type(error).__name__}): download it "

@@ -13,12 +13,16 @@ import torch
 from torch import Tensor
 
 from ...attention.image_attention import ImageBank
+from ...errors import is_out_of_memory
 from ...host import attention_is_pytorchs
 from ...warn_once import warn_once
 
 DTYPES = (torch.float16, torch.bfloat16)
 ROUNDS = 5  # timed calls of each way, after two that are not
 CLEARLY = 0.9  # of the plain way's time, so that no tie is decided one way today and the other way tomorrow
+COMPILER = ("triton", "subprocess")  # the packages whose errors say that a kernel cannot be compiled
+# what Triton raises beside them where a compiler, a driver, a library or a folder to write to is missing
+WITHOUT_COMPILER = (ImportError, OSError, RuntimeError, AssertionError, AttributeError, TypeError, ValueError)
 HAS_TRITON = find_spec("triton") is not None
 
 _faster: dict[tuple, bool] = {}  # by everything that the time of a layer depends on
@@ -57,10 +61,22 @@ def fused(
             if shape not in _faster:
                 _faster[shape] = milliseconds(way) < CLEARLY * milliseconds(plain)
             return way() if _faster[shape] else None
-    except Exception as error:  # noqa: BLE001 - whatever a compiler or an unknown GPU raises, the plain way works
+    except Exception as error:
+        if not cannot_compile(error):
+            raise
         warn_once(f"one kernel for text and image attention does not run here ({type(error).__name__}): two are used")
         _faster[_shape(query, key, banks, heads)] = False
         return None
+
+
+def cannot_compile(error: Exception) -> bool:
+    """Whether Triton, its compiler or the driver says that the kernel does not run on this machine; the plain way does.
+
+    Memory that ran out, a device that failed, a cancelled prompt and other people's errors are not ours to keep.
+    """
+    if is_out_of_memory(error) or isinstance(error, getattr(torch, "AcceleratorError", ())):
+        return False
+    return type(error).__module__.partition(".")[0] in COMPILER or isinstance(error, WITHOUT_COMPILER)
 
 
 def milliseconds(work: Callable[[], object]) -> float:
