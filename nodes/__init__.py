@@ -2,6 +2,7 @@
 
 from comfy_api.latest import ComfyExtension, io
 
+from ..ipadapter_core.patchers.hooks.hook_support import warn_of_older_comfyui
 from .apply import ApplyIPAdapter
 from .combine import CombineImagePrompts, WeighReference
 from .comparison import ComparisonGrid, ScorePictures, SweepIPAdapter
@@ -61,7 +62,8 @@ class IPAdapterCoreExtension(ComfyExtension):
     """What ComfyUI asks for our nodes."""
 
     async def on_load(self) -> None:
-        """Makes our folders known, and which of our nodes can stand in for old ones."""
+        """Makes our folders known, and which of our nodes can stand in for old ones; warns where ComfyUI is too old."""
+        warn_of_older_comfyui()
         register_folders()
         await register_replacements()
 

@@ -3,6 +3,10 @@
 What comes out is a `ClipVisionModel` like any other, so it fits every CLIP_VISION socket.
 """
 
+import json
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
 import torch
 from einops import rearrange
 from torch import Tensor, nn
@@ -54,7 +58,10 @@ class SigLIPVisionModel(ClipVisionModel):
     """ComfyUI's SigLIP with `pooler_output` among its outputs where the file has a pooling head."""
 
     def __init__(self, config: dict, pools: bool):
-        super().__init__(config)
+        with TemporaryDirectory() as folder:  # ComfyUI before 0.24 takes a file's name alone
+            file = Path(folder) / "config.json"
+            file.write_text(json.dumps(config), encoding="utf-8")
+            super().__init__(str(file))
         for module in self.model.modules():
             if isinstance(module, nn.LayerNorm):
                 module.eps = EPSILON
