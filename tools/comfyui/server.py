@@ -89,6 +89,12 @@ class ComfyServer:
         if self._temporary:
             self._temporary.cleanup()
 
+    @property
+    def pid(self) -> int:
+        """The process that runs now."""
+        assert self._process
+        return self._process.pid
+
     def wait(self) -> int:
         """Blocks until the server ends by itself."""
         assert self._process
