@@ -20,6 +20,13 @@ torch.set_num_threads(1)  # miniature models only wait for a second thread
 from pack.tests.oracles.seen_queries import seen  # noqa: F401 - a fixture for every test
 
 
+def pytest_collection_modifyitems(items):
+    """Whatever asks for the shared server is marked so."""
+    for item in items:
+        if "server" in getattr(item, "fixturenames", ()):
+            item.add_marker("server")
+
+
 @pytest.fixture(autouse=True)
 def nothing_said():
     """Lets each test hear what is said once in a process."""

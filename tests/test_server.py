@@ -20,6 +20,7 @@ from pack.tools.workflows.catalogue import GRAPHS
 from pack.tools.workflows.graph import GROWING, declared
 from safetensors.torch import load_file, save_file
 
+pytestmark = pytest.mark.server
 OURS = {
     file.stem for file in (ROOT / "web" / "docs").glob("IPAdapterCore*.md")
 }  # every node has a help page, and no more
