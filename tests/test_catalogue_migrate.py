@@ -128,7 +128,9 @@ def test_catalogue_what_cannot_be_migrated_is_left_alone(change, reason):
     assert any(reason in line for line in found.stayed)
     assert found.content["5"] == before["5"] and found.content["6"] == before["6"]
     if "ipadapter" not in change:
-        assert found.content["2"] == before["2"] and any("(node 2): others" in line for line in found.stayed)
+        assert found.content["2"] == before["2"] and any(
+            "(node 2): IPAdapterAdvanced (node 5), which stays, still needs it" in line for line in found.stayed
+        )
 
 
 def workflow() -> dict:

@@ -80,14 +80,14 @@ class Changes:
         return value
 
 
-def result(changes: Changes) -> tuple[Nodes, set[str]]:
-    """The nodes of the new graph, and those that were migrated but have to stay beside it, since others still need them."""
+def result(changes: Changes) -> tuple[Nodes, dict[str, list[str]]]:
+    """The nodes of the new graph, and those that were migrated but have to stay beside it, with who still needs them."""
     gone = set(changes.done)
     everyone = changes.nodes | changes.added
-    kept: set[str] = set()
+    kept: dict[str, list[str]] = {}
     while needed := _needed(changes, everyone, gone):
         kept |= needed
-        gone -= needed
+        gone -= needed.keys()
     empty = {
         name
         for name, node in everyone.items()
@@ -99,15 +99,16 @@ def result(changes: Changes) -> tuple[Nodes, set[str]]:
     return there, kept
 
 
-def _needed(changes: Changes, nodes: Nodes, gone: set[str]) -> set[str]:
+def _needed(changes: Changes, nodes: Nodes, gone: set[str]) -> dict[str, list[str]]:
     """Those that are gone although others still take from them what nobody took over; reroutes take nothing themselves."""
-    origins = {
-        changes.origin(source)
-        for name, node in nodes.items()
-        if name not in gone and node.kind != PASS_ON
-        for _, source in node.links()
-    }
-    return {source.node for source in origins if source.node in gone and source not in changes.taken_over}
+    needed: dict[str, list[str]] = {}
+    for name, node in nodes.items():
+        if name in gone or node.kind == PASS_ON:
+            continue
+        for origin in {changes.origin(source) for _, source in node.links()}:
+            if origin.node in gone and origin not in changes.taken_over and name not in needed.get(origin.node, []):
+                needed.setdefault(origin.node, []).append(name)
+    return needed
 
 
 def _now(value: Any, changes: Changes) -> Any:

@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 from .changes import CannotMigrateError, Changes
 from .graph_file import Found, Source
+from .today import today
 
 PRESETS = {
     "LIGHT - SD1.5 only (low strength)": "LIGHT (low strength)",
@@ -15,6 +16,7 @@ PRESETS = {
     "Kolors": "KOLORS PLUS",
 }  # the others have the same name
 PROVIDERS = {"ROCM": "ROCm"}
+FACE_LOADERS = ("IPAdapterInsightFaceLoader", "InsightFaceLoader")
 FACE_NODES = ("IPAdapterFaceID", "IPAdapterFaceIDKolors", "IPAAdapterFaceIDBatch")
 
 
@@ -41,7 +43,7 @@ def bundle_of(node: Found, changes: Changes) -> Bundle:
 def loaded(name: str, loader: Found, changes: Changes) -> Bundle:
     """The native node for a loader, made once."""
     if ("loader", name) not in changes.remembered:
-        changes.remembered["loader", name] = LOADERS[loader.kind](name, loader, changes)
+        changes.remembered["loader", name] = LOADERS[loader.kind](name, today(loader, changes.infos), changes)
     return changes.remembered["loader", name]
 
 
@@ -77,7 +79,7 @@ def _analysis(node: Found, changes: Changes, bundle: Bundle) -> Source | None:
     if found is None:
         return bundle.analysis
     name, loader, slot = found
-    if loader.kind != "IPAdapterInsightFaceLoader":
+    if loader.kind not in FACE_LOADERS:
         return Source(name, slot)
     provider = changes.literal(loader, "provider", "CPU")
     made = changes.once(
@@ -98,7 +100,8 @@ def encoded(name: str, node: Found, changes: Changes, key: str, batch: bool) -> 
         made = changes.add(
             name, "IPAdapterCoreEncodeFace", ip_adapter=bundle.adapter, image=changes.value(node, key),
             insightface=_analysis(node, changes, bundle), clip_vision=encoder, pick="surest", index=0, no_face="skip",
-            several="average per picture" if batch else "concatenate", plus_version="auto",
+            several="average per picture" if batch else "concatenate",
+            plus_version=changes.value(node, "plus_version", "auto"),
             structure=_twice_the_weight(node, changes) if structure is None else structure,
         )  # fmt: skip
         return _mixed(name, node, changes, Source(made, 0), batch), Source(made, 2)
@@ -130,7 +133,7 @@ def _prepared(node: Found, changes: Changes, key: str) -> tuple[Any, str, float]
     if found is None or found[1].kind != "PrepImageForClipVision":
         return changes.value(node, key), "center", 0.0
     name, prepare, _ = found
-    fit = changes.literal(prepare, "crop_position", "top")
+    fit = changes.literal(today(prepare, changes.infos), "crop_position", "top")
     changes.done[name] = f"fit '{fit}' and sharpening of Encode Reference Image"
     return changes.value(prepare, "image"), fit, changes.value(prepare, "sharpening", 0.0)
 
@@ -156,7 +159,7 @@ def prompt_of_embeds(node: Found, changes: Changes, key: str) -> Source:
     if maker.kind not in EMBEDS:
         raise CannotMigrateError(f"{key} comes from {maker.kind}, which is not known here")
     if ("embeds", name) not in changes.remembered:
-        changes.remembered["embeds", name] = EMBEDS[maker.kind](name, maker, changes)
+        changes.remembered["embeds", name] = EMBEDS[maker.kind](name, today(maker, changes.infos), changes)
     return changes.remembered["embeds", name]
 
 

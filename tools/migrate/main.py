@@ -1,11 +1,13 @@
 """`python3 dev.py migrate FILE`: rewrites a graph of ComfyUI_IPAdapter_plus to our own nodes, as far as that goes.
 
-The file may be a workflow of the browser or an API prompt. The result is written beside it, as FILE.native.json, and
+The file may be a workflow of the browser, an API prompt, a request with one, or an image that has either inside. The
+result is written beside it, as FILE.native.json, and
 everything that changed and everything that could not is printed. What could not stays as it is, and keeps running.
 """
 
 import argparse
 import json
+import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,9 +15,13 @@ from ...nodes import NODES
 from ...nodes.compat import OLD_NODES
 from ...nodes.folders import register_folders
 from .changes import CannotMigrateError, Changes, result
-from .graph_file import ApiFile, Infos, UiFile
+from .graph_file import ApiFile, Found, Infos, Nodes, UiFile
 from .loaders_and_prompts import LOADERS, loaded
+from .read import UnreadableFileError, read
 from .rules import RULES, check
+from .today import FIRST, STAYING, today
+
+ALONE = "it has no counterpart by itself"
 
 CORE: Infos = {
     "ConditioningSetMask": {
@@ -57,27 +63,42 @@ def _migrated(file: ApiFile | UiFile, infos: Infos) -> Migrated:
     old = {node.GET_SCHEMA().node_id for node in OLD_NODES}
     stayed: dict[str, str] = {}
     for name, node in nodes.items():
-        if node.kind in RULES and name not in changes.done:
-            state = changes.saved()
-            try:
-                if node.asleep:
-                    raise CannotMigrateError("it is muted or bypassed")
-                check(node, changes)
-                changes.done[name] = RULES[node.kind](name, node, changes)
-            except CannotMigrateError as reason:
-                changes.restore(state)
-                stayed[name] = str(reason)
+        if node.kind in (*RULES, *FIRST) and name not in changes.done and (why := _tried(name, node, changes)):
+            stayed[name] = why
     for name, node in nodes.items():
-        if node.kind in LOADERS and not node.asleep:
-            loaded(name, node, changes)
+        if node.kind in LOADERS and not node.asleep and (why := _tried(name, node, changes, load=True)):
+            stayed.setdefault(name, why)
     new, kept = result(changes)
-    changed = [f"{nodes[name].kind} (node {name}) -> {said}" for name, said in changes.done.items() if name not in kept]
-    stayed |= {name: "others that stay still need it" for name in sorted(kept)}
+    changed = [f"{_called(name, nodes)} -> {said}" for name, said in changes.done.items() if name not in kept]
+    for name, needing in sorted(kept.items()):
+        stayed[name] = f"{' and '.join(_called(one, nodes) for one in needing)}, which stays, still needs it"
     alone = [name for name, node in nodes.items() if node.kind in old and name not in changes.done]
-    stayed |= {name: "it has no counterpart by itself" for name in alone if name not in stayed}
+    stayed |= {name: STAYING.get(nodes[name].kind, ALONE) for name in alone if name not in stayed}
     return Migrated(
-        file.written(new, infos), changed, [f"{nodes[name].kind} (node {name}): {why}" for name, why in stayed.items()]
+        file.written(new, infos), changed, [f"{_called(name, nodes)}: {why}" for name, why in stayed.items()]
     )
+
+
+def _tried(name: str, node: Found, changes: Changes, load: bool = False) -> str:
+    """Follows a node's rule; why that cannot be done, or nothing."""
+    state = changes.saved()
+    try:
+        if node.asleep:
+            raise CannotMigrateError("it is muted or bypassed")
+        if load:
+            loaded(name, node, changes)
+            return ""
+        known = today(node, changes.infos)
+        check(known, changes)
+        changes.done[name] = RULES[known.kind](name, known, changes)
+    except CannotMigrateError as reason:
+        changes.restore(state)
+        return str(reason)
+    return ""
+
+
+def _called(name: str, nodes: Nodes) -> str:
+    return f"{nodes[name].kind} (node {name})" if name in nodes else f"a new node ({name})"
 
 
 def main(arguments: list[str]) -> int:
@@ -86,9 +107,14 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("file", type=Path)
     parser.add_argument("--output", type=Path, help="where to write; by default beside the file")
     given = parser.parse_args(arguments)
-    found = migrate(json.loads(given.file.read_text(encoding="utf-8")))
+    try:
+        there = read(given.file)
+    except UnreadableFileError as error:
+        print(error, file=sys.stderr)
+        return 1
+    found = migrate(there.content)
     target = given.output or given.file.with_suffix(".native.json")
-    target.write_text(json.dumps(found.content, indent=1) + "\n", encoding="utf-8")
+    target.write_text(json.dumps(there.whole(found.content), indent=1) + "\n", encoding="utf-8")
     for title, lines in (("changed", found.changed), ("could not be changed", found.stayed)):
         print(f"{title}: {len(lines) or 'nothing'}")
         print("".join(f"  {line}\n" for line in lines), end="")
