@@ -3,13 +3,40 @@
 Out of memory is nothing of the kind: ComfyUI frees memory, tries again or says so, and has to hear of it.
 """
 
+from typing import Any
+
 import torch
 
 OUT_OF_MEMORY = (MemoryError, torch.cuda.OutOfMemoryError)
+MODULE = "ipadapter_core.errors"  # what API clients read; the real name begins with the folder that the pack lies in
 
 
 class IPAdapterError(Exception):
     """Anything that a user of the nodes can put right."""
+
+    def __init_subclass__(cls, **more: Any) -> None:
+        """Gives the errors of this file a name that is the same in every installation."""
+        super().__init_subclass__(**more)
+        if cls.__module__ == __name__:
+            cls.__module__ = MODULE
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickles by a function of this file: nobody can import the errors by the name that they show."""
+        kind = type(self)
+        if globals().get(kind.__name__) is not kind:
+            return tuple(super().__reduce__())
+        return _made_again, (kind.__name__, self.args), self.__dict__ or None
+
+
+def _made_again(name: str, args: tuple[Any, ...]) -> IPAdapterError:
+    return globals()[name](*args)
+
+
+IPAdapterError.__module__ = MODULE
+
+
+class InputError(IPAdapterError):
+    """What comes through a socket is not what the socket is for: an image, a mask, a number or a text."""
 
 
 class CheckpointError(IPAdapterError):

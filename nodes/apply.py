@@ -7,10 +7,11 @@ from ..ipadapter_core.prompt.combine import ReferenceMode
 from ..ipadapter_core.sampling.strength import Strength
 from ..ipadapter_core.weights.parsing import read_numbers
 from ..ipadapter_core.weights.scaling import Scaling
+from .checked import CheckedNode
 from .sockets import CATEGORY, ImagePromptSocket, IPAdapterSocket, LayerWeightsSocket, WeightScheduleSocket
 
 
-class ApplyIPAdapter(io.ComfyNode):
+class ApplyIPAdapter(CheckedNode):
     """Makes a model attend to an image prompt."""
 
     @classmethod

@@ -4,12 +4,13 @@ from comfy_api.latest import io
 
 from ..ipadapter_core.prompt.combine import Combination, MaskBatch, combine, weigh
 from ..ipadapter_core.weights.parsing import read_numbers
+from .checked import CheckedNode
 from .sockets import CATEGORY, ImagePromptSocket
 
 PREFIX = "image_prompt"
 
 
-class CombineImagePrompts(io.ComfyNode):
+class CombineImagePrompts(CheckedNode):
     """Makes one image prompt of several."""
 
     @classmethod
@@ -54,7 +55,7 @@ class CombineImagePrompts(io.ComfyNode):
         return io.NodeOutput(combine([image_prompts[name] for name in names], Combination(method), numbers))
 
 
-class WeighReference(io.ComfyNode):
+class WeighReference(CheckedNode):
     """Says how strongly and where references act."""
 
     @classmethod

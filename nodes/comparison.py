@@ -10,10 +10,11 @@ from ..ipadapter_core.diagnostics.sweep import read_sweep
 from ..ipadapter_core.patchers.apply import apply_image_prompt
 from ..ipadapter_core.sampling.strength import Strength
 from ..ipadapter_core.weights.layer_weights import LayerWeights
+from .checked import CheckedNode
 from .sockets import INSPECT, ImagePromptSocket, IPAdapterSocket, SweepSocket
 
 
-class SweepIPAdapter(io.ComfyNode):
+class SweepIPAdapter(CheckedNode):
     """Applies one image prompt in many ways."""
 
     @classmethod
@@ -82,7 +83,7 @@ class SweepIPAdapter(io.ComfyNode):
         return io.NodeOutput(models, sweep)
 
 
-class ComparisonGrid(io.ComfyNode):
+class ComparisonGrid(CheckedNode):
     """Lays the pictures of a sweep side by side."""
 
     @classmethod
@@ -120,7 +121,7 @@ class ComparisonGrid(io.ComfyNode):
         return io.NodeOutput(grid, ui=ui.PreviewImage(grid, cls=cls))
 
 
-class ScorePictures(io.ComfyNode):
+class ScorePictures(CheckedNode):
     """Says in numbers whether the image prompt is helping."""
 
     @classmethod

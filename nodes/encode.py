@@ -5,6 +5,7 @@ from comfy_api.latest import io, ui
 from ..ipadapter_core.encoders.clip_vision import encode_references
 from ..ipadapter_core.encoders.options import EncodeOptions
 from ..ipadapter_core.images.fit import ResizeMode
+from .checked import CheckedNode
 from .sockets import CATEGORY, ImagePromptSocket, IPAdapterSocket
 
 
@@ -45,8 +46,10 @@ def sharpening_input() -> io.Input:
     )
 
 
-class EncodeReferenceImage(io.ComfyNode):
+class EncodeReferenceImage(CheckedNode):
     """Turns pictures into an image prompt."""
+
+    reads_alpha = True
 
     @classmethod
     def define_schema(cls) -> io.Schema:

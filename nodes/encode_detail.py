@@ -6,12 +6,15 @@ from ..ipadapter_core.encoders.clip_vision import encode_references
 from ..ipadapter_core.encoders.options import Detail, EncodeOptions
 from ..ipadapter_core.encoders.tiled import encode_tiles
 from ..ipadapter_core.images.fit import ResizeMode
+from .checked import CheckedNode
 from .encode import shared_inputs, sharpening_input
 from .sockets import CATEGORY, ImagePromptSocket
 
 
-class EncodeTiledReference(io.ComfyNode):
+class EncodeTiledReference(CheckedNode):
     """Turns large or long pictures into an image prompt, tile by tile."""
+
+    reads_alpha = True
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -59,8 +62,10 @@ class EncodeTiledReference(io.ComfyNode):
         return io.NodeOutput(made.prompt, made.tiles, made.masks, ui=ui.PreviewImage(made.tiles, cls=cls))
 
 
-class EncodeReferenceInDetail(io.ComfyNode):
+class EncodeReferenceInDetail(CheckedNode):
     """Turns pictures into an image prompt that knows of small things."""
+
+    reads_alpha = True
 
     @classmethod
     def define_schema(cls) -> io.Schema:

@@ -5,6 +5,7 @@ from comfy_api.latest import io, ui
 from ..ipadapter_core.encoders.multi_image import Words, encode_content_and_style, encode_instructed
 from ..ipadapter_core.encoders.options import EncodeOptions
 from ..ipadapter_core.images.fit import ResizeMode
+from .checked import CheckedNode
 from .sockets import CATEGORY, ImagePromptSocket, IPAdapterSocket
 
 FIT_TOOLTIP = (
@@ -13,8 +14,10 @@ FIT_TOOLTIP = (
 )
 
 
-class EncodeContentAndStyle(io.ComfyNode):
+class EncodeContentAndStyle(CheckedNode):
     """Turns a pair of pictures into an image prompt."""
+
+    reads_alpha = True
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -44,8 +47,10 @@ class EncodeContentAndStyle(io.ComfyNode):
         return io.NodeOutput(prompt, ui=ui.PreviewImage(seen, cls=cls))
 
 
-class EncodeInstructedImage(io.ComfyNode):
+class EncodeInstructedImage(CheckedNode):
     """Turns a picture and an instruction into an image prompt."""
+
+    reads_alpha = True
 
     @classmethod
     def define_schema(cls) -> io.Schema:

@@ -7,13 +7,14 @@ from ..ipadapter_core.encoders.face.encode import FaceOptions, MultiFaceMode, Pl
 from ..ipadapter_core.encoders.face.onnx_session import Provider
 from ..ipadapter_core.encoders.face.selection import Choice, FaceOrder, NoFace
 from ..ipadapter_core.patchers.faceid_lora import apply_lora
+from .checked import CheckedNode
 from .folders import face_model_folders
 from .sockets import CATEGORY, ImagePromptSocket, InsightFaceSocket, IPAdapterSocket
 
 FACES = f"{CATEGORY}/faces"
 
 
-class LoadFaceAnalysis(io.ComfyNode):
+class LoadFaceAnalysis(CheckedNode):
     """Opens the models that find faces and tell who they are."""
 
     @classmethod
@@ -52,7 +53,7 @@ class LoadFaceAnalysis(io.ComfyNode):
         return io.NodeOutput(loaded.analysis, ui=ui.PreviewText(loaded.report))
 
 
-class EncodeFace(io.ComfyNode):
+class EncodeFace(CheckedNode):
     """Turns faces into an image prompt."""
 
     @classmethod
@@ -137,7 +138,7 @@ class EncodeFace(io.ComfyNode):
         return io.NodeOutput(found.prompt, found.boxes, found.crops, ui=shown)
 
 
-class ApplyFaceLora(io.ComfyNode):
+class ApplyFaceLora(CheckedNode):
     """Puts the LoRA inside a FaceID file on a model."""
 
     @classmethod

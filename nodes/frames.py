@@ -6,6 +6,7 @@ from ..ipadapter_core.drawing.weight_plots import plot_frames
 from ..ipadapter_core.prompt.per_frame import references_over_frames, words_over_frames
 from ..ipadapter_core.weights.frame_weights import FrameMethod, Ramp, Timing, frame_plan, prompt_schedule, ramp_weights
 from ..ipadapter_core.weights.parsing import read_numbers, written_numbers
+from .checked import CheckedNode
 from .sockets import CATEGORY, ImagePromptSocket
 
 FRAMES = f"{CATEGORY}/frames"
@@ -24,7 +25,7 @@ def _leads() -> tuple[io.Input, io.Input]:
     )
 
 
-class FrameWeights(io.ComfyNode):
+class FrameWeights(CheckedNode):
     """Makes a row of weights for the pictures of a batch."""
 
     @classmethod
@@ -90,7 +91,7 @@ class FrameWeights(io.ComfyNode):
         return io.NodeOutput(written_numbers(row), len(row), ui=ui.PreviewImage(plot_frames(row), cls=cls))
 
 
-class ReferencesOverFrames(io.ComfyNode):
+class ReferencesOverFrames(CheckedNode):
     """Lets references follow one another over the pictures of a batch."""
 
     @classmethod
@@ -147,7 +148,7 @@ class ReferencesOverFrames(io.ComfyNode):
         return io.NodeOutput(first, second, written_numbers(plan.weights), len(plan.weights), len(row))
 
 
-class PromptsOverFrames(io.ComfyNode):
+class PromptsOverFrames(CheckedNode):
     """Lets text prompts follow one another over the pictures of a batch."""
 
     @classmethod

@@ -6,10 +6,11 @@ from ..ipadapter_core.drawing.weight_plots import plot_layer_weights
 from ..ipadapter_core.weights.layer_presets import LayerPreset
 from ..ipadapter_core.weights.layer_weights import LayerWeights
 from ..ipadapter_core.weights.parsing import read_overrides
+from .checked import CheckedNode
 from .sockets import CATEGORY, LayerWeightsSocket
 
 
-class LayerWeightsNode(io.ComfyNode):
+class LayerWeightsNode(CheckedNode):
     """Says how strongly each block of a UNet listens to the reference."""
 
     @classmethod

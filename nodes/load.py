@@ -3,12 +3,13 @@
 from comfy_api.latest import io, ui
 
 from ..ipadapter_core.adapter.load import load_adapter
+from .checked import CheckedNode
 from .file_names import check_name
 from .folders import adapter_files, adapter_path
 from .sockets import CATEGORY, IPAdapterSocket
 
 
-class LoadIPAdapter(io.ComfyNode):
+class LoadIPAdapter(CheckedNode):
     """Reads an adapter file and says what it found."""
 
     @classmethod

@@ -5,12 +5,13 @@ import torch
 from comfy_api.latest import io
 
 from ..ipadapter_core.images.noise import Noise, add_noise, blurred
+from .checked import CheckedNode
 from .sockets import CATEGORY
 
 BLACK = (1, 224, 224, 3)
 
 
-class NoiseForNegative(io.ComfyNode):
+class NoiseForNegative(CheckedNode):
     """Makes a noisy picture to move away from."""
 
     @classmethod
@@ -67,5 +68,5 @@ class NoiseForNegative(io.ComfyNode):
     @classmethod
     def execute(cls, type, strength, blur, seed, image=None) -> io.NodeOutput:
         """Draws the noise."""
-        pictures = torch.zeros(BLACK) if image is None else image[..., :3].contiguous()
+        pictures = torch.zeros(BLACK) if image is None else image.contiguous()
         return io.NodeOutput(blurred(add_noise(pictures, Noise(type), strength, seed), blur))

@@ -6,12 +6,13 @@ from ..ipadapter_core.encoders.face.onnx_session import Provider
 from ..ipadapter_core.encoders.load import load_image_encoder
 from ..ipadapter_core.presets.catalogue import Preset
 from ..ipadapter_core.presets.load import load_preset
+from .checked import CheckedNode
 from .file_names import check_name
 from .folders import encoder_files, encoder_path, model_folders
 from .sockets import CATEGORY, InsightFaceSocket, IPAdapterSocket
 
 
-class LoadPreset(io.ComfyNode):
+class LoadPreset(CheckedNode):
     """Finds and loads everything that a preset takes."""
 
     @classmethod
@@ -69,7 +70,7 @@ class LoadPreset(io.ComfyNode):
         return io.NodeOutput(found.model, found.adapter, found.encoder, found.analysis, ui=ui.PreviewText(found.report))
 
 
-class LoadImageEncoder(io.ComfyNode):
+class LoadImageEncoder(CheckedNode):
     """Loads any image encoder."""
 
     @classmethod

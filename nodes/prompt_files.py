@@ -5,6 +5,7 @@ from pathlib import Path
 from comfy_api.latest import io, ui
 
 from ..ipadapter_core.prompt.files import EMBEDS, load_prompt, prompt_of_embeds, read_embeds, save_prompt
+from .checked import CheckedNode
 from .file_names import check_name
 from .folders import new_prompt_file, prompt_files, prompt_path
 from .sockets import CATEGORY, ImagePromptSocket
@@ -12,7 +13,7 @@ from .sockets import CATEGORY, ImagePromptSocket
 NONE = "none"
 
 
-class SaveImagePrompt(io.ComfyNode):
+class SaveImagePrompt(CheckedNode):
     """Keeps an image prompt for other graphs."""
 
     @classmethod
@@ -48,7 +49,7 @@ class SaveImagePrompt(io.ComfyNode):
         return io.NodeOutput(name, ui=ui.PreviewText(name))
 
 
-class LoadImagePrompt(io.ComfyNode):
+class LoadImagePrompt(CheckedNode):
     """Brings a saved image prompt back."""
 
     @classmethod

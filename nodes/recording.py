@@ -9,10 +9,12 @@ from ..ipadapter_core.diagnostics.attention_maps import as_masks, attention_maps
 from ..ipadapter_core.diagnostics.record import record_attention
 from ..ipadapter_core.diagnostics.recording import Measure
 from ..ipadapter_core.diagnostics.trace import KEY, in_words, trace_of
+from ..ipadapter_core.inputs.texts import read_json
+from .checked import CheckedNode, declared
 from .sockets import INSPECT, RunSocket
 
 
-class WatchIPAdapter(io.ComfyNode):
+class WatchIPAdapter(CheckedNode):
     """Takes notes while a model is sampled."""
 
     @classmethod
@@ -45,7 +47,7 @@ class WatchIPAdapter(io.ComfyNode):
         return io.NodeOutput(*record_attention(model, attention_maps))
 
 
-class AttentionMaps(io.ComfyNode):
+class AttentionMaps(CheckedNode):
     """Shows where each reference is attended to."""
 
     @classmethod
@@ -104,8 +106,10 @@ class AttentionMaps(io.ComfyNode):
         return io.NodeOutput(shown, masks, ui=ui.PreviewImage(shown, cls=cls))
 
 
-class SaveWithTrace(io.ComfyNode):
+class SaveWithTrace(CheckedNode):
     """Saves pictures together with what went into them."""
+
+    reads_alpha = True
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -140,7 +144,8 @@ class SaveWithTrace(io.ComfyNode):
     @classmethod
     def execute(cls, images, run, filename_prefix, scores=None) -> io.NodeOutput:
         """Writes PNG files through ComfyUI's own helper."""
-        trace = trace_of(run) | ({"scores": json.loads(scores)} if scores else {})
+        measured = {"scores": read_json(scores, f"scores of {declared(cls).name}")} if scores else {}
+        trace = trace_of(run) | measured
         metadata = (cls.hidden.extra_pnginfo or {}) | {KEY: trace}
         holder = SimpleNamespace(hidden=SimpleNamespace(prompt=cls.hidden.prompt, extra_pnginfo=metadata))
         saved = ui.ImageSaveHelper.get_save_images_ui(images, filename_prefix, holder)  # type: ignore[arg-type]

@@ -3,12 +3,13 @@
 from comfy_api.latest import io
 
 from ..ipadapter_core.prompt.regions import Region, regional_prompt, regional_words
+from .checked import CheckedNode
 from .sockets import CATEGORY, ImagePromptSocket
 
 MOST = 8
 
 
-class RegionalImagePrompts(io.ComfyNode):
+class RegionalImagePrompts(CheckedNode):
     """Gives each region of the result a reference, and words if wanted."""
 
     @classmethod

@@ -5,6 +5,7 @@ from comfy_api.latest import io, ui
 from ..ipadapter_core.drawing.weight_plots import plot_schedule
 from ..ipadapter_core.weights.parsing import read_schedule
 from ..ipadapter_core.weights.schedule import SchedulePreset, preset_schedule, schedule_of_curve
+from .checked import CheckedNode
 from .sockets import CATEGORY, WeightScheduleSocket
 
 CurveSocket = io.Custom(
@@ -12,7 +13,7 @@ CurveSocket = io.Custom(
 )  # io.Curve is a widget, which would always have a value, and is newer than what we ask for
 
 
-class WeightScheduleNode(io.ComfyNode):
+class WeightScheduleNode(CheckedNode):
     """Changes the weight over the run."""
 
     @classmethod

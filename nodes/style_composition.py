@@ -4,10 +4,11 @@ from comfy_api.latest import io
 
 from ..ipadapter_core.patchers.style_composition import Sources, apply_style_and_composition
 from ..ipadapter_core.sampling.strength import Strength
+from .checked import CheckedNode
 from .sockets import CATEGORY, ImagePromptSocket, IPAdapterSocket, LayerWeightsSocket, WeightScheduleSocket
 
 
-class ApplyStyleAndComposition(io.ComfyNode):
+class ApplyStyleAndComposition(CheckedNode):
     """Makes a model take style from one reference and composition from another."""
 
     @classmethod

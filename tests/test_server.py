@@ -157,7 +157,10 @@ def test_a_broken_file_is_explained(client, demo, adapters):
     """A download that broke off."""
     (adapters / "cut.safetensors").write_bytes(ADAPTER.read_bytes()[:5000])
     set_inputs(demo, "IPAdapterCoreLoad", ip_adapter_name="cut.safetensors")
-    with pytest.raises(GraphError, match="cut.safetensors: cannot be read.*download it again"):
+    with pytest.raises(
+        GraphError,
+        match=r": ipadapter_core\.errors\.CheckpointError: cut.safetensors: cannot be read.*download it again",
+    ):
         client.run(demo)
 
 

@@ -10,6 +10,7 @@ from ..encoders.face.encode import WITH_PICTURE, FaceOptions, encode_faces
 from ..encoders.face.selection import Choice, FaceOrder, NoFace
 from ..encoders.features import FeatureRequest
 from ..errors import FaceAnalysisError
+from ..images.transparency import laid_on_grey
 from ..prompt.image_prompt import EncodedImage, ImagePrompt, Reference
 from .encoder_inputs import old_features
 from .pipeline import Pipeline
@@ -29,7 +30,7 @@ def encode_face_request(pipeline: Pipeline, request: Request) -> tuple[ImageProm
         Choice(FaceOrder.HIGHEST_CONFIDENCE, 0, no_face), version=request.plus_version, structure=_structure(request)
     )
     assert request.image is not None
-    pictures = request.image[..., :3]
+    pictures = request.image[..., :3] if request.as_plus else laid_on_grey(request.image)
     pictures = (pictures * 255).clamp(0, 255).floor() / 255 if request.as_plus else pictures
     found = encode_faces(spec, analysis, encoder, pictures, options)
     if not any(reference.weight for reference in found.prompt.references):

@@ -8,8 +8,10 @@ from PIL import Image
 from torch import Tensor
 from torchvision.transforms.functional import InterpolationMode, center_crop, resize, to_pil_image, to_tensor
 
+from ..images.fit import ResizeMode, within_aspect
 from ..images.sharpen import sharpen
 from ..images.tiles import cut, tile_boxes, tile_counts, tile_masks
+from ..images.transparency import laid_on_grey
 from ..masks.canvas_mask import CanvasMask, canvas_mask, product
 
 SIDE = 256  # of a tile, there
@@ -27,6 +29,7 @@ class Tile(NamedTuple):
 
 def tiles_of(pictures: Tensor, mask: Tensor | None, sharpening: float) -> list[Tile]:
     """The tiles of pictures (B, H, W, C), a share of a mask (M, H, W) over the result for each; all shares add up to it."""
+    pictures = laid_on_grey(pictures)
     height, width = pictures.shape[1:3]
     boxes = tile_boxes(height, width, *tile_counts(height, width))
     places = tile_masks(boxes, height, width)
@@ -49,6 +52,10 @@ def old_tiles_of(pictures: Tensor, mask: Tensor | None, sharpening: float) -> li
     planes = pictures[..., :3].movedim(-1, 1)
     place = torch.ones(1, height, width) if mask is None else mask
     place = resize(place.unsqueeze(1), [height, width], InterpolationMode.BICUBIC, antialias=True)
+    planes, place = (
+        within_aspect(one, ResizeMode.CENTER, 2 * MOST) for one in (planes, place)
+    )  # more is cut off anyway
+    height, width = planes.shape[-2:]
     if NEARLY_SQUARE[0] < height / width < NEARLY_SQUARE[1]:
         square = min(height, width)
         planes, place, size = center_crop(planes, [square]), center_crop(place, [square]), (2 * SIDE, 2 * SIDE)

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from ..errors import WeightError
+from ..limits import VARIANTS
+from ..quoting import quoted
 from ..weights.layer_presets import LayerPreset
 from ..weights.parsing import read_numbers, read_words
-
-MOST = 64  # pictures in one sweep
 
 
 class Variant(NamedTuple):
@@ -43,9 +43,9 @@ def read_sweep(weights: str, presets: str) -> Sweep:
         raise WeightError(
             "Sweep IP-Adapter: found no weight or no preset, expected at least one of each: '0, 0.5, 1' and 'linear'"
         )
-    if len(numbers) * len(names) > MOST:
+    if len(numbers) * len(names) > VARIANTS:
         raise WeightError(
-            f"Sweep IP-Adapter: found {len(numbers)} weights under {len(names)} presets, expected at most {MOST} pictures: "
+            f"Sweep IP-Adapter: found {len(numbers)} weights under {len(names)} presets, expected at most {VARIANTS} pictures: "
             "shorten weights or presets"
         )
     return Sweep(numbers, tuple(names))
@@ -55,6 +55,6 @@ def _preset(word: str) -> LayerPreset:
     by_name = {preset.value.lower(): preset for preset in LayerPreset}
     if word.lower() not in by_name:
         raise WeightError(
-            f"presets of Sweep IP-Adapter: found '{word}', expected names of Layer Weights: {', '.join(by_name)}"
+            f"presets of Sweep IP-Adapter: found '{quoted(word)}', expected names of Layer Weights: {', '.join(by_name)}"
         )
     return by_name[word.lower()]

@@ -11,6 +11,7 @@ from comfy.clip_vision import ClipVisionModel
 from ..checkpoint.spec import AdapterSpec, Feature
 from ..images.fit import ResizeMode, fit_square, stretch
 from ..images.sharpen import sharpen
+from ..images.transparency import laid_on_grey
 from .options import EncodeOptions
 
 SIGLIP = "siglip_vision_model"
@@ -50,20 +51,18 @@ def pixels_for(
 
     With `times` the square is so many times as large.
 
-    What a mask (M, H, W) or transparency hides takes the encoder's mean colour, which it sees as zero.
+    A transparent picture lies on the encoder's mean colour, which it sees as zero; what a mask (M, H, W) hides takes it, too.
     """
     mean = torch.tensor(encoder.image_mean)
     size = encoder.image_size * times
     bars = mean if view.bars is None else torch.full((3,), view.bars)
-    background = torch.cat((bars, torch.full((max(pictures.shape[-1] - 3, 0),), 0.0 if view.bars is None else 1.0)))
-    planes = _fitted(pictures.movedim(-1, 1).float(), size, view, background)
-    colours, visible = planes[:, :3], planes[:, 3:4] if planes.shape[1] > 3 else torch.ones_like(planes[:, :1])
+    opaque = laid_on_grey(pictures, mean).movedim(-1, 1).float()
+    seen = sharpen(_fitted(opaque, size, view, bars), view.sharpening)
     if mask is not None:
         beside = torch.full((1,), 0.0 if view.bars is None else 1.0)
-        shown = _fitted(mask.unsqueeze(1).float(), size, view, beside)
-        visible = visible * shown[torch.arange(len(colours)).clamp(max=len(shown) - 1)]
-    colours = sharpen(colours, view.sharpening)
-    seen = visible * colours + (1 - visible) * mean.view(1, 3, 1, 1)
+        shown = _fitted(mask.unsqueeze(1).to(seen), size, view, beside)
+        visible = shown[torch.arange(len(seen)).clamp(max=len(shown) - 1)]
+        seen = visible * seen + (1 - visible) * mean.to(seen).view(1, 3, 1, 1)
     return (seen.movedim(1, -1) * 255).round() / 255
 
 

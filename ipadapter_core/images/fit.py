@@ -5,6 +5,8 @@ from enum import Enum
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from ..limits import CROPPED_ASPECT
+
 
 class ResizeMode(str, Enum):
     """Which part of a picture that is not square is kept; as trained is one of the others, by the adapter."""
@@ -24,9 +26,11 @@ def fit_square(picture: Tensor, size: int, fit: ResizeMode, background: Tensor) 
 
     Cropping keeps the shorter side whole; `pad` keeps everything on `background` (C); `stretch` ignores the aspect.
     """
-    height, width = picture.shape[-2:]
-    if fit is ResizeMode.STRETCH or height == width:
+    if fit is ResizeMode.STRETCH or picture.shape[-2] == picture.shape[-1]:
         return stretch(picture, (size, size))
+    if fit is not ResizeMode.PAD:
+        picture = within_aspect(picture, fit, CROPPED_ASPECT)
+    height, width = picture.shape[-2:]
     side = max(height, width) if fit is ResizeMode.PAD else min(height, width)
     resized = stretch(picture, (round(height * size / side), round(width * size / side)))
     if fit is not ResizeMode.PAD:
@@ -44,6 +48,18 @@ def stretch(picture: Tensor, size: tuple[int, int]) -> Tensor:
     if tuple(picture.shape[-2:]) == size:
         return picture
     return interpolate(picture, size=(max(size[0], 1), max(size[1], 1)), mode="bicubic", antialias=True).clamp(0, 1)
+
+
+def within_aspect(picture: Tensor, fit: ResizeMode, longest: int) -> Tensor:
+    """The part of a picture (B, C, H, W) that is at most `longest` times as long as its shorter side, where `fit` looks.
+
+    What is cropped away would be resized for nothing; the scale of what stays is the same.
+    """
+    height, width = picture.shape[-2:]
+    most = longest * min(height, width)
+    rows, columns = min(height, most), min(width, most)
+    top, left = _corner(fit, height - rows, width - columns)
+    return picture[..., top : top + rows, left : left + columns]
 
 
 def _corner(fit: ResizeMode, spare_rows: int, spare_columns: int) -> tuple[int, int]:

@@ -9,6 +9,9 @@ from einops import rearrange
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
+from ..errors import InputError
+from ..limits import TILES
+
 NEAR_SQUARE = 4 / 3  # a longer picture has tiles as high, or as wide, as itself
 SAMPLES = 512  # the most samples of a mask along a side: masks are exact between tile edges at any size
 
@@ -25,11 +28,16 @@ def tile_counts(height: int, width: int, across: int = 0) -> tuple[int, int]:
     """How many rows and columns of tiles cover a picture, `across` of them along its shorter side.
 
     With 0 that is two for a picture that is nearly square, else one. The longer side has as many as keep tiles from
-    overlapping much.
+    overlapping much. Raises `InputError` where that would be too many.
     """
     short, long = min(height, width), max(height, width)
     across = across or (2 if long / short < NEAR_SQUARE else 1)
     along = max(round(across * long / short), ceil(long / short))
+    if across * along > TILES:
+        raise InputError(
+            f"found an image of {width} x {height}, which makes {across * along} square tiles, expected at most {TILES}: crop "
+            "it to a less extreme aspect, or lower tiles of Encode Tiled Reference"
+        )
     return (across, along) if width >= height else (along, across)
 
 

@@ -5,12 +5,15 @@ import re
 from collections.abc import Iterable, Sequence
 
 from ..errors import WeightError
+from ..limits import WEIGHT
+from ..quoting import quoted
 from .layer_presets import BlockRef
 from .layer_weights import EXECUTION, Override
 from .schedule import WeightSchedule
 
+INDEX = re.compile(r"\d{1,6}")
 ENTRIES = re.compile(r"[,;\n]")
-INDICES = re.compile(r"(\d+)\s*-\s*(\d+)")
+INDICES = re.compile(r"(\d{1,6})\s*-\s*(\d{1,6})")
 
 
 def read_overrides(text: str) -> tuple[Override, ...]:
@@ -49,7 +52,8 @@ def read_blocks(text: str, places: Sequence[BlockRef], where: str) -> frozenset[
         if not named:
             listed = ", ".join(place.name for place in places)
             raise WeightError(
-                f"{where}: found '{entry}', the model has the blocks {listed} (0 to {len(places) - 1}): choose among them"
+                f"{where}: found '{quoted(entry)}', the model has the blocks {listed} (0 to {len(places) - 1}): choose among "
+                "them"
             )
         chosen.update(named)
     return frozenset((place.part, place.number) for place in chosen)
@@ -78,7 +82,9 @@ def _pairs(text: str, where: str) -> list[tuple[str, float]]:
     pairs = [(entry, *entry.partition(":")) for entry in _entries(text)]
     for entry, _, colon, _ in pairs:
         if not colon:
-            raise WeightError(f"{where}: found '{entry}', expected a colon and a number after it, as in '{entry}: 0.5'")
+            raise WeightError(
+                f"{where}: found '{quoted(entry)}', expected a colon and a number after it, as in 'input 4: 0.5'"
+            )
     return [(left.strip(), _number(right.strip(), where)) for _, left, _, right in pairs]
 
 
@@ -87,26 +93,26 @@ def _number(word: str, where: str) -> float:
         value = float(word)
     except ValueError:
         value = math.nan
-    if not math.isfinite(value):
-        raise WeightError(f"{where}: found '{word}', expected a number such as 0.5")
+    if not -WEIGHT <= value <= WEIGHT:
+        raise WeightError(f"{where}: found '{quoted(word)}', expected a number such as 0.5, from {-WEIGHT} to {WEIGHT}")
     return value
 
 
 def _percent(word: str, where: str) -> float:
     value = _number(word, where)
     if not 0 <= value <= 1:
-        raise WeightError(f"{where}: found '{word}' before the colon, expected a place in the run from 0 to 1")
+        raise WeightError(f"{where}: found '{quoted(word)}' before the colon, expected a place in the run from 0 to 1")
     return value
 
 
 def _block(word: str, where: str) -> str:
     part, _, number = " ".join(word.lower().split()).partition(" ")
-    if part.isdecimal() and not number:
+    if INDEX.fullmatch(part) and not number:
         return str(int(part))
-    wrong_number = number != "0" if part == "middle" else not number.isdecimal()
+    wrong_number = number != "0" if part == "middle" else not INDEX.fullmatch(number)
     if part not in EXECUTION or (number and wrong_number):
         raise WeightError(
-            f"{where}: found '{word}', expected a block such as 'input 4', 'middle' or 'output 3', a whole part such as "
-            "'output', or an index such as '3'"
+            f"{where}: found '{quoted(word)}', expected a block such as 'input 4', 'middle' or 'output 3', a whole part such "
+            "as 'output', or an index such as '3'"
         )
     return f"{part} {int(number)}" if number and part != "middle" else part

@@ -6,23 +6,26 @@ from dataclasses import dataclass
 from enum import Enum
 
 from ..errors import WeightError
+from ..limits import WEIGHT
+from ..quoting import listed
 
 
 @dataclass(frozen=True)
 class WeightSchedule:
     """A curve through points (percent of the run 0..1, multiplier), straight between them and flat outside.
 
-    Raises `WeightError` when there are no points or they do not rise in percent.
+    Raises `WeightError` when there are no points, they do not rise in percent, or one is no number that can be used.
     """
 
     points: tuple[tuple[float, float], ...]
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         percents = [percent for percent, _ in self.points]
-        if not percents or percents != sorted(percents):
+        usable = all(-WEIGHT <= number <= WEIGHT for point in self.points for number in point)  # NaN is not
+        if not percents or not usable or percents != sorted(percents):
             raise WeightError(
-                f"weight schedule: found points {list(self.points)}, expected one or more with rising percent: "
-                "change them in Weight Schedule"
+                f"weight schedule: found points {listed(self.points)}, expected one or more with rising percent and "
+                f"multipliers from {-WEIGHT} to {WEIGHT}: change them in Weight Schedule, or the curve connected there"
             )
 
     def at(self, percent: float) -> float:

@@ -146,3 +146,20 @@ def other_schema(node_id: str, display_name: str, category: str, inputs: list, o
         outputs=outputs,
         **more,
     )
+
+
+PROGRAM_INPUTS: tuple[io.Input, ...] = (
+    *(image(name) for name in ("image", "image_style", "image_composition", "image_negative", "image_optional")),
+    attn_mask(),
+    io.Mask.Input("mask"),
+    *(
+        weight(name=name)
+        for name in ("weight", "weight_style", "weight_composition", "weight_faceidv2", "weight_kolors")
+    ),
+    *(
+        number(name, "", (-5, 5))
+        for name in ("style_boost", "composition_boost", "start_at", "end_at", "enhance_ratio")
+    ),
+    whole("enhance_tiles", "", (1, 16)),
+    ParamsSocket.Input("ipadapter_params"),
+)  # what programs give to any apply node, whether or not its schema has it

@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 from comfy_api.latest import io
 
 from ...ipadapter_core.warn_once import warn_once
+from ..checked import CheckedNode
+from .inputs import PROGRAM_INPUTS
 from .methods import RENAMED, Method
 from .words import FORMER, IMPLIED, LATER, Words
 
@@ -24,8 +26,12 @@ class _OfSchema:
         return self.read(owner.FINALIZE_SCHEMA())
 
 
-class OldNode(io.ComfyNode):
+class OldNode(CheckedNode):
     """A node of ComfyUI_IPAdapter_plus."""
+
+    reads_alpha = True
+    takes_lists = True
+    further_inputs = {one.id: one for one in PROGRAM_INPUTS}
 
     arguments: frozenset[str] = frozenset()  # of its methods
     RETURN_TYPES = _OfSchema(lambda schema: tuple(one.io_type for one in schema.outputs))

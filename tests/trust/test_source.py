@@ -12,12 +12,12 @@ FILES = sorted([ROOT / "__init__.py", *(ROOT / "ipadapter_core").rglob("*.py"), 
 IMPORTS = {
     # Python's own, none of which reaches beyond this process and its files
     "base64", "bisect", "collections", "contextlib", "copy", "dataclasses", "enum", "functools", "hashlib", "importlib",
-    "inspect", "io", "itertools", "json", "logging", "math", "operator", "os", "pathlib", "pickletools", "random", "re", "stat",
-    "statistics", "string", "struct", "sys", "tempfile", "threading", "time", "types", "typing", "unicodedata", "weakref",
-    "zipfile",
+    "inspect", "io", "itertools", "json", "logging", "math", "numbers", "operator", "os", "pathlib", "pickletools", "random",
+    "re", "stat", "statistics", "string", "struct", "sys", "tempfile", "threading", "time", "types", "typing", "unicodedata",
+    "weakref", "zipfile",
     # ComfyUI, and what it brings
-    "comfy", "comfy_api", "folder_paths", "node_helpers", "nodes", "PIL", "einops", "kornia", "numpy", "safetensors", "scipy",
-    "torch", "torchvision", "tqdm", "transformers",
+    "comfy", "comfy_api", "comfy_execution", "folder_paths", "node_helpers", "nodes", "PIL", "einops", "kornia",
+    "numpy", "safetensors", "scipy", "torch", "torchvision", "tqdm", "transformers",
     # where they are installed
     "onnxruntime", "triton",
 }  # fmt: skip

@@ -1,0 +1,43 @@
+"""Every limit on what comes from outside, each with its reason. Checked before anything is allocated or formatted."""
+
+# Files
+KEYS = 20_000  # names in a file; whole checkpoints have some 3,000, the largest adapter with a LoRA 1,500
+HEADER_BYTES = 16_000_000  # of key names and metadata; whole checkpoints with a preview image have some 5,000,000
+PICKLE_OPERATIONS = 1_200_000  # steps in a .bin; a tensor's entry takes 30, so that is twice the number of keys
+NESTING = 6  # dictionaries inside one another; trainers write three
+DIMENSIONS = 8  # of one tensor; a video's convolution has five
+ELEMENTS = 2**40  # in one tensor: a number that any arithmetic on sizes can hold
+FOREIGN_HEADERS = 8_192  # bytes that are read of a file of another kind, to say what it is
+
+# Adapters, numbers that are read from key names and shapes
+LAYER_DIGITS = 4  # of a layer's number; published files have at most three
+LAYERS = 1_000  # highest number of a layer; published files go to 139
+DEPTH = 64  # blocks of a projector; published ones have at most ten
+ENCODER_DEPTH = 128  # layers of an image encoder; the largest that adapters were trained with has 48
+WIDTH = 65_536  # of a projector's features, tokens and layers; the widest published one is 24,576
+TOKENS = 16_384  # image tokens of one reference; an encoder that looks at 2048 pixels makes as many
+
+# Saved image prompts
+REFERENCES = 4_096  # in one prompt: one for each frame of a film of nearly three minutes
+PROMPT_BYTES = 4_000_000_000  # of a saved prompt: every reference with as many tokens as SigLIP2 makes of 512 pixels
+MASK_SIDE = 16_384  # rows or columns of a mask, as many as ComfyUI's own images may have
+
+# Messages
+QUOTED = 200  # characters of one value in a message: a path or a key is shorter
+NAMES = 10  # names of a list in a message: what a screen shows at once
+MESSAGE = 1_000  # characters of a whole message: it travels to the browser and into logs
+
+# Sockets
+RANGE_SLACK = (
+    0.5  # how far values may lie outside 0..1: bicubic resizing of 0..1 in two directions reaches -0.45 and 1.45
+)
+IMAGE_PIXELS = 2**28  # of one image: 16,384 by 16,384, the largest that ComfyUI's own nodes make
+TILES = 256  # of one image: 16 by 16; an encoder looks at each
+CROPPED_ASPECT = 4  # how many times as long as high an image is resized whole, when a square of it is wanted
+WEIGHT = 1_000  # of a weight or multiplier: what it multiplies still fits into half precision
+FRAMES = 100_000  # numbers in a text: weights for a film of an hour
+VARIANTS = 64  # models of one sweep: each is sampled, and all results lie in memory together
+TEXT = 1_000_000  # characters of one text: a weight for each of 100,000 frames
+NAME_BYTES = 200  # of one part of a file's name: file systems take 255, and a number and an ending are added
+FOLDERS = 16  # above a new file: Windows takes 260 characters for the whole path
+JSON_DEPTH = 32  # levels of JSON inside one another: scores have three
