@@ -95,13 +95,13 @@ def test_the_kernel_compiles_for_a_gpu(width, dtype):
     kinds = {"query": pointer, "output": pointer, "length": "i32", "heads": "i32", "scale": "fp32", "query_strides": two,
              "keys": (pointer, pointer), "values": (pointer, pointer), "counts": two, "shares": two, "strides": pair,
              "multipliers": ("constexpr", pointer), "steps": pair}  # fmt: skip
-    given = {"BANKS": 2, "WIDTH": width, "ROUND": 64, "QUERIES": 64, "KEYS": fused.KEYS,
+    given = {"BANKS": 2, "WIDTH": width, "ROUND": 64, "QUERIES": 64, "KEYS": fused.USUAL.keys,
              "INSIDE": tl.float16 if dtype == "fp16" else tl.bfloat16}  # fmt: skip
     names = fused._kernel.arg_names
     constants = {(names.index(name),): value for name, value in given.items()} | {(names.index("multipliers"), 0): None}
     kinds |= dict.fromkeys(given, "constexpr")
     source = ASTSource(fused._kernel, {name: kinds[name] for name in names}, constants)
-    result = compiled(source, target=GPUTarget("cuda", 80, 32), options={"num_warps": 4})
+    result = compiled(source, target=GPUTarget("cuda", 80, 32), options={"num_warps": 4, "num_stages": 3})
     assert result.asm["cubin"] and result.metadata.shared <= 48 * 1024
 
 
@@ -121,7 +121,7 @@ def asked(monkeypatch):
     calls = []
 
     def call(faster=True, **options):
-        def stand_in(query, key, value, banks, heads, plain):
+        def stand_in(query, key, value, banks, heads):
             calls.append(len(banks))
             return query * 0 + 7 if faster else None
 
@@ -157,52 +157,102 @@ def test_the_kernel_is_not_asked_under_an_override(asked, monkeypatch):
     assert asked.calls == []
 
 
-def test_a_kernel_that_fails_is_not_tried_again(monkeypatch):
-    """Whatever it raises, the plain way is taken, and said once. Seen to fail when the error is let through."""
+@pytest.fixture
+def chosen(monkeypatch):
+    """The choice on a stand-in for a GPU of generation 9 whose table takes heads of 16; the kernel is to be put in."""
     import pack.ipadapter_core.attention.fused_kernel as kernel
     import torch
+    from pack.ipadapter_core.attention import kernel_table
     from pack.ipadapter_core.attention.image_attention import ImageBank
     from pack.ipadapter_core.patchers.hooks import kernel_choice as fusing
 
-    tried = []
+    row = kernel_table.KernelRow(9, 16, 8, 77, 16, 1, kernel_table.Tile(32, 32, 4, 2))
+    monkeypatch.setattr(kernel_table, "rows", lambda: (row,))
+    kernel_table.tile_for.cache_clear()
+    monkeypatch.setattr(fusing, "available", lambda query: True)
+    monkeypatch.setattr(fusing, "_generation", lambda device: 9)
+    monkeypatch.setattr(fusing, "_refused", set())
+    tiles = []
 
-    def broken(*_):
-        tried.append(1)
+    def stand_in(work):
+        def attention(query, key, value, banks, heads, tile):
+            tiles.append(tile)
+            return work(query)
+
+        monkeypatch.setattr(kernel, "fused_attention", attention)
+
+    def call(length=8, tokens=4, adapters=1):
+        query, text, bank = torch.zeros(2, length, 32), torch.zeros(2, 7, 32), torch.zeros(2, tokens, 32)
+        return fusing.fused(query, text, text, [ImageBank(bank, bank, None)] * adapters, 2)
+
+    yield SimpleNamespace(stand_in=stand_in, call=call, tiles=tiles, row=row, only=fusing.only)
+    kernel_table.tile_for.cache_clear()
+
+
+def test_a_kernel_that_fails_is_not_tried_again(chosen):
+    """Whatever a compiler or an unknown GPU raises, the separate calls are taken. Seen to fail when it is let through."""
+
+    def broken(query):
         raise RuntimeError("no such architecture")
 
-    monkeypatch.setattr(fusing, "available", lambda query: True)
-    monkeypatch.setattr(kernel, "fused_attention", broken)
-    monkeypatch.setattr(fusing, "_faster", {})
-    query = torch.zeros(2, 8, 32)
-    banks = [ImageBank(torch.zeros(2, 4, 32), torch.zeros(2, 4, 32), None)]
-    for _ in range(2):
-        assert fusing.fused(query, query, query, banks, 2, lambda: query) is None
-    assert tried == [1]
+    chosen.stand_in(broken)
+    assert chosen.call() is None and chosen.call() is None and len(chosen.tiles) == 1
 
 
-@pytest.mark.parametrize(("ours", "plain"), [(1.0, 2.0), (2.0, 1.0)])
-def test_the_faster_way_is_timed_once(ours, plain, monkeypatch):
-    """And stays for layers of that shape. Seen to fail when every call times anew."""
-    import pack.ipadapter_core.attention.fused_kernel as kernel
+@pytest.mark.parametrize("error", [KeyboardInterrupt, "out of memory"])
+def test_what_is_not_the_kernels_fault_is_let_through(chosen, error):
+    """A full GPU, a stopped run. Seen to fail when every exception is taken for the kernel's."""
     import torch
-    from pack.ipadapter_core.patchers.hooks import kernel_choice as fusing
 
-    timed = []
+    kind = torch.OutOfMemoryError if error == "out of memory" else error
 
-    def milliseconds(work):
-        timed.append(work)
-        return plain if work is both else ours
+    def failing(query):
+        raise kind
 
-    def both():
-        return query
+    chosen.stand_in(failing)
+    with pytest.raises(kind):
+        chosen.call()
 
-    monkeypatch.setattr(fusing, "available", lambda query: True)
-    monkeypatch.setattr(fusing, "milliseconds", milliseconds)
-    monkeypatch.setattr(fusing, "_faster", {})
-    monkeypatch.setattr(kernel, "fused_attention", lambda query, *_: query + 1)
-    query = torch.zeros(2, 8, 32)
-    banks = [kernel.ImageBank(torch.zeros(2, 4, 32), torch.zeros(2, 4, 32), None)]
-    for _ in range(3):
-        out = fusing.fused(query, query, query, banks, 2, both)
-        assert (out is not None) == (ours < plain)
-    assert len(timed) == 2
+
+def test_the_table_decides(chosen):
+    """Nothing is timed: the measured row's tile where it covers a layer, separate calls where none does."""
+    chosen.stand_in(lambda query: query + 1)
+    assert chosen.call() is not None and chosen.call(length=30, tokens=16) is not None
+    assert chosen.tiles == [chosen.row.tile] * 2
+    assert chosen.call(length=7) is None and chosen.call(tokens=17) is None and chosen.call(adapters=2) is None
+    with chosen.only(None):
+        assert chosen.call() is None
+    other = chosen.row.tile._replace(queries=128)
+    with chosen.only(other):
+        assert chosen.call(length=7) is not None and chosen.tiles[-1] == other
+
+
+def test_the_packs_own_table_reads():
+    """Every row names a generation, a shape and a tile, and what was measured is said."""
+    from pack.ipadapter_core.attention import kernel_table
+
+    data = json.loads(kernel_table.FILE.read_text())
+    assert {str(row.generation) for row in kernel_table.rows()} == set(data["measured"])
+    assert [kernel_table.as_data(row) for row in kernel_table.rows()] == data["rows"]
+
+
+def test_the_nearest_row_is_taken(monkeypatch):
+    """The longest measured length that the layer has, and no fewer tokens, text and adapters than it has."""
+    from pack.ipadapter_core.attention import kernel_table
+    from pack.ipadapter_core.attention.kernel_table import KernelRow, Tile
+
+    short, long, slow = Tile(32, 32, 4, 2), Tile(128, 32, 8, 3), None
+    table = (
+        KernelRow(9, 64, 1024, 77, 16, 1, short),
+        KernelRow(9, 64, 4096, 77, 16, 1, long),
+        KernelRow(9, 64, 4096, 77, 257, 1, slow),
+    )
+    monkeypatch.setattr(kernel_table, "rows", lambda: table)
+    kernel_table.tile_for.cache_clear()
+    given = {"length": 4096, "text": 77, "tokens": 4, "adapters": 1}
+    asked = [{}, {"length": 2000}, {"length": 9000}, {"tokens": 100}, {"text": 256}, {"adapters": 2}, {"length": 100}]
+    found = [kernel_table.tile_for(9, 64, **(given | change)) for change in asked]
+    kernel_table.tile_for.cache_clear()
+    assert found == [long, short, long, slow, None, None, None]
+    assert kernel_table.tile_for(8, 64, **given) is None
+    kernel_table.tile_for.cache_clear()

@@ -16,8 +16,9 @@ import triton.language as tl
 from torch import Tensor
 
 from .image_attention import ImageBank
+from .kernel_table import Tile
 
-KEYS = 32  # keys of one block; a bank has 4 to 257
+USUAL, FOR_WIDE = Tile(64, 32, 4, 3), Tile(32, 32, 8, 2)  # where nothing was measured; a bank has 4 to 257 keys
 WIDEST = 256  # channels of a head, rounded up to a power of two
 LARGEST = 4  # banks of one pass
 
@@ -82,8 +83,10 @@ def _kernel(  # noqa: PLR0913
     tl.store(start + rows[:, None] * heads * WIDTH + channels[None, :], total.to(output.dtype.element_ty), mask=there)
 
 
-def fused_attention(query: Tensor, key: Tensor, value: Tensor, banks: Sequence[ImageBank], heads: int) -> Tensor:
-    """Attention to the text and to every bank, (B, L, D), in the dtype of the query.
+def fused_attention(
+    query: Tensor, key: Tensor, value: Tensor, banks: Sequence[ImageBank], heads: int, tile: Tile | None = None
+) -> Tensor:
+    """Attention to the text and to every bank, (B, L, D), in the dtype of the query; without a `tile`, with a usual one.
 
     query (B, L, D), key and value of the text (B, T, D); a bank's (C, N, D) with B a multiple of C, its multiplier
     (1 or B, 1 or L, 1). Tensors may be strided, except along channels.
@@ -97,8 +100,8 @@ def fused_attention(query: Tensor, key: Tensor, value: Tensor, banks: Sequence[I
     query = _by_channel(query)
     output = torch.empty((batch, length, wide), dtype=query.dtype, device=query.device)
     rounded = max(16, triton.next_power_of_2(width))
-    queries = 64 if rounded < WIDEST else 32
-    _kernel[(triton.cdiv(length, queries), batch * heads)](
+    tile = tile or (USUAL if rounded < WIDEST else FOR_WIDE)
+    _kernel[(triton.cdiv(length, tile.queries), batch * heads)](
         query,
         output,
         length,
@@ -115,14 +118,15 @@ def fused_attention(query: Tensor, key: Tensor, value: Tensor, banks: Sequence[I
         BANKS=len(every),
         WIDTH=width,
         ROUND=rounded,
-        QUERIES=queries,
-        KEYS=KEYS,
+        QUERIES=tile.queries,
+        KEYS=tile.keys,
         INSIDE=tl.float32
         if query.dtype == torch.float32
         else tl.bfloat16
         if query.dtype == torch.bfloat16
         else tl.float16,
-        num_warps=4 if rounded < WIDEST else 8,
+        num_warps=tile.warps,
+        num_stages=tile.stages,
     )
     return output
 

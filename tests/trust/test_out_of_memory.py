@@ -81,13 +81,13 @@ def test_readers_let_it_through(reader, fault, monkeypatch, tmp_path):
 def fused_call(monkeypatch):
     """The choice between the kernel and the plain way as on a GPU, with any function as the kernel."""
     monkeypatch.setattr(kernel_choice, "available", lambda query: True)
-    monkeypatch.setattr(kernel_choice, "milliseconds", lambda work: work() and 1.0)
-    monkeypatch.setattr(kernel_choice, "_faster", {})
+    monkeypatch.setattr(kernel_choice, "_refused", set())
     query, key = torch.zeros(1, 4, 8), torch.zeros(1, 2, 8)
 
     def call(error: BaseException) -> Any:
         monkeypatch.setattr(fused_kernel, "fused_attention", raising(error))
-        return kernel_choice.fused(query, key, key, [ImageBank(key, key, None)], 2, lambda: query)
+        with kernel_choice.only(fused_kernel.USUAL):
+            return kernel_choice.fused(query, key, key, [ImageBank(key, key, None)], 2)
 
     return call
 
@@ -108,7 +108,7 @@ def test_the_fused_kernel_lets_it_through(error, fused_call):
     """And the way stays undecided: the next call may have the memory."""
     with pytest.raises(type(error)):
         fused_call(error)
-    assert not kernel_choice._faster
+    assert not kernel_choice._refused
 
 
 @pytest.mark.parametrize(
@@ -125,4 +125,4 @@ def test_the_fused_kernel_lets_it_through(error, fused_call):
 def test_where_the_kernel_cannot_be_compiled_the_plain_way_is_taken(error, fused_call):
     """Once and for all."""
     assert fused_call(error) is None
-    assert list(kernel_choice._faster.values()) == [False]
+    assert len(kernel_choice._refused) == 1

@@ -16,6 +16,7 @@ VIT_H = {
     "hidden_size": HIDDEN, "intermediate_size": 5120, "num_attention_heads": 16, "image_size": 224, "patch_size": 14,
     "projection_dim": POOLED, "hidden_act": "gelu", "num_channels": 3, "model_type": "clip_vision_model",
 }  # fmt: skip
+NOISE = 0.02  # standard deviation of every weight
 DEPTH = 32  # layers of ViT-H/14
 
 Shapes = dict[str, tuple[int, ...]]
@@ -63,12 +64,14 @@ def _resampler(width: int, context: int, heads_width: int = 64) -> Shapes:
 
 @cache
 def _noise(dtype: torch.dtype) -> Tensor:
-    return torch.randn(2**25).mul_(0.02).to(dtype)
+    return torch.randn(2**25).mul_(NOISE).to(dtype)
 
 
 def filled(shapes: Shapes, dtype: torch.dtype = torch.float32) -> dict[str, Tensor]:
     """Tensors of these shapes; all are views of the same noise, so they take no memory of their own."""
     noise = _noise(dtype)
+    longest = max(prod(shape) for shape in shapes.values())
+    noise = noise.repeat(-(-longest // len(noise))) if longest > len(noise) else noise
     return {key: noise[: prod(shape)].view(shape) for key, shape in shapes.items()}
 
 

@@ -112,13 +112,13 @@ def _line(row: dict[str, Any]) -> str:
     return f"{row['scene']:10} {label(row):34} {figures}{peer}"
 
 
-def describe(device: str) -> dict[str, Any]:
+def describe(device: str, dtype: str | None = None) -> dict[str, Any]:
     """The machine and what runs on it."""
     import comfyui_version
     import torch
 
     name = torch.cuda.get_device_name() if device == "cuda" else _processor()
-    dtype = "float16" if device == "cuda" else "float32"
+    dtype = dtype or ("float16" if device == "cuda" else "float32")
     text = (
         f"{date.today().isoformat()}, {name}, {os.cpu_count()} cores ({torch.get_num_threads()} threads), {platform.system()} "
         f"{platform.machine()}, Python {platform.python_version()}, PyTorch {torch.__version__}, ComfyUI "

@@ -31,10 +31,14 @@ library keeps the memory that it has got, for all sides alike.
 
 def write(result: dict[str, Any], document: Path = DOCUMENT, pictures: Path = PICTURES) -> None:
     """Replaces the part of the result's device and draws its pictures."""
-    device = result["device"]
+    replace_part(result["device"], _part(result, pictures), document)
+
+
+def replace_part(name: str, content: str, document: Path = DOCUMENT) -> None:
+    """Puts `content` where the document has the part of that name, or at its end."""
     text = document.read_text(encoding="utf-8") if document.is_file() else INTRODUCTION
-    part = f"<!-- {device} -->\n{_part(result, pictures)}<!-- end of {device} -->\n"
-    found = re.compile(rf"<!-- {device} -->\n.*<!-- end of {device} -->\n", re.DOTALL)
+    part = f"<!-- {name} -->\n{content}<!-- end of {name} -->\n"
+    found = re.compile(rf"<!-- {name} -->\n.*<!-- end of {name} -->\n", re.DOTALL)
     text = found.sub(lambda _: part, text) if found.search(text) else f"{text}\n{part}"
     document.parent.mkdir(parents=True, exist_ok=True)
     document.write_text(text, encoding="utf-8")
@@ -78,12 +82,14 @@ def _summary(rows: Sequence[Row]) -> list[str]:
     return [f"{text}. {len(rows)} rows.", ""]
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
+def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
+    """A table in Markdown."""
     lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
     return lines + ["| " + " | ".join("" if cell is None else str(cell) for cell in row) + " |" for row in rows]
 
 
-def _number(value: float | None, digits: str = ".4g") -> str | None:
+def number(value: float | None, digits: str = ".4g") -> str | None:
+    """A figure in few digits; nothing for nothing."""
     return None if value is None else format(value, digits)
 
 
@@ -91,31 +97,31 @@ def _rows_table(rows: Sequence[Row]) -> list[str]:
     head = ("", "floor ms", "ours ms", "peer ms", "ours / floor", "ours / peer")
     names = ("floor_ms", "ours_ms", "peer_ms")
     ratios = ("ours_over_floor", "ours_over_peer")
-    return _table(
+    return table(
         head,
         (
-            [label(row), *(_number(row.get(name)) for name in names), *(_number(row[name], ".3f") for name in ratios)]
+            [label(row), *(number(row.get(name)) for name in names), *(number(row[name], ".3f") for name in ratios)]
             for row in rows
         ),
     )
 
 
 def _layers_table(row: Row) -> list[str]:
-    table = _table(
+    made = table(
         ("layer (of the first row)", "how many", "floor ms", "ours ms", "ours / floor"),
         (
             [
                 one["layer"],
                 one["count"],
-                _number(one["floor_ms"]),
-                _number(one["ours_ms"]),
-                _number(one["ours_over_floor"], ".3f"),
+                number(one["floor_ms"]),
+                number(one["ours_ms"]),
+                number(one["ours_over_floor"], ".3f"),
             ]
             for one in row["layers"]
         ),
     )
     return [
-        *table,
+        *made,
         "",
         f"What a step decides before its layers run: {row['step_ms']:.3g} ms, in the rows above already.",
     ]
@@ -156,31 +162,31 @@ def _stages(rows: Sequence[Row]) -> list[str]:
         "Bytes are those of the process alone: what is mapped from the file is not copied.",
         "",
     ]
-    table = _table(
+    made = table(
         ("model", "", "stage", "ms", "MB that stay"),
         (
             [
                 row["model"],
                 row["side"],
                 row["stage"],
-                _number(row["ms"], ".3g"),
+                number(row["ms"], ".3g"),
                 f"{max(row['kept_bytes'], 0) / 1e6:.1f}",
             ]
             for row in rows
         ),
     )
-    return [*lines, *table, ""]
+    return [*lines, *made, ""]
 
 
 def _steps(rows: Sequence[Row]) -> list[str]:
     if not rows:
         return []
-    table = _table(
+    made = table(
         ("model", "without ms", "with ms", "with / without", "peak MB without", "peak MB with", "waits added per step"),
         (
-            [row["scene"], _number(row["without_ms"]), _number(row["with_ms"]), _number(row["with_over_without"], ".3f"),
+            [row["scene"], number(row["without_ms"]), number(row["with_ms"]), number(row["with_over_without"], ".3f"),
              *(f"{(row[f'{name}_peak_bytes'] or 0) / 1e6:.0f}" for name in ("without", "with")), row["waits_per_step"]]
             for row in rows
         ),
     )  # fmt: skip
-    return ["### Whole steps", "", *table, ""]
+    return ["### Whole steps", "", *made, ""]

@@ -24,10 +24,15 @@ SPARE = 1.4  # memory a model needs, over that of its weights
 
 
 def fill(module: torch.nn.Module) -> None:
-    """Noise of a size that keeps activations near one."""
+    """Noise of a size that keeps activations near one, in every parameter and in the positions that files bring along."""
     with torch.no_grad():
-        for parameter in module.parameters():
+        for name, parameter in module.named_parameters():
             parameter.normal_().mul_(parameter[0].numel() ** -0.5 if parameter.ndim > 1 else 0.05)
+            if parameter.ndim == 1 and name.endswith(("weight", "scale")):
+                parameter.add_(1.0)
+        for name, buffer in module.named_buffers():
+            if name.endswith("pos_embed"):
+                buffer.normal_().mul_(0.1)
 
 
 def whole_model(scene: Scene, bench: Bench, **changes: Any) -> ModelPatcher:

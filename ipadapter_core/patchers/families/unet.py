@@ -140,12 +140,9 @@ class ImageCrossAttention:
             banks = self._banks(call, query, options)
         heads, own = options["n_heads"], call.owns(self.previous, options)
         if banks and own and query.is_cuda:
-
-            def plain() -> Tensor:
-                return add_banks(base_attention(query, key, value, options), query, banks, heads, own)
-
-            out = fused(query, key, value, banks, heads, plain)
-            return plain() if out is None else out
+            out = fused(query, key, value, banks, heads)
+            if out is not None:
+                return out
         return add_banks(self._base(query, key, value, options), query, banks, heads, own)
 
     def _banks(self, call: ModelParts, query: Tensor, options: Options) -> list[ImageBank]:

@@ -1,31 +1,42 @@
 """Whether a layer's text and image attention run as one kernel: where nobody else has a claim on the text's, and it is faster.
 
-The kernel is `attention/fused_kernel.py`'s, on CUDA only. For each shape of a layer both ways are timed once in a process, and
-the kernel is taken where it is clearly faster; where it cannot be compiled or run, or where PyTorch was told to be
-deterministic, the plain way stays.
+The kernel is `attention/fused_kernel.py`'s, on CUDA only. Where it is faster was measured beforehand
+(`attention/kernel_table.py`), so that no step of a user's waits for a measurement; where no row covers a layer, where it
+cannot be compiled or run, or where PyTorch was told to be deterministic, the separate calls stay.
 """
 
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
 from importlib.util import find_spec
 
 import torch
 from torch import Tensor
 
 from ...attention.image_attention import ImageBank
+from ...attention.kernel_table import Tile, tile_for
 from ...errors import is_out_of_memory
 from ...host import attention_is_pytorchs
 from ...warn_once import warn_once
 
 DTYPES = (torch.float16, torch.bfloat16)
-ROUNDS = 5  # timed calls of each way, after two that are not
-CLEARLY = 0.9  # of the plain way's time, so that no tie is decided one way today and the other way tomorrow
 COMPILER = ("triton", "subprocess")  # the packages whose errors say that a kernel cannot be compiled
 # what Triton raises beside them where a compiler, a driver, a library or a folder to write to is missing
 WITHOUT_COMPILER = (ImportError, OSError, RuntimeError, AssertionError, AttributeError, TypeError, ValueError)
 HAS_TRITON = find_spec("triton") is not None
 
-_faster: dict[tuple, bool] = {}  # by everything that the time of a layer depends on
+_refused: set[tuple[torch.device, torch.dtype, int]] = set()  # device, dtype and head width that it did not run for
+_only: list[Tile | None] = []
+
+
+@contextmanager
+def only(tile: Tile | None) -> Iterator[None]:
+    """The kernel with this tile wherever it can run at all, or nowhere, whatever the table says; to measure and compare."""
+    _only.append(tile)
+    try:
+        yield
+    finally:
+        _only.pop()
 
 
 def available(query: Tensor) -> bool:
@@ -41,31 +52,27 @@ def available(query: Tensor) -> bool:
     )
 
 
-def fused(
-    query: Tensor, key: Tensor, value: Tensor, banks: Sequence[ImageBank], heads: int, plain: Callable[[], Tensor]
-) -> Tensor | None:
-    """Text and image attention (B, L, D) by one kernel; None where `plain` is the way to go.
+def fused(query: Tensor, key: Tensor, value: Tensor, banks: Sequence[ImageBank], heads: int) -> Tensor | None:
+    """Text and image attention (B, L, D) by one kernel; None where separate calls are the way to go.
 
-    query (B, L, D), key and value of the text (B, T, D).
+    query (B, L, D), key and value of the text (B, T, D). Raises `torch.OutOfMemoryError` as any attention does.
     """
-    if not available(query):
+    tile = _tile(query, key, banks, heads) if available(query) else None
+    kind = (query.device, query.dtype, query.shape[-1] // heads)
+    if tile is None or kind in _refused:
         return None
     try:
         from ...attention.fused_kernel import LARGEST, WIDEST, fused_attention
 
-        if not 0 < len(banks) <= LARGEST or query.shape[-1] // heads > WIDEST or len(key) != len(query):
+        if not 0 < len(banks) <= LARGEST or kind[-1] > WIDEST or len(key) != len(query):
             return None
-        way = partial(fused_attention, query, key, value, banks, heads)
-        shape = _shape(query, key, banks, heads)
-        with torch.cuda.device_of(query):  # Triton and events go to the current device
-            if shape not in _faster:
-                _faster[shape] = milliseconds(way) < CLEARLY * milliseconds(plain)
-            return way() if _faster[shape] else None
+        with torch.cuda.device_of(query):  # Triton goes to the current device
+            return fused_attention(query, key, value, banks, heads, tile)
     except Exception as error:
         if not cannot_compile(error):
             raise
+        _refused.add(kind)
         warn_once(f"one kernel for text and image attention does not run here ({type(error).__name__}): two are used")
-        _faster[_shape(query, key, banks, heads)] = False
         return None
 
 
@@ -79,19 +86,15 @@ def cannot_compile(error: Exception) -> bool:
     return type(error).__module__.partition(".")[0] in COMPILER or isinstance(error, WITHOUT_COMPILER)
 
 
-def milliseconds(work: Callable[[], object]) -> float:
-    """How long one call takes on the current CUDA stream; waits for it."""
-    for _ in range(2):
-        work()
-    start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-    start.record()
-    for _ in range(ROUNDS):
-        work()
-    end.record()
-    end.synchronize()
-    return start.elapsed_time(end) / ROUNDS
+def _tile(query: Tensor, key: Tensor, banks: Sequence[ImageBank], heads: int) -> Tile | None:
+    if _only:
+        return _only[-1]
+    if not banks:
+        return None
+    width, tokens = query.shape[-1] // heads, max(bank.key.shape[1] for bank in banks)
+    return tile_for(_generation(query.device), width, query.shape[1], key.shape[1], tokens, len(banks))
 
 
-def _shape(query: Tensor, key: Tensor, banks: Sequence[ImageBank], heads: int) -> tuple:
-    parts = tuple((one.key.shape, None if one.multiplier is None else one.multiplier.shape) for one in banks)
-    return query.device, query.dtype, query.shape, key.shape, heads, parts
+@cache
+def _generation(device: torch.device) -> int:
+    return torch.cuda.get_device_capability(device)[0]

@@ -1,0 +1,1 @@
+"""Verifies the pack on your own files: what belongs together below --models DIR, on your device, beside diffusers."""

@@ -1,0 +1,51 @@
+"""The image prompt that an adapter is verified with: an image through an encoder that fits, else features of noise."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ...ipadapter_core.checkpoint.spec import AdapterSpec, Feature
+from ...ipadapter_core.encoders.clip_vision import FROM_PICTURES, encode_references
+from ...ipadapter_core.encoders.load import load_image_encoder
+from ...ipadapter_core.encoders.options import EncodeOptions
+from ...ipadapter_core.errors import CheckpointError, EncoderMismatchError, ImagePromptError
+from ...ipadapter_core.prompt.image_prompt import EncodedImage, ImagePrompt, Reference
+
+SEQUENCES = {Feature.HIDDEN: 257, Feature.LAST: 1024, Feature.PERCEPTION: 577}  # vectors of one image
+SINGLE = (Feature.POOLED, Feature.STYLE, Feature.FACE, Feature.RAW_FACE, Feature.ATTENTION_POOLED)
+
+
+class Given(NamedTuple):
+    """A prompt, and what it was made with in words."""
+
+    prompt: ImagePrompt
+    made_with: str
+
+
+def prompt_for(spec: AdapterSpec, encoders: Sequence[Path]) -> Given | None:
+    """A seeded image through the first encoder that fits; noise where none does; None where several features are read."""
+    feature = spec.projector.feature
+    image = torch.rand(1, 224, 224, 3, generator=torch.Generator().manual_seed(3))
+    for path in encoders if feature in FROM_PICTURES else ():
+        try:
+            return Given(encode_references(spec, load_image_encoder(path), image, EncodeOptions())[0], path.name)
+        except (EncoderMismatchError, ImagePromptError, CheckpointError):
+            continue  # another adapter's encoder
+    if feature in SEQUENCES:
+        return _of_noise(spec, (1, SEQUENCES[feature], spec.projector.feature_width))
+    if feature in SINGLE:
+        return _of_noise(spec, (1, spec.projector.feature_width))
+    return None
+
+
+def _of_noise(spec: AdapterSpec, shape: tuple[int, ...]) -> Given:
+    features: Tensor = torch.randn(shape, generator=torch.Generator().manual_seed(3))
+    if spec.projector.feature in (Feature.FACE, Feature.STYLE):
+        features = torch.nn.functional.normalize(features, dim=-1)
+    reference = Reference(EncodedImage(features, torch.zeros_like(features)))
+    return Given(
+        ImagePrompt((reference,), spec.projector.feature, spec.encoder), "noise in place of an encoder's features"
+    )
