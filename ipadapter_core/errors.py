@@ -7,12 +7,17 @@ from typing import Any
 
 import torch
 
+from .quoting import shortened
+
 OUT_OF_MEMORY = (MemoryError, torch.cuda.OutOfMemoryError)
 MODULE = "ipadapter_core.errors"  # what API clients read; the real name begins with the folder that the pack lies in
 
 
 class IPAdapterError(Exception):
-    """Anything that a user of the nodes can put right."""
+    """Anything that a user of the nodes can put right; its message is never longer than the limit."""
+
+    def __init__(self, message: str = "", *more: Any) -> None:
+        super().__init__(shortened(message), *more)
 
     def __init_subclass__(cls, **more: Any) -> None:
         """Gives the errors of this file a name that is the same in every installation."""

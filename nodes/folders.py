@@ -5,7 +5,9 @@ from pathlib import Path
 
 import folder_paths
 
+from ..ipadapter_core.presets.identify import identify
 from ..ipadapter_core.presets.load import ModelFolders
+from ..ipadapter_core.quoting import quoted
 from .file_names import known_name
 
 FOLDER = "ipadapter"
@@ -26,8 +28,20 @@ def register_folders() -> None:
 
 
 def adapter_files() -> list[str]:
-    """The names to choose from."""
-    return folder_paths.get_filename_list(FOLDER)
+    """The names to choose from: those of files that are adapters. Each file's header is read once."""
+    return [name for name, path in _listed(FOLDER).items() if identify(path).spec]
+
+
+def adapter_problem(name: object) -> str:
+    """Why a name cannot be loaded, in one sentence; nothing where it can, or where another node gives it."""
+    if name is None:
+        return ""
+    known = known_name(name, folder_paths.get_filename_list(FOLDER)) if isinstance(name, str) else ""
+    path = folder_paths.get_full_path(FOLDER, known)
+    if path is None:
+        return f"found '{quoted(name)}', which is not in models/ipadapter: choose another file in Load IP-Adapter"
+    found = identify(Path(path))
+    return "" if found.spec else found.said
 
 
 def adapter_path(name: str) -> str:
@@ -57,8 +71,19 @@ def encoder_path(name: str) -> Path:
 
 def model_folders() -> ModelFolders:
     """Everything that the preset loader may choose from."""
-    adapters = [Path(adapter_path(name)) for name in adapter_files()]
-    return ModelFolders(adapters, [encoder_path(name) for name in encoder_files()], face_model_folders())
+    adapters, encoders = (list(_listed(folder).values()) for folder in (FOLDER, "clip_vision"))
+    return ModelFolders(adapters, encoders, face_model_folders())
+
+
+def _listed(folder: str) -> dict[str, Path]:
+    """The listed names with their paths, also of links to nothing, which ComfyUI lists and does not find."""
+    roots = folder_paths.get_folder_paths(folder)
+    found: dict[str, Path] = {}
+    for name in folder_paths.get_filename_list(folder):
+        there = folder_paths.get_full_path(folder, name)
+        links = (path for root in roots if os.path.lexists(path := os.path.join(root, name)))
+        found[name] = Path(there or next(links, name))
+    return found
 
 
 def prompt_files() -> list[str]:

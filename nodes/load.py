@@ -4,8 +4,7 @@ from comfy_api.latest import io, ui
 
 from ..ipadapter_core.adapter.load import load_adapter
 from .checked import CheckedNode
-from .file_names import check_name
-from .folders import adapter_files, adapter_path
+from .folders import adapter_files, adapter_path, adapter_problem
 from .sockets import CATEGORY, IPAdapterSocket
 
 
@@ -33,8 +32,8 @@ class LoadIPAdapter(CheckedNode):
 
     @classmethod
     def validate_inputs(cls, ip_adapter_name: str | None) -> bool | str:
-        """Whether there is such a file; both systems' separators will do."""
-        return check_name(ip_adapter_name, adapter_files(), "ip_adapter_name")
+        """Says what a file is that is no adapter, and which node takes it; both systems' separators will do."""
+        return adapter_problem(ip_adapter_name) or True
 
     @classmethod
     def execute(cls, ip_adapter_name: str) -> io.NodeOutput:

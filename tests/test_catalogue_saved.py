@@ -81,9 +81,9 @@ def broken(metadata, tensors):
     yield "reference", metadata | {"references": json.dumps([images[0] | {"image": "0"}])}, tensors
     yield "reference", metadata | {"references": '[{"image": 0, "weight": NaN, "mask": null}]'}, tensors
     yield "no reference", metadata | {"references": "[]"}, tensors
-    yield "do not fit", metadata | {"references": "[" * 100000}, tensors
-    yield "do not fit", metadata | {"references": "{}"}, tensors | {"image.0.features.0": torch.zeros(3, 4)}
-    yield "picture 0", metadata, tensors | {"image.0.features.0": torch.zeros(1, 64, dtype=torch.int32)}
+    yield "no list of references", metadata | {"references": "[" * 100000}, tensors
+    yield "picture 0", metadata | {"references": "{}"}, tensors | {"image.0.features.0": torch.zeros(3, 4)}
+    yield "features.0 holds I32", metadata, tensors | {"image.0.features.0": torch.zeros(1, 64, dtype=torch.int32)}
     for shape in ((1, 63), (1, 1, 64), (2, 64)):
         yield "picture 0", metadata, tensors | {"image.0.negative.0": torch.zeros(shape)}
     yield "mask 0", metadata, tensors | {"mask.0.rows": torch.zeros(8)}

@@ -6,10 +6,11 @@ import socket
 import pytest
 import torch
 from pack.ipadapter_core.checkpoint.detect import detect
+from pack.ipadapter_core.encoders.clip_file import csd_weights
 from pack.ipadapter_core.encoders.clip_vision import EncodeOptions, encode_references
 from pack.ipadapter_core.encoders.features import zero_pixel_features
 from pack.ipadapter_core.encoders.hugging_face import HuggingFaceEncoder
-from pack.ipadapter_core.encoders.load import csd_weights, load_image_encoder
+from pack.ipadapter_core.encoders.load import load_image_encoder
 from pack.ipadapter_core.errors import EncoderMismatchError
 from pack.tools.miniature.faces import loaded, weights_of
 from pack.tools.miniature.models import adapter_weights, randomise
@@ -193,7 +194,7 @@ def test_what_is_no_encoder_is_said(tmp_path):
     empty = tmp_path / "empty"
     empty.mkdir()
     KINDS["SigLIP"]().config.save_pretrained(empty)
-    with pytest.raises(EncoderMismatchError, match="empty: transformers cannot load it"):
+    with pytest.raises(EncoderMismatchError, match="empty: no model.safetensors or pytorch_model.bin beside"):
         load_image_encoder(empty)
     network = KINDS["CLIP ViT-B"]()
     weights = {key if "visual_projection" in key else f"vision_model.{key.removeprefix('vision_model.')}": tensor

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from pack.ipadapter_core.checkpoint import face_formats, formats
+from pack.ipadapter_core.checkpoint import face_formats, unet_formats
 from pack.ipadapter_core.errors import ModelMismatchError
 from pack.ipadapter_core.patchers.apply import apply_image_prompt
 from pack.ipadapter_core.patchers.families.unet import compose
@@ -102,7 +102,7 @@ def run_reference(pair, weights, tokens, call, scales=None):
 
 def shrink(monkeypatch, kind):
     """Kolors is told by widths that a miniature does not have."""
-    monkeypatch.setattr(formats, "KOLORS_WIDTH", 160)
+    monkeypatch.setattr(unet_formats, "KOLORS_WIDTH", 160)
     monkeypatch.setattr(face_formats, "KOLORS_TEXT_WIDTH", 192)
 
 

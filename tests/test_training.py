@@ -11,5 +11,5 @@ def test_a_new_adapter_starts_from_the_texts_projections():
     adapter = new_adapter(layers, feature_width=48, tokens=4, name="new")
     assert adapter.image_tokens(torch.rand(2, 48)).shape == (2, 4, adapter.spec.text_width)
     for layer in layers:
-        own, text = adapter.layer(layer.number), layer.attention
+        own, text = adapter.numbered_layer(layer.number), layer.attention
         assert torch.equal(own.to_k_ip.weight, text.to_k.weight) and torch.equal(own.to_v_ip.weight, text.to_v.weight)

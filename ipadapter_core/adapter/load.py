@@ -1,7 +1,10 @@
 """From an adapter file to an adapter whose memory ComfyUI manages."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, cast
 
+import safetensors.torch
 from torch import Tensor
 
 import comfy.model_management
@@ -9,11 +12,17 @@ import comfy.model_patcher
 import comfy.ops
 import comfy.utils
 
-from ..checkpoint.detect import LORA, check_metadata, detect
-from ..checkpoint.key_names import FACE_LORA_KEY, canonical_names
-from ..errors import OUT_OF_MEMORY, CheckpointError, is_out_of_memory
+from ..checkpoint.headers import AGAIN, Container, Header, flattened, header_of, read_header
+from ..checkpoint.key_names import LORA, is_lora
+from ..checkpoint.pickles import read_tree
+from ..checkpoint.recognise import Recognised, recognise
+from ..checkpoint.tensors import check_numbers
+from ..errors import CheckpointError, is_out_of_memory
+from ..quoting import quoted
 from .managed import ManagedAdapter
 from .network import Adapter
+
+SAFETENSORS = (".safetensors", ".sft")  # endings that ComfyUI's own reader, which may stream, knows the container by
 
 
 def load_adapter(path: str) -> ManagedAdapter:
@@ -21,54 +30,55 @@ def load_adapter(path: str) -> ManagedAdapter:
 
     Raises `CheckpointError` when the file cannot be read or is no adapter that we know.
     """
-    file = Path(path).name
-    weights, metadata = _read(path, file)
-    check_metadata(metadata or {}, file)
-    return adapter_from_weights(flat(weights), file)
+    file = Path(path)
+    header = read_header(file)
+    found = recognise(header, file.name)
+    tensors = _read(file, header)
+    return _managed(found, {name: tensors[key] for key, name in found.names.items()})
 
 
-def adapter_from_weights(weights: dict[str, Tensor], file: str) -> ManagedAdapter:
-    """An adapter from flat weights under canonical keys.
+def adapter_from_weights(weights: Mapping[str, Any], file: str) -> ManagedAdapter:
+    """An adapter from weights as files have them: nested or flat, under published or canonical keys.
 
     Raises `CheckpointError` when they are no adapter that we know.
     """
-    spec = detect({key: tuple(tensor.shape) for key, tensor in weights.items()}, file)
+    try:
+        tensors = flattened(weights)
+    except ValueError as error:
+        raise CheckpointError(f"{quoted(file)}: {error}, expected the weights of an IP-Adapter") from error
+    found = recognise(header_of(tensors), file)
+    return _managed(found, {name: tensors[key] for key, name in found.names.items()})
+
+
+def _managed(found: Recognised, tensors: Mapping[str, Tensor]) -> ManagedAdapter:
+    spec = found.spec
     network = Adapter(spec, comfy.ops.manual_cast, device="meta")
-    lora = {key: tensor for key, tensor in weights.items() if key.startswith(LORA) or FACE_LORA_KEY.fullmatch(key)}
-    own = {key: tensor for key, tensor in weights.items() if key not in lora}
-    lora = {key.removeprefix(LORA): tensor for key, tensor in lora.items()}
+    own = {name: tensor for name, tensor in tensors.items() if not is_lora(name)}
+    lora = {name.removeprefix(LORA): tensor for name, tensor in tensors.items() if is_lora(name)}
     try:
         network.load_state_dict(own, assign=True)  # each tensor stays as the file has it: mapped, in its own dtype
     except RuntimeError as error:
         if is_out_of_memory(error):
             raise
-        reason = str(error).split("\n\t")[1:3]
+        reason = quoted(" ".join(str(error).split("\n\t")[1:3]))
         raise CheckpointError(
-            f"{file}: its tensors do not fit together ({' '.join(reason)}), the file looks damaged: download it again"
+            f"{spec.file}: its tensors do not fit together ({reason}), the file looks damaged: download it again"
         ) from error
+    check_numbers(tensors, spec.file)
     load_device, offload = comfy.model_management.get_torch_device(), comfy.model_management.unet_offload_device()
     patcher = comfy.model_patcher.CoreModelPatcher(network.eval(), load_device=load_device, offload_device=offload)
     return ManagedAdapter(spec, patcher, lora)
 
 
-def _read(path: str, file: str) -> tuple[dict, dict[str, str] | None]:
+def _read(file: Path, header: Header) -> dict[str, Tensor]:
+    """The tensors by their names in the file, mapped rather than read where the file allows it."""
     try:
-        return comfy.utils.load_torch_file(path, safe_load=True, return_metadata=True)
-    except OUT_OF_MEMORY:
-        raise
-    except Exception as error:  # noqa: BLE001 - whatever a broken file raises becomes one clear sentence
-        size = Path(path).stat().st_size if Path(path).exists() else 0
-        raise CheckpointError(
-            f"{file}: cannot be read as safetensors or as a PyTorch file ({size} bytes, {type(error).__name__}); it is "
-            "probably a download that broke off or a web page saved under this name: download it again"
-        ) from error
-
-
-def flat(weights: dict) -> dict[str, Tensor]:
-    """One level of canonical keys, whichever way the file nests and names them."""
-    found: dict = {}
-    for key, value in weights.items():
-        inner = value.items() if isinstance(value, dict) else ((None, value),)
-        found |= {key if name is None else f"{key}.{name}": tensor for name, tensor in inner}
-    names = canonical_names(found)
-    return {name: found[key] for key, name in names.items() if isinstance(found[key], Tensor)}
+        if header.container is Container.TORCH:
+            return flattened(read_tree(file, "cpu"))
+        if file.suffix.lower() in SAFETENSORS:
+            return cast(dict[str, Tensor], comfy.utils.load_torch_file(str(file), safe_load=True))
+        return safetensors.torch.load_file(file)
+    except (OSError, ValueError, RuntimeError, KeyError, safetensors.SafetensorError) as error:
+        if is_out_of_memory(error):
+            raise
+        raise CheckpointError(f"{quoted(file.name)}: cannot be read: {quoted(error)}; {AGAIN}") from error

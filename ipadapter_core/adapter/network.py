@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from ..checkpoint.spec import AdapterSpec
+from ..checkpoint.spec import AdapterSpec, FileNumber
 from ..prompt.features import Features
 from .layers import KeyValueLayer, build_layer
 from .projectors.build import build_projector
@@ -29,10 +29,14 @@ class Adapter(nn.Module):
         """Projects features, (B, E) or (B, L, E) or what the projector takes in parts, to image tokens (B, N, C)."""
         return self.image_proj(features)
 
-    def layer(self, number: int) -> KeyValueLayer:
+    def numbered_layer(self, number: FileNumber) -> KeyValueLayer:
         """The layer that has `number` in the file."""
         return self.ip_adapter[str(number)]  # type: ignore[return-value]
 
-    def key_value(self, number: int, tokens: Tensor) -> tuple[Tensor, Tensor]:
+    def layer_at(self, index: int) -> KeyValueLayer:
+        """The layer in a place, counted from 0 in the file's order."""
+        return self.numbered_layer(self.spec.layers[index].number)
+
+    def key_value(self, number: FileNumber, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """The key and the value (B, N, D) of the layer that has `number` in the file, for image tokens (B, N, C)."""
-        return self.layer(number).key_value(tokens[:, self.reads[number]])
+        return self.numbered_layer(number).key_value(tokens[:, self.reads[number]])

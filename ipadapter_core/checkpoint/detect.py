@@ -4,47 +4,47 @@ import re
 from dataclasses import replace
 
 from ..errors import CheckpointError
-from .formats import PERCEIVER_HEADS, Format
-from .key_names import FACE_LORA_KEY
-from .layouts import Layout, nearest_layout
-from .spec import AdapterSpec, BaseModel, LayerSpec, ProjectorSpec, Shapes
+from ..limits import LAYERS as HIGHEST
+from ..quoting import listed, quoted
+from .enums import BaseModel
+from .formats import Format, Layout, too_large
+from .key_names import FACE_LORA_KEY, LAYERS, LORA, PROJECTOR
+from .layouts import nearest_layout
+from .spec import AdapterSpec, FileNumber, LayerSpec, ProjectorSpec, Shapes
 
-PROJECTOR = "image_proj."
-LAYERS = "ip_adapter."
-LORA = "lora."
-LAYER_KEY = re.compile(r"(\d+)\.(.+)")
-LORA_KEY = re.compile(r"blocks\.\d+\.((self|cross)_attn\.(q|k|v|output)_proj|mlp\.layer[12])\.lora_[AB]\.weight")
+LAYER_KEY = re.compile(r"([0-9]{1,4})\.(.+)")
 EXPECTED = (
     "an IP-Adapter holds an image projector (image_proj) and key/value projections (ip_adapter or adapter_modules)"
 )
 LOAD_NODE = "choose another file in Load IP-Adapter"
+NAMED_KEYS = 3  # that a message names
 
 DOWN_LAYERS, UP_LAYERS = 24, 36  # of SDXL
-TRAINED_WITH = {  # options that trainers for Anima write into a file's metadata, and the values that we compute
-    "ip_norm_keys": ("false",), "ip_inject_before_mlp": ("false",), "ss_resampler_heads": (str(PERCEIVER_HEADS),),
-    "ss_ip_scale": ("1", "1.0"), "ss_pe_lora_enabled": ("false",),
-}  # fmt: skip
 BASE_MODELS = {(768, 16): BaseModel.SD15, (2048, 70): BaseModel.SDXL}
 
 
-def detect(shapes: Shapes, file: str) -> AdapterSpec:
+def detect(shapes: Shapes, file: str, metadata: dict[str, str] | None = None) -> AdapterSpec:
     """Describes an adapter from its flat key names and shapes.
 
     `shapes` maps canonical keys (`image_proj.*`, `ip_adapter.*`, `lora.*`) to tensor shapes. Tensors are not looked at.
-    Raises `CheckpointError` for unknown layouts, missing or unknown keys.
+    Raises `CheckpointError` for unknown layouts, missing or unknown keys, and options in the metadata that we do not compute.
     """
-    projector, lora = _below(PROJECTOR, shapes), _below(LORA, shapes)
+    file = quoted(file)
+    empty = [key for key, shape in shapes.items() if 0 in shape]
+    if empty:
+        raise CheckpointError(f"{file}: {_some(empty)} hold no numbers, the file looks damaged: {LOAD_NODE}")
+    projector = _below(PROJECTOR, shapes)
     face_lora = {key: shape for key, shape in shapes.items() if FACE_LORA_KEY.fullmatch(key)}
     others = {key: shape for key, shape in shapes.items() if key not in face_lora}
     layout, layers, text_width = _layers(_below(LAYERS, others), file)
     if not projector and all(row.signature for row in layout.formats):
         raise CheckpointError(f"{file}: no image projector found; {EXPECTED}: {LOAD_NODE}")
-    unknown = [key for key in shapes if not key.startswith((PROJECTOR, LAYERS, LORA))]
-    unknown += [LORA + key for key in lora if not (layout.lora and LORA_KEY.fullmatch(key))]
-    if unknown:
-        raise CheckpointError(f"{file}: unknown keys {_some(sorted(unknown))}; {EXPECTED}: {LOAD_NODE}")
+    _check_known(shapes, layout, file)
+    _check_options(layout, metadata or {}, file)
     found = _format(layout, projector, file)
     measured = found.measure(projector, text_width)
+    if too_large(measured):
+        raise CheckpointError(f"{file}: an image projector of sizes that no model reads: {LOAD_NODE}")
     return AdapterSpec(
         file=file,
         format=found.name,
@@ -52,9 +52,17 @@ def detect(shapes: Shapes, file: str) -> AdapterSpec:
         projector=measured,
         layers=_divided(layers, measured, file) if measured.parts else layers,
         text_width=text_width,
-        lora_rank=_lora_rank(face_lora, len(layers), file),
+        lora_rank=_lora_rank(face_lora, layers, file),
         layer_kind=layout.kind,
     )
+
+
+def _check_known(shapes: Shapes, layout: Layout, file: str) -> None:
+    unknown = [key for key in shapes if not key.startswith((PROJECTOR, LAYERS, LORA))]
+    lora = [key for key in shapes if key.startswith(LORA)]
+    unknown += [key for key in lora if layout.lora is None or not layout.lora.fullmatch(key.removeprefix(LORA))]
+    if unknown:
+        raise CheckpointError(f"{file}: unknown keys {_some(sorted(unknown))}; {EXPECTED}: {LOAD_NODE}")
 
 
 def _divided(layers: tuple[LayerSpec, ...], projector: ProjectorSpec, file: str) -> tuple[LayerSpec, ...]:
@@ -69,32 +77,39 @@ def _divided(layers: tuple[LayerSpec, ...], projector: ProjectorSpec, file: str)
     return tuple(replace(layer, tokens=content if i < DOWN_LAYERS else style) for i, layer in enumerate(layers))
 
 
-def _lora_rank(lora: Shapes, layers: int, file: str) -> int:
+def _lora_rank(lora: Shapes, layers: tuple[LayerSpec, ...], file: str) -> int:
     """The rank of the LoRA for self- and cross-attention that FaceID files carry; 0 without one."""
     if not lora:
         return 0
     names = [f"to_{part}_lora.{way}.weight" for part in ("q", "k", "v", "out") for way in ("down", "up")]
-    expected = {f"{LAYERS}{number}.{name}" for number in range(2 * layers) for name in names}
+    expected = {f"{LAYERS}{number}.{name}" for number in range(2 * len(layers)) for name in names}
     if lora.keys() != expected:
         gap = sorted(expected ^ lora.keys())
         raise CheckpointError(
             f"{file}: {len(lora)} LoRA keys found, such as {next(iter(lora))}, {len(expected)} expected; LoRA keys "
             f"{_some(gap)} are missing or unknown: download it again or {LOAD_NODE}"
         )
-    return lora[f"{LAYERS}0.to_q_lora.down.weight"][0]
+    rank = (*lora[f"{LAYERS}0.to_q_lora.down.weight"], 0)[0]
+    widths = {f"{LAYERS}{number}.": layers[number // 2].width for number in range(2 * len(layers))}
+    for key, shape in lora.items():
+        part = key[: key.index(".", len(LAYERS)) + 1]
+        fits = shape[1:] == (rank,) and shape[0] == widths[part] if ".up." in key else shape[:1] == (rank,)
+        if len(shape) != 2 or not fits:
+            raise CheckpointError(f"{file}: {key} has shape {quoted(shape)}, expected rank {rank}: {LOAD_NODE}")
+    return rank
 
 
-def check_metadata(metadata: dict[str, str], file: str) -> None:
-    """Raises `CheckpointError` for training options that leave no trace in the tensors and change what they compute."""
-    found = [f"{name} {metadata[name]}" for name, known in TRAINED_WITH.items() if _other(metadata.get(name), known)]
+def _check_options(layout: Layout, metadata: dict[str, str], file: str) -> None:
+    """Raises for training options that leave no trace in the tensors and change what they compute."""
+    found = [
+        f"{name} {quoted(metadata[name])}"
+        for name, known in layout.options.items()
+        if name in metadata and metadata[name].lower() not in known
+    ]
     if found:
         raise CheckpointError(
-            f"{file}: trained with {' and '.join(found)}, expected an adapter for Anima without: {LOAD_NODE}"
+            f"{file}: trained with {' and '.join(found)}, expected an adapter for {layout.name} without: {LOAD_NODE}"
         )
-
-
-def _other(value: str | None, known: tuple[str, ...]) -> bool:
-    return value is not None and value.lower() not in known
 
 
 def _below(prefix: str, shapes: Shapes) -> Shapes:
@@ -102,13 +117,9 @@ def _below(prefix: str, shapes: Shapes) -> Shapes:
 
 
 def _format(layout: Layout, projector: Shapes, file: str) -> Format:
-    fitting = [
-        row
-        for row in layout.formats
-        if row.signature <= projector.keys() and bool(row.signature) == bool(projector) and row.fits(projector)
-    ]
+    fitting = [row for row in layout.formats if row.matches(projector)]
     if len(fitting) != 1:
-        known = ", ".join(dict.fromkeys(row.name for row in layout.formats))
+        known = ", ".join(dict.fromkeys(str(row.name) for row in layout.formats))
         raise CheckpointError(
             f"{file}: layers of {layout.name} with an unknown image projector, keys {_some(sorted(projector))}; known kinds "
             f"are {known}: {LOAD_NODE}"
@@ -122,6 +133,8 @@ def _layers(shapes: Shapes, file: str) -> tuple[Layout, tuple[LayerSpec, ...], i
     numbers = sorted({int(match[1]) for match in matches.values()})
     if not numbers:
         raise CheckpointError(f"{file}: no key/value projections found; {EXPECTED}: {LOAD_NODE}")
+    if numbers[-1] > HIGHEST:
+        raise CheckpointError(f"{file}: a layer of number {numbers[-1]}, at most {HIGHEST} are read: {LOAD_NODE}")
     layout = nearest_layout(numbers, {match[2] for match in matches.values()})
     unknown = sorted(key for key in shapes if key not in matches or matches[key][2] not in layout.parts)
     if unknown:
@@ -133,14 +146,19 @@ def _layers(shapes: Shapes, file: str) -> tuple[Layout, tuple[LayerSpec, ...], i
     if missing:
         raise CheckpointError(f"{file}: keys {_some(missing)} are missing, the file looks damaged: "
                               f"download it again or {LOAD_NODE}")  # fmt: skip
-    context_width = shapes[f"{numbers[0]}.to_k_ip.weight"][-1]
+    first = shapes[f"{numbers[0]}.to_k_ip.weight"]
+    context_width = first[1] if len(first) == 2 else 0
     for key, shape in shapes.items():
         if key.endswith("_ip.weight") and (len(shape) != 2 or shape[1] != context_width):
             raise CheckpointError(
-                f"{file}: {LAYERS}{key} has shape {shape}, expected [width, {context_width}]: {LOAD_NODE}"
+                f"{file}: {LAYERS}{key} has shape {quoted(shape)}, expected [width, {context_width}]: {LOAD_NODE}"
             )
-    return layout, tuple(LayerSpec(number, shapes[f"{number}.to_k_ip.weight"][0]) for number in numbers), context_width
+    return (
+        layout,
+        tuple(LayerSpec(FileNumber(number), shapes[f"{number}.to_k_ip.weight"][0]) for number in numbers),
+        context_width,
+    )
 
 
-def _some(keys: list[str], limit: int = 3) -> str:
-    return ", ".join(keys[:limit]) + (f" and {len(keys) - limit} more" if len(keys) > limit else "")
+def _some(keys: list[str]) -> str:
+    return listed(keys, NAMED_KEYS)

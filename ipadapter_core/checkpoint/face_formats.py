@@ -5,16 +5,21 @@ Kwai-Kolors/Kolors, kolors/models/ipa_faceid_plus; instantX-research/CSGO (556fb
 (d5fa8b5); aihao2000/IP-Adapter-Art (9890667).
 """
 
-from .formats import IDENTITY_WIDTH, RESAMPLER_KEYS, Format, measure_resampler
-from .spec import BaseModel, Feature, ProjectorKind, ProjectorSpec, Shapes
+from .enums import BaseModel, Feature, FormatName, ProjectorKind
+from .formats import HEAD_WIDTH, IDENTITY_WIDTH, RESAMPLER, Format, depth, dimensions, measure_resampler
+from .spec import ProjectorSpec, Shapes
 
 PORTRAIT_TOKENS = 16
 KOLORS_TEXT_WIDTH = 4096  # of Kolors' text before the UNet's own projection
 PERCEIVER = "perceiver_resampler."
-FACE_KEYS = frozenset({"proj.0.weight", "proj.2.weight", "norm.weight"})
-PERCEIVER_KEYS = FACE_KEYS | {f"{PERCEIVER}proj_in.weight", f"{PERCEIVER}layers.0.0.to_q.weight"}
-INSTRUCTED_KEYS = RESAMPLER_KEYS | {"proj_new_input.weight", "proj_prompt_input.weight"}
-PAIR_KEYS = frozenset(f"{part}.{key}" for part in ("content", "style") for key in RESAMPLER_KEYS)
+FACE = dimensions("norm.weight", "proj.0.weight proj.2.weight")
+FACE_PLUS = FACE | dimensions(matrices=f"{PERCEIVER}proj_in.weight {PERCEIVER}layers.0.0.to_q.weight")
+INSTRUCTED = RESAMPLER | dimensions(matrices="proj_new_input.weight proj_prompt_input.weight")
+PAIR = {f"{part}.{key}": count for part in ("content", "style") for key, count in RESAMPLER.items()}
+FACE_RENAMES = (
+    (r"(content|style)_image_proj\.", r"image_proj.\1."),
+    (r"encoder_hid_proj\.image_projection_layers\.0\.", "image_proj."),
+)
 
 
 def _tokens(shapes: Shapes) -> int:
@@ -37,8 +42,8 @@ def _face_plus(shapes: Shapes, _context_width: int) -> ProjectorSpec:
         shapes["norm.weight"][0],
         tokens=_tokens(shapes),
         width=width,
-        heads=shapes[f"{PERCEIVER}layers.0.0.to_q.weight"][0] // 64,
-        depth=1 + max(int(key.split(".")[2]) for key in shapes if key.startswith(f"{PERCEIVER}layers.")),
+        heads=shapes[f"{PERCEIVER}layers.0.0.to_q.weight"][0] // HEAD_WIDTH,
+        depth=depth(shapes, f"{PERCEIVER}layers."),
         picture_width=shapes[f"{PERCEIVER}proj_in.weight"][1],
     )
 
@@ -87,23 +92,25 @@ def _of_kolors(shapes: Shapes) -> bool:
     return shapes["norm.weight"][0] == KOLORS_TEXT_WIDTH
 
 
+def _is_faceid(shapes: Shapes) -> bool:
+    return _identity_alone(shapes) and _tokens(shapes) != PORTRAIT_TOKENS
+
+
+def _is_portrait(shapes: Shapes) -> bool:
+    return _identity_alone(shapes) and _tokens(shapes) == PORTRAIT_TOKENS
+
+
+def _reads_identities(shapes: Shapes) -> bool:
+    return shapes["proj_in.weight"][1] == IDENTITY_WIDTH
+
+
 FACE_FORMATS = (
-    Format("FaceID", FACE_KEYS, _face, lambda shapes: _identity_alone(shapes) and _tokens(shapes) != PORTRAIT_TOKENS),
-    Format(
-        "FaceID Portrait",
-        FACE_KEYS,
-        _face,
-        lambda shapes: _identity_alone(shapes) and _tokens(shapes) == PORTRAIT_TOKENS,
-    ),
-    Format("FaceID Plus or Plus V2", PERCEIVER_KEYS, _face_plus, lambda shapes: not _of_kolors(shapes)),
-    Format("FaceID Plus", PERCEIVER_KEYS, _face_plus, _of_kolors, BaseModel.KOLORS),
-    Format(
-        "FaceID Portrait unnorm or InstantID",
-        RESAMPLER_KEYS,
-        _identity_resampler,
-        lambda shapes: shapes["proj_in.weight"][1] == IDENTITY_WIDTH,
-    ),
-    Format("IP-Adapter-Instruct", INSTRUCTED_KEYS, _instructed),
-    Format("IP-Adapter-Art", frozenset({"image_embeds.weight", "norm.weight"}), _style),
-    Format("CSGO", PAIR_KEYS, _content_style, base=BaseModel.SDXL),
+    Format(FormatName.FACEID, FACE, _face, _is_faceid),
+    Format(FormatName.PORTRAIT, FACE, _face, _is_portrait),
+    Format(FormatName.FACEID_PLUS_ANY, FACE_PLUS, _face_plus, lambda shapes: not _of_kolors(shapes)),
+    Format(FormatName.FACEID_PLUS, FACE_PLUS, _face_plus, _of_kolors, BaseModel.KOLORS),
+    Format(FormatName.IDENTITY_RESAMPLER, RESAMPLER, _identity_resampler, _reads_identities),
+    Format(FormatName.INSTRUCT, INSTRUCTED, _instructed),
+    Format(FormatName.ART, dimensions("norm.weight", "image_embeds.weight"), _style),
+    Format(FormatName.CSGO, PAIR, _content_style, base=BaseModel.SDXL),
 )

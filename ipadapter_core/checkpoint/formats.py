@@ -1,51 +1,94 @@
-"""A row for each published projector layout: the keys that give it away and how its sizes are read off the shapes.
+"""What a row for a kind of file is made of, and how sizes are read off shapes; the rows are in the files beside this one.
 
-Keys are those below `image_proj.`. Layouts: tencent-ailab/IP-Adapter (62e4af9), ip_adapter/ip_adapter.py and resampler.py;
-XLabs-AI/x-flux; InstantX/FLUX.1-dev-IP-Adapter and InstantX/SD3.5-Large-IP-Adapter.
+Everything here is given keys whose dimensions `signature` has promised and whose sizes are at least 1.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
-from .spec import BaseModel, Feature, Negative, ProjectorKind, ProjectorSpec, Shapes
+from ..limits import DEPTH, TOKENS, WIDTH
+from .enums import BaseModel, Feature, FormatName, LayerKind, Negative, ProjectorKind
+from .spec import ProjectorSpec, Shapes
 
 HEAD_WIDTH = 64  # of every published resampler
-PERCEIVER_HEADS = 8  # of sorryhyun's trainer, which writes them into the metadata
 IDENTITY_WIDTH = 512  # of every ArcFace model
-KOLORS_WIDTH = 2048  # of the Kolors resampler; no other plus adapter has one as wide
-RESAMPLER_KEYS = frozenset({"latents", "proj_in.weight", "proj_out.weight", "layers.0.0.to_q.weight"})
+Signature = Mapping[str, int]
+Renames = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
 class Format:
-    """One layout: `signature` keys must all be there and `fits(shapes)` hold, then `measure(shapes, context_width)` gives
-    the sizes. `base` is the model it was made for, where the layers' sizes alone do not say.
+    """One projector: the keys of `signature` (below `image_proj.`) must be there with as many dimensions and `fits(shapes)`
+    hold, then `measure(shapes, context_width)` gives the sizes. `base` is the model it was made for, where the layers'
+    sizes alone do not say.
     """
 
-    name: str
-    signature: frozenset[str]
+    name: FormatName
+    signature: Signature
     measure: Callable[[Shapes, int], ProjectorSpec]
     fits: Callable[[Shapes], bool] = lambda shapes: True
     base: BaseModel | None = None
 
+    def matches(self, projector: Shapes) -> bool:
+        """Whether a projector's keys and shapes are this format's."""
+        there = all(len(projector.get(key, ())) == count for key, count in self.signature.items())
+        return there and bool(self.signature) == bool(projector) and self.fits(projector)
 
-def _linear(shapes: Shapes, context_width: int) -> ProjectorSpec:
+
+@dataclass(frozen=True)
+class Layout:
+    """One way to name, number and equip an adapter's layers, and the projectors that go with it.
+
+    Layers are numbered `first`, `first + step` and so on; `parts` are the keys of each. `renames` bring the file's names to
+    `image_proj.*`, `ip_adapter.<number>.<part>` and `lora.*`. `lora` is a pattern of the LoRA keys that it may hold beside
+    them. `options` are what trainers write into a file's metadata and the values that we compute, where the tensors do not
+    show them. `base` is None where sizes tell it.
+    """
+
+    name: str
+    first: int
+    step: int
+    parts: frozenset[str]
+    kind: LayerKind
+    formats: tuple[Format, ...]
+    base: BaseModel | None = None
+    renames: Renames = ()
+    lora: re.Pattern[str] | None = None
+    options: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+
+
+def dimensions(vectors: str = "", matrices: str = "", cubes: str = "") -> dict[str, int]:
+    """A signature: keys of one, two and three dimensions, separated by spaces."""
+    counted = ((vectors, 1), (matrices, 2), (cubes, 3))
+    return {key: count for keys, count in counted for key in keys.split()}
+
+
+RESAMPLER = dimensions("", "proj_in.weight proj_out.weight layers.0.0.to_q.weight", "latents")
+LINEAR = dimensions("proj.bias norm.weight norm.bias", "proj.weight")
+KEY_VALUE = frozenset({"to_k_ip.weight", "to_v_ip.weight"})
+BIASED = KEY_VALUE | {"to_k_ip.bias", "to_v_ip.bias"}
+
+
+def depth(shapes: Shapes, prefix: str, limit: int = DEPTH) -> int:
+    """How many numbered blocks there are below a prefix; numbers beyond the limit do not count."""
+    number = re.compile(re.escape(prefix) + r"([0-9]{1,4})\.")
+    found = {int(match[1]) for key in shapes if (match := number.match(key))}
+    return len([one for one in found if one < limit])
+
+
+def too_large(spec: ProjectorSpec) -> bool:
+    """Whether any size is none that a projector has, so that nothing is made of it."""
+    widths = (spec.feature_width, spec.context_width, spec.width, spec.picture_width, spec.text_width, spec.time_width)
+    sizes = any(not 0 <= width <= WIDTH for width in widths) or not 0 <= spec.tokens <= TOKENS
+    return sizes or spec.heads > spec.width or any(too_large(part) for part in spec.parts)
+
+
+def measure_linear(shapes: Shapes, context_width: int) -> ProjectorSpec:
+    """One linear layer from a pooled vector."""
     outputs, feature_width = shapes["proj.weight"]
-    return ProjectorSpec(
-        ProjectorKind.LINEAR, Feature.POOLED, feature_width, context_width, tokens=outputs // shapes["norm.weight"][0]
-    )
-
-
-def _mlp(shapes: Shapes, context_width: int) -> ProjectorSpec:
-    width, feature_width = shapes["proj.0.weight"]
-    return ProjectorSpec(
-        ProjectorKind.MLP,
-        Feature.HIDDEN,
-        feature_width,
-        context_width,
-        width=width,
-        negative=Negative.ZERO_PIXELS,
-    )
+    tokens = outputs // shapes["norm.weight"][0]
+    return ProjectorSpec(ProjectorKind.LINEAR, Feature.POOLED, feature_width, context_width, tokens=tokens)
 
 
 def measure_resampler(
@@ -65,80 +108,7 @@ def measure_resampler(
         tokens=tokens,
         width=width,
         heads=shapes["layers.0.0.to_q.weight"][0] // HEAD_WIDTH,
-        depth=1 + max(int(key.split(".")[1]) for key in shapes if key.startswith("layers.")),
+        depth=depth(shapes, "layers."),
         text_width=text_width,
         negative=Negative.ZERO_PIXELS,
     )
-
-
-def _black(shapes: Shapes, context_width: int) -> ProjectorSpec:
-    return replace(_linear(shapes, context_width), negative=Negative.BLACK_PICTURE)
-
-
-def _mlp_tokens(shapes: Shapes, context_width: int) -> ProjectorSpec:
-    width, feature_width = shapes["proj.0.weight"]
-    return ProjectorSpec(
-        ProjectorKind.MLP_TOKENS,
-        Feature.ATTENTION_POOLED,
-        feature_width,
-        context_width,
-        tokens=shapes["proj.2.weight"][0] // context_width,
-        width=width,
-    )
-
-
-def _time_resampler(shapes: Shapes, context_width: int) -> ProjectorSpec:
-    return replace(
-        measure_resampler(shapes, context_width),
-        kind=ProjectorKind.TIME_RESAMPLER,
-        time_width=shapes["time_embedding.linear_1.weight"][1],
-        negative=Negative.ZERO_FEATURES,
-    )
-
-
-def _features_themselves(_: Shapes, context_width: int) -> ProjectorSpec:
-    return ProjectorSpec(ProjectorKind.NONE, Feature.LAST, context_width, context_width)
-
-
-def _perceiver(shapes: Shapes, context_width: int) -> ProjectorSpec:
-    _, tokens, width = shapes["queries"]
-    return ProjectorSpec(
-        ProjectorKind.PERCEIVER,
-        Feature.PERCEPTION,
-        feature_width=shapes["kv_proj.weight"][1],
-        context_width=context_width,
-        tokens=tokens,
-        width=width,
-        heads=PERCEIVER_HEADS,
-        depth=1 + max(int(key.split(".")[1]) for key in shapes if key.startswith("blocks.")),
-        negative=Negative.REFERENCE,
-    )
-
-
-def _reads_pictures(shapes: Shapes) -> bool:
-    identity = shapes["proj_in.weight"][1] == IDENTITY_WIDTH
-    return not identity and "proj_new_input.weight" not in shapes and shapes["latents"][2] != KOLORS_WIDTH
-
-
-def _of_kolors(shapes: Shapes) -> bool:
-    return shapes["latents"][2] == KOLORS_WIDTH and shapes["proj_in.weight"][1] != IDENTITY_WIDTH
-
-
-UNET_FORMATS = (
-    Format("base", frozenset({"proj.weight", "proj.bias", "norm.weight", "norm.bias"}), _linear),
-    Format("full face", frozenset({"proj.0.weight", "proj.2.weight", "proj.3.weight"}), _mlp),
-    Format("plus", RESAMPLER_KEYS, measure_resampler, _reads_pictures),
-    Format("plus", RESAMPLER_KEYS, measure_resampler, _of_kolors, BaseModel.KOLORS),
-)
-XLABS_FORMATS = (Format("XLabs", UNET_FORMATS[0].signature, _black),)
-INSTANTX_FLUX_FORMATS = (Format("InstantX", frozenset({"proj.0.weight", "proj.2.weight", "norm.weight"}), _mlp_tokens),)
-INSTANTX_SD3_FORMATS = (
-    Format(
-        "InstantX",
-        UNET_FORMATS[2].signature | {"time_embedding.linear_1.weight", "layers.0.2.1.weight"},
-        _time_resampler,
-    ),
-)
-ANIMA_FORMATS = (Format("LuciferTC", frozenset(), _features_themselves),)
-PERCEIVER_KEYS = frozenset({"queries", "ip_centroid", "kv_proj.weight", "blocks.0.xattn.in_proj_weight", "out.weight"})
-ANIMA_PERCEIVER_FORMATS = (Format("PE-Core perceiver", PERCEIVER_KEYS, _perceiver),)

@@ -1,76 +1,15 @@
 """The description of an adapter that everything after detection works from."""
 
 from dataclasses import dataclass
-from enum import Enum
+from typing import NewType
+
+from .enums import BaseModel, Feature, FormatName, LayerKind, Negative, ProjectorKind
+from .features import encoder_name
 
 Shapes = dict[str, tuple[int, ...]]
-
-
-class Feature(str, Enum):
-    """Which output of the image encoder an adapter reads."""
-
-    POOLED = "image_embeds"  # (B, E), after the encoder's projection
-    HIDDEN = "penultimate_hidden_states"  # (B, L, E), the last layer but one, class token included
-    STYLE = "style_embeds"  # (B, E), of a style encoder, of length one
-    FACE = "normed_embedding"  # (B, E), a face's identity, of length one
-    RAW_FACE = "embedding"  # (B, E), a face's identity as the recognition model makes it
-    FACE_AND_PICTURE = "normed_embedding and picture"  # identity, HIDDEN of the aligned face, how to blend them
-    RAW_FACE_AND_PICTURE = "embedding and picture"
-    CONTENT_AND_STYLE = "content and style pictures"  # HIDDEN of either
-    INSTRUCTED = "picture with instruction"  # HIDDEN, the instruction and the prompt in CLIP-L's words
-    LAST = "last_hidden_state"  # (B, L, E), the last layer after its norm
-    PERCEPTION = "perception_features"  # (B, L, E), PE-Core's last hidden states
-    ATTENTION_POOLED = "pooler_output"  # (B, E), what a SigLIP model's pooling head makes of the last layer
-
-
-class Negative(str, Enum):
-    """What stands in for the reference in the negative pass, where the user gives no picture for it."""
-
-    ZERO_FEATURES = "zeros in place of features"
-    ZERO_PIXELS = "a picture that is zero after normalisation"
-    BLACK_PICTURE = "a black picture"
-    REFERENCE = "the reference itself"
-
-
-class ProjectorKind(str, Enum):
-    """How features become image tokens."""
-
-    LINEAR = "linear"
-    MLP = "mlp"
-    RESAMPLER = "resampler"
-    FACE = "identity"
-    FACE_PLUS = "identity and appearance"
-    FACE_RESAMPLER = "identity resampler"
-    STYLE = "style"
-    CONTENT_STYLE = "content and style"
-    INSTRUCTED = "instructed resampler"
-    MLP_TOKENS = "two-layer"
-    TIME_RESAMPLER = "time-dependent resampler"
-    PERCEIVER = "perceiver"
-    NONE = "no"
-
-
-class BaseModel(str, Enum):
-    """The diffusion model that an adapter was trained for, as its sizes tell."""
-
-    SD15 = "SD1.5"
-    SDXL = "SDXL"
-    KOLORS = "Kolors"
-    OTHER = "another UNet"
-    FLUX = "FLUX.1"
-    SD35_LARGE = "SD3.5 Large"
-    ANIMA = "Anima"
-
-
-class LayerKind(str, Enum):
-    """What a layer of an adapter is made of, beside its key and value projections."""
-
-    PLAIN = "plain"
-    BIASED = "with biases"
-    NORMED_KEY = "with normalised keys"
-    GATED = "with a gate that depends on time"
-    SCALED = "with a factor of its own"
-    JOINT = "joined to the image's own keys"
+FileNumber = NewType(
+    "FileNumber", int
+)  # of a layer as its file has it: 1, 3, 5 of UNets; its place among them is an index
 
 
 @dataclass(frozen=True)
@@ -103,7 +42,7 @@ class LayerSpec:
     `tokens` are the first and the end of the image tokens that it reads, where that is not all of them.
     """
 
-    number: int
+    number: FileNumber
     width: int
     tokens: tuple[int, int] | None = None
 
@@ -117,7 +56,7 @@ class AdapterSpec:
     """
 
     file: str
-    format: str
+    format: FormatName
     base: BaseModel
     projector: ProjectorSpec
     layers: tuple[LayerSpec, ...]
@@ -129,11 +68,7 @@ class AdapterSpec:
     def encoder(self) -> str:
         """The image encoder that the projector's input fits, in words."""
         projector = self.projector
-        if self.base is BaseModel.KOLORS:
-            return KOLORS_ENCODERS[projector.feature]
-        picture = projector.picture_width or projector.feature_width
-        known = ENCODERS.get((projector.feature, picture))
-        return known or f"an encoder with {projector.feature.value} of width {projector.feature_width}"
+        return encoder_name(projector.feature, projector.picture_width or projector.feature_width, self.base)
 
     @property
     def kind(self) -> str:
@@ -152,27 +87,3 @@ class AdapterSpec:
                 *((f"a LoRA of rank {self.lora_rank} inside: Apply FaceID LoRA",) if self.lora_rank else ()),
             )
         )
-
-
-ENCODERS = {
-    (Feature.POOLED, 768): "CLIP ViT-L/14",
-    (Feature.POOLED, 1024): "CLIP ViT-H/14 (laion2B)",
-    (Feature.POOLED, 1280): "CLIP ViT-bigG/14 (laion2B)",
-    (Feature.HIDDEN, 1024): "CLIP ViT-L/14",
-    (Feature.HIDDEN, 1280): "CLIP ViT-H/14 (laion2B)",
-    (Feature.HIDDEN, 1664): "CLIP ViT-bigG/14 (laion2B)",
-    (Feature.STYLE, 768): "CSD ViT-L",
-    (Feature.FACE, 512): "face analysis (buffalo_l)",
-    (Feature.RAW_FACE, 512): "face analysis (Portrait unnorm: buffalo_l, InstantID: antelopev2)",
-    (Feature.FACE_AND_PICTURE, 1280): "face analysis (buffalo_l) and CLIP ViT-H/14 (laion2B)",
-    (Feature.CONTENT_AND_STYLE, 1664): "CLIP ViT-bigG/14 (laion2B)",
-    (Feature.INSTRUCTED, 1280): "CLIP ViT-H/14 (laion2B)",
-    (Feature.HIDDEN, 1152): "SigLIP-so400m-384",
-    (Feature.ATTENTION_POOLED, 1152): "SigLIP-so400m-384 (from Load Image Encoder)",
-    (Feature.LAST, 768): "SigLIP2-base-512 (from Load Image Encoder)",
-    (Feature.PERCEPTION, 1024): "PE-Core-L14-336 (from Load Image Encoder)",
-}
-KOLORS_ENCODERS = {
-    Feature.HIDDEN: "CLIP ViT-L/14 at 336 pixels",
-    Feature.RAW_FACE_AND_PICTURE: "face analysis (antelopev2) and CLIP ViT-L/14 at 336 pixels",
-}

@@ -7,9 +7,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ..checkpoint.features import FEATURES
 from ..checkpoint.spec import AdapterSpec, Feature
 from ..encoders.clip_vision import encode_references
-from ..encoders.face.encode import FACE_FEATURES
 from ..encoders.features import FeatureRequest, zero_pixel_features
 from ..encoders.options import Detail, EncodeOptions
 from ..errors import ImagePromptError
@@ -38,7 +38,7 @@ def encode_request(pipeline: Pipeline, request: Request) -> Encoded:
     if request.image is None:
         raise ImagePromptError("no picture is there to be looked at: connect one to image of this node")
     faces = None
-    if spec.projector.feature in FACE_FEATURES:
+    if FEATURES[spec.projector.feature].from_faces:
         prompt, faces = encode_face_request(pipeline, request)
     elif request.as_plus and spec.projector.feature in READ_THERE:
         prompt = _as_it_was(pipeline, request, request.image)

@@ -11,7 +11,7 @@ from torch import Generator, Tensor
 from torch.nn.functional import interpolate, pad
 from torchvision.transforms.functional import InterpolationMode, center_crop, resize
 
-from ..encoders.face.encode import FACE_FEATURES
+from ..checkpoint.features import FEATURES
 from ..errors import ImagePromptError
 from ..images.noise import warped
 from ..prompt.combine import Combination
@@ -30,7 +30,7 @@ SCALINGS = {
 }  # by its weight types
 TILE = 224
 BORDER = 30
-FEATURES = {True: "penultimate_hidden_states", False: "image_embeds"}  # whether the adapter is a plus adapter
+OUTPUTS = {True: "penultimate_hidden_states", False: "image_embeds"}  # whether the adapter is a plus adapter
 
 
 class Tile(NamedTuple):
@@ -45,7 +45,7 @@ def apply_first(model: Any, pipeline: Pipeline, request: Request, noise: float) 
     if noise <= 0 or request.image is None:
         return apply_request(model, pipeline, request)
     image = request.image
-    if pipeline.adapter.spec.projector.feature in FACE_FEATURES:
+    if FEATURES[pipeline.adapter.spec.projector.feature].from_faces:
         crops = encode_request(pipeline, request).faces
         image = image if crops is None else crops
     return apply_request(model, pipeline, replace(request, image_negative=noisy(image, noise)))
@@ -120,7 +120,7 @@ def first_embeds(encoder: Any, inputs: dict[str, Any]) -> Tensor:
             "IPAdapter Unified Loader to ipadapter and an image to image"
         )
     images = [inputs[f"image_{place}"][..., :3] for place in places]
-    name = FEATURES[bool(inputs.get("ipadapter_plus", inputs.get("plus")))]
+    name = OUTPUTS[bool(inputs.get("ipadapter_plus", inputs.get("plus")))]
     weights = [inputs.get(f"weight_{place}", 1.0) ** 2 for place in places]
     features = torch.cat(
         [encoder.encode_image(one)[name] * weight for one, weight in zip(images, weights, strict=True)]
@@ -132,7 +132,7 @@ def _against(encoder: Any, name: str, images: list[Tensor], noise: float) -> Ten
     if noise > 0:
         return torch.cat([encoder.encode_image(noisy(one, noise))[name] for one in images])
     black = encoder.encode_image(torch.zeros(1, TILE, TILE, 3))[name]
-    return black if name == FEATURES[True] else torch.zeros_like(black)
+    return black if name == OUTPUTS[True] else torch.zeros_like(black)
 
 
 def apply_pair(model: Any, pipeline: Pipeline, request: Request, embeds: Any) -> Any:

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ..adapter.load import adapter_from_weights, flat
+from ..adapter.load import adapter_from_weights
 from ..adapter.managed import ManagedAdapter
 from ..errors import EncoderMismatchError, IPAdapterError
 
@@ -90,6 +90,5 @@ def _adapter(model: Mapping[str, Any]) -> ManagedAdapter:
     if isinstance(model, AdapterModel):
         return model.adapter
     parts = {name: dict(model[name]) for name in PARTS if isinstance(model.get(name), Mapping)}
-    weights: dict[str, Tensor] = flat(parts)
     file = f"{FOREIGN} (plusv2)" if model.get(V2) else FOREIGN
-    return adapter_from_weights(weights, file)
+    return adapter_from_weights(parts, file)

@@ -5,21 +5,14 @@ from torch import Tensor
 
 from comfy.clip_vision import ClipVisionModel
 
-from ..checkpoint.spec import AdapterSpec, Feature, Negative
+from ..checkpoint.enums import Negative
+from ..checkpoint.features import FEATURES
+from ..checkpoint.spec import AdapterSpec
 from ..errors import EncoderMismatchError
 from ..prompt.image_prompt import EncodedImage, ImagePrompt, Reference
 from .features import FeatureRequest, encode_node, encode_views, picture_features, to_uint8, zero_pixel_features
 from .options import EncodeOptions, describe_source
 from .preprocess import preprocessing_for
-
-FROM_PICTURES = (
-    Feature.POOLED,
-    Feature.HIDDEN,
-    Feature.STYLE,
-    Feature.LAST,
-    Feature.ATTENTION_POOLED,
-    Feature.PERCEPTION,
-)
 
 
 def encode_references(
@@ -36,7 +29,7 @@ def encode_references(
     Raises `EncoderMismatchError` when there is no encoder or it makes other features than the adapter needs.
     Source: tencent-ailab/IP-Adapter (62e4af9), ip_adapter/ip_adapter.py, get_image_embeds.
     """
-    if spec.projector.feature not in FROM_PICTURES:
+    if not FEATURES[spec.projector.feature].from_one_image:
         raise EncoderMismatchError(
             f"{spec.file} ({spec.format}) reads more than a picture: use {encode_node(spec)} instead of "
             "Encode Reference Image"

@@ -8,30 +8,19 @@ from torch import Tensor
 import comfy.model_management
 from comfy.clip_vision import ClipVisionModel
 
-from ..checkpoint.spec import AdapterSpec, Feature
+from ..checkpoint.enums import Feature
+from ..checkpoint.features import FEATURES
+from ..checkpoint.spec import AdapterSpec
 from ..errors import EncoderMismatchError
 from ..host import intermediate
 from ..images.tiles import pool_grid, split_grid
 from .options import EncodeOptions
 from .preprocess import SIGLIP, Preprocessing, pixels_for
 
-VECTORS = (Feature.POOLED, Feature.STYLE, Feature.ATTENTION_POOLED)  # one for each picture
-
-
 EACH_PATCH = ", one for each patch"
 
 
 AT_ONCE = 16  # pictures that pass the encoder together
-
-
-ENCODE_NODES = {
-    Feature.FACE: "Encode Face",
-    Feature.RAW_FACE: "Encode Face",
-    Feature.FACE_AND_PICTURE: "Encode Face",
-    Feature.RAW_FACE_AND_PICTURE: "Encode Face",
-    Feature.CONTENT_AND_STYLE: "Encode Content and Style",
-    Feature.INSTRUCTED: "Encode Instructed Image",
-}
 
 
 class FeatureRequest(NamedTuple):
@@ -76,7 +65,7 @@ def zero_pixel_features(encoder: ClipVisionModel) -> Tensor:
 
 def encode_node(spec: AdapterSpec) -> str:
     """The node that makes what the adapter reads."""
-    return ENCODE_NODES.get(spec.projector.feature, "Encode Reference Image")
+    return FEATURES[spec.projector.feature].node
 
 
 def picture_features(wanted: FeatureRequest, encoder: ClipVisionModel, pixels: Tensor) -> Tensor:
@@ -90,7 +79,7 @@ def picture_features(wanted: FeatureRequest, encoder: ClipVisionModel, pixels: T
             f"connect it to clip_vision of {encode_node(spec)}"
         )
     features = intermediate(torch.cat(parts))
-    vector = wanted.feature in VECTORS
+    vector = FEATURES[wanted.feature].is_vector
     other = wanted.feature is Feature.LAST and encoder.model_type != SIGLIP
     if features.shape[-1] != wanted.width or features.ndim != (2 if vector else 3) or other:
         raise EncoderMismatchError(

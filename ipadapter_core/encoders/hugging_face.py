@@ -1,8 +1,6 @@
-"""Image encoders that ComfyUI's own loader does not know, through transformers: from disk only, never from a hub."""
+"""A transformers vision model as an image encoder of ComfyUI; `folder.py` and `clip_file.py` make them, from disk only."""
 
-import json
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -12,10 +10,7 @@ import comfy.model_management
 import comfy.model_patcher
 from comfy.clip_vision import Output
 
-from ..errors import EncoderMismatchError, is_out_of_memory
-
 CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
-HEAD_WIDTH = 64  # of every CLIP by OpenAI
 HALF = (0.5, 0.5, 0.5)  # SigLIP's mean and deviation
 
 
@@ -81,101 +76,3 @@ class HuggingFaceEncoder:
         if self.style:
             made["style_embeds"] = nn.functional.normalize(made["image_embeds"], dim=-1)
         return made
-
-
-def _models() -> dict[str, Any]:
-    from transformers import AutoModel, CLIPVisionModelWithProjection, SiglipVisionModel
-
-    return {
-        "clip": CLIPVisionModelWithProjection,
-        "clip_vision_model": CLIPVisionModelWithProjection,
-        "siglip": SiglipVisionModel,
-        "siglip_vision_model": SiglipVisionModel,
-        "dinov2": AutoModel,
-    }
-
-
-def load_folder(folder: Path) -> HuggingFaceEncoder:
-    """An encoder from a folder in Hugging Face's layout: config.json and the weights, with or without a preprocessor.
-
-    Raises `EncoderMismatchError` for kinds that we do not know and for folders that cannot be read.
-    """
-    kind = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type", "unknown")
-    known = _models()
-    if kind not in known:
-        raise EncoderMismatchError(
-            f"{folder.name}/config.json describes a {kind}, expected one of {', '.join(known)}: choose another encoder in "
-            "Load Image Encoder"
-        )
-    try:
-        network = known[kind].from_pretrained(
-            folder, local_files_only=True, trust_remote_code=False, dtype=torch.float32, low_cpu_mem_usage=False
-        )
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
-        if is_out_of_memory(error):
-            raise
-        raise EncoderMismatchError(
-            f"{folder.name}: transformers cannot load it ({str(error).splitlines()[0]}): download config.json and "
-            "model.safetensors into the same folder again"
-        ) from error
-    return HuggingFaceEncoder(network, _preparation(folder, kind, network.config))
-
-
-def _preparation(folder: Path, kind: str, config: Any) -> Preparation:
-    """From preprocessor_config.json where there is one, else as models of this kind were trained."""
-    size = int(config.image_size)
-    half = kind.startswith("siglip")
-    mean, std = (HALF, HALF) if half else (CLIP_MEAN, CLIP_STD)
-    file = folder / "preprocessor_config.json"
-    if file.is_file():
-        given = json.loads(file.read_text(encoding="utf-8"))
-        mean, std = tuple(given.get("image_mean", mean)), tuple(given.get("image_std", std))
-        target = given.get("crop_size") or given.get("size") or size
-        size = (
-            int(target.get("height") or target.get("shortest_edge") or size)
-            if isinstance(target, dict)
-            else int(target)
-        )
-    return Preparation(size, mean, std)
-
-
-def clip_from_weights(weights: dict[str, Tensor], style: bool) -> HuggingFaceEncoder:
-    """An OpenAI CLIP vision model from weights in transformers' naming; sizes come from the shapes, 64 channels a head."""
-    from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
-
-    patch = weights["vision_model.embeddings.patch_embedding.weight"].shape
-    positions = weights["vision_model.embeddings.position_embedding.weight"].shape[0]
-    config = CLIPVisionConfig(
-        hidden_size=patch[0],
-        intermediate_size=weights["vision_model.encoder.layers.0.mlp.fc1.weight"].shape[0],
-        num_hidden_layers=_layers(weights),
-        num_attention_heads=patch[0] // HEAD_WIDTH,
-        image_size=round((positions - 1) ** 0.5) * patch[-1],
-        patch_size=patch[-1],
-        projection_dim=weights["visual_projection.weight"].shape[0],
-        hidden_act="quick_gelu",
-    )
-    network = CLIPVisionModelWithProjection(config)
-    _load(network, weights)
-    return HuggingFaceEncoder(network, Preparation(config.image_size, CLIP_MEAN, CLIP_STD), style)
-
-
-def _layers(weights: dict[str, Tensor]) -> int:
-    prefix = "vision_model.encoder.layers."
-    return 1 + max(int(key[len(prefix) :].split(".")[0]) for key in weights if key.startswith(prefix))
-
-
-def _load(network: nn.Module, weights: dict[str, Tensor]) -> None:
-    """Loads weights; newer transformers drop the name `vision_model` from the keys."""
-    own = network.state_dict()
-    named = {
-        key if key in own else key.removeprefix("vision_model."): tensor.float() for key, tensor in weights.items()
-    }
-    missing = sorted(own.keys() - named.keys())
-    missing = [key for key in missing if not key.endswith("position_ids")]
-    if missing:
-        raise EncoderMismatchError(
-            f"the image encoder lacks {missing[0]} and {len(missing) - 1} more tensors: download it again, the vision part "
-            "with its pooling head"
-        )
-    network.load_state_dict({key: named[key] for key in own if key in named}, strict=False)

@@ -16,8 +16,11 @@ import comfy.model_patcher
 import comfy.ops
 from comfy.clip_vision import Output
 
+from ..checkpoint.formats import depth
 from ..checkpoint.spec import Shapes
 from ..errors import EncoderMismatchError, is_out_of_memory
+from ..limits import ENCODER_DEPTH
+from ..quoting import quoted
 
 MODEL_TYPE = "perception_vision_model"
 HALF = (0.5, 0.5, 0.5)  # its mean and deviation
@@ -92,13 +95,13 @@ class PerceptionTransformer(nn.Module):
         width, _, self.patch, _ = shapes["conv1.weight"]
         places = shapes["positional_embedding"][0]
         self.side = math.isqrt(places - 1)
-        depth = 1 + max(int(key.split(".")[2]) for key in shapes if key.startswith("transformer.resblocks."))
+        blocks_there = depth(shapes, "transformer.resblocks.", ENCODER_DEPTH)
         hidden = shapes["transformer.resblocks.0.mlp.c_fc.weight"][0]
         self.conv1 = operations.Conv2d(3, width, self.patch, stride=self.patch, bias=False, **options)
         self.class_embedding = nn.Parameter(torch.empty(width, **options))
         self.positional_embedding = nn.Parameter(torch.empty(places, width, **options))
         self.ln_pre, self.ln_post = (operations.LayerNorm(width, **options) for _ in range(2))
-        blocks = nn.ModuleList(PerceptionBlock(width, hidden, operations, **options) for _ in range(depth))
+        blocks = nn.ModuleList(PerceptionBlock(width, hidden, operations, **options) for _ in range(blocks_there))
         self.transformer = nn.ModuleDict({"resblocks": blocks})
 
     def forward(self, pixels: Tensor) -> Tensor:
@@ -169,11 +172,11 @@ def perception_from_weights(weights: dict[str, Tensor], file: str) -> Perception
     own = {key: tensor.float() for key, tensor in visual.items() if not key.startswith(UNUSED)}
     try:
         return PerceptionEncoder(own)
-    except (KeyError, RuntimeError) as error:
+    except (KeyError, ValueError, RuntimeError) as error:
         if is_out_of_memory(error):
             raise
-        reason = " ".join(str(error).split("\n")[:2])
+        reason = quoted(" ".join(str(error).split("\n")[:2]))
         raise EncoderMismatchError(
-            f"{file} looks like a Perception Encoder, but is not PE-Core L, B or S ({reason}): download "
+            f"{quoted(file)} looks like a Perception Encoder, but is not PE-Core L, B or S ({reason}): download "
             "PE-Core-L14-336.pt from huggingface.co/facebook/PE-Core-L14-336 into models/clip_vision"
         ) from error

@@ -17,9 +17,13 @@ import comfy.model_management
 import comfy.ops
 from comfy.clip_vision import ClipVisionModel
 
+from ..checkpoint.formats import depth
 from ..errors import EncoderMismatchError
+from ..limits import ENCODER_DEPTH
+from ..quoting import listed, quoted
 
 PREFIX = "vision_model."
+NAMED = 3  # keys that a message names
 HEAD = "vision_model.head."
 EPSILON = 1e-6  # of SigLIP's norms; ComfyUI's class has CLIP's 1e-5
 HEAD_WIDTHS = {768: 64, 1024: 64, 1152: 72}  # channels of an attention head, by the model's width
@@ -86,8 +90,8 @@ def siglip_from_weights(weights: dict[str, Tensor], file: str) -> SigLIPVisionMo
     missing, unknown = encoder.load_sd(own)
     if missing or unknown:
         raise EncoderMismatchError(
-            f"{file} looks like a SigLIP vision model, but {len(missing)} of its keys are missing and {len(unknown)} unknown "
-            f"({', '.join((missing + unknown)[:3])}): download it again or choose another file in Load Image Encoder"
+            f"{quoted(file)} looks like a SigLIP vision model, but {len(missing)} of its keys are missing and {len(unknown)} "
+            f"unknown ({listed(missing + unknown, NAMED)}): download it again or choose another file in Load Image Encoder"
         )
     return encoder
 
@@ -102,14 +106,14 @@ def _config(weights: dict[str, Tensor]) -> dict:
     """ComfyUI's description of a SigLIP vision model, all sizes read off the shapes."""
     width, channels, patch, _ = weights[f"{PREFIX}embeddings.patch_embedding.weight"].shape
     positions = weights[f"{PREFIX}embeddings.position_embedding.weight"].shape[0]
-    layers = {key.split(".")[3] for key in weights if key.startswith(f"{PREFIX}encoder.layers.")}
+    layers = depth(dict.fromkeys(weights, ()), f"{PREFIX}encoder.layers.", ENCODER_DEPTH)
     return {
         "model_type": "siglip_vision_model",
         "hidden_size": width,
         "num_channels": channels,
         "patch_size": patch,
         "image_size": round(positions**0.5) * patch,
-        "num_hidden_layers": len(layers),
+        "num_hidden_layers": layers,
         "num_attention_heads": width // HEAD_WIDTHS.get(width, 64),
         "intermediate_size": weights[f"{PREFIX}encoder.layers.0.mlp.fc1.weight"].shape[0],
         "hidden_act": "gelu_pytorch_tanh",

@@ -32,9 +32,14 @@ VISION = "vision_model."
 
 
 LAYOUTS = (  # position table, layer number, projection and the side on which it has the pooled width
-    (f"{VISION}embeddings.position_embedding.weight", r"vision_model\.encoder\.layers\.(\d+)\.", "visual_projection.weight", 0),
-    ("visual.positional_embedding", r"visual\.transformer\.resblocks\.(\d+)\.", "visual.proj", 1),
-)  # fmt: skip
+    (
+        f"{VISION}embeddings.position_embedding.weight",
+        r"vision_model\.encoder\.layers\.([0-9]{1,4})\.",
+        "visual_projection.weight",
+        0,
+    ),
+    ("visual.positional_embedding", r"visual\.transformer\.resblocks\.([0-9]{1,4})\.", "visual.proj", 1),
+)
 
 
 def encoder_sizes(shapes: Shapes) -> EncoderSizes | None:
@@ -43,7 +48,8 @@ def encoder_sizes(shapes: Shapes) -> EncoderSizes | None:
         positions = shapes.get(position_key)
         if positions is None or len(positions) != 2:
             continue
-        numbers = [int(match[1]) for key in shapes if (match := re.match(layer, key))]
-        pooled = shapes[projection][side] if projection in shapes else 0
+        numbers = {int(match[1]) for key in shapes if (match := re.match(layer, key))}
+        projected = shapes.get(projection, ())
+        pooled = projected[side] if len(projected) == 2 else 0
         return EncoderSizes(positions[1], pooled, 1 + max(numbers, default=-1), positions[0])
     return None

@@ -67,7 +67,7 @@ def extremes(values: Tensor) -> tuple[float, float]:
 def _as_it_lies(values: Tensor) -> Tensor:
     """The same values in the order of the memory, each once: five times as fast for channels that lie in planes."""
     for dimension, stride in enumerate(values.stride()):
-        if stride == 0:
+        if stride == 0 and values.shape[dimension]:
             values = values.narrow(dimension, 0, 1)
     return values.permute(sorted(range(values.ndim), key=values.stride, reverse=True))
 

@@ -3,7 +3,8 @@
 from enum import Enum
 from typing import NamedTuple
 
-from ..checkpoint.spec import BaseModel
+from ..checkpoint.enums import BaseModel, FormatName
+from ..encoders.sizes import EncoderSizes
 
 
 class Preset(str, Enum):
@@ -34,8 +35,13 @@ class Published(NamedTuple):
     name: str = ""  # to save it as, where its own name says nothing
 
     def __str__(self) -> str:
-        target = f"models/{self.folder}/{self.name or self.file.rsplit('/', 1)[-1]}"
+        target = f"models/{self.folder}/{self.saved_as}"
         return f"https://huggingface.co/{self.repository}/blob/main/{self.file} into {target}"
+
+    @property
+    def saved_as(self) -> str:
+        """Its name in the folder."""
+        return self.name or self.file.rsplit("/", 1)[-1]
 
 
 class PresetSpec(NamedTuple):
@@ -43,7 +49,7 @@ class PresetSpec(NamedTuple):
     published file for each base model.
     """
 
-    format: str
+    format: FormatName
     width: int | None
     wanted: tuple[str, ...]
     unwanted: tuple[str, ...]
@@ -55,49 +61,51 @@ SD15, SDXL, KOLORS = BaseModel.SD15, BaseModel.SDXL, BaseModel.KOLORS
 SPECIAL = ("face", "composition", "light", "noob", "mark1")
 
 MEANINGS = {
-    Preset.LIGHT: PresetSpec("base", 1024, ("light", "v11"), SPECIAL[:2], {
+    Preset.LIGHT: PresetSpec(FormatName.BASE, 1024, ("light", "v11"), SPECIAL[:2], {
         SD15: Published(PLAIN, "models/ip-adapter_sd15_light_v11.bin")}),
-    Preset.STANDARD: PresetSpec("base", 1024, ("ip-adapter_sd",), SPECIAL, {
+    Preset.STANDARD: PresetSpec(FormatName.BASE, 1024, ("ip-adapter_sd",), SPECIAL, {
         SD15: Published(PLAIN, "models/ip-adapter_sd15.safetensors"),
         SDXL: Published(PLAIN, "sdxl_models/ip-adapter_sdxl_vit-h.safetensors")}),
-    Preset.VIT_G: PresetSpec("base", 1280, ("ip-adapter_sd",), SPECIAL, {
+    Preset.VIT_G: PresetSpec(FormatName.BASE, 1280, ("ip-adapter_sd",), SPECIAL, {
         SD15: Published(PLAIN, "models/ip-adapter_sd15_vit-G.safetensors"),
         SDXL: Published(PLAIN, "sdxl_models/ip-adapter_sdxl.safetensors")}),
-    Preset.PLUS: PresetSpec("plus", 1280, ("plus",), SPECIAL, {
+    Preset.PLUS: PresetSpec(FormatName.PLUS, 1280, ("plus",), SPECIAL, {
         SD15: Published(PLAIN, "models/ip-adapter-plus_sd15.safetensors"),
         SDXL: Published(PLAIN, "sdxl_models/ip-adapter-plus_sdxl_vit-h.safetensors")}),
-    Preset.PLUS_FACE: PresetSpec("plus", 1280, ("face",), ("composition",), {
+    Preset.PLUS_FACE: PresetSpec(FormatName.PLUS, 1280, ("face",), ("composition",), {
         SD15: Published(PLAIN, "models/ip-adapter-plus-face_sd15.safetensors"),
         SDXL: Published(PLAIN, "sdxl_models/ip-adapter-plus-face_sdxl_vit-h.safetensors")}),
-    Preset.FULL_FACE: PresetSpec("full face", 1280, ("full",), (), {
+    Preset.FULL_FACE: PresetSpec(FormatName.FULL_FACE, 1280, ("full",), (), {
         SD15: Published(PLAIN, "models/ip-adapter-full-face_sd15.safetensors")}),
-    Preset.COMPOSITION: PresetSpec("plus", 1280, ("composition",), ("face",), {
+    Preset.COMPOSITION: PresetSpec(FormatName.PLUS, 1280, ("composition",), ("face",), {
         SD15: Published("ostris/ip-composition-adapter", "ip_plus_composition_sd15.safetensors"),
         SDXL: Published("ostris/ip-composition-adapter", "ip_plus_composition_sdxl.safetensors")}),
-    Preset.FACEID: PresetSpec("FaceID", None, ("faceid",), (), {
+    Preset.FACEID: PresetSpec(FormatName.FACEID, None, ("faceid",), (), {
         SD15: Published(FACES, "ip-adapter-faceid_sd15.bin"), SDXL: Published(FACES, "ip-adapter-faceid_sdxl.bin")}),
-    Preset.FACEID_PLUS: PresetSpec("FaceID Plus or Plus V2", None, ("plus",), ("v2",), {
+    Preset.FACEID_PLUS: PresetSpec(FormatName.FACEID_PLUS_ANY, None, ("plus",), ("v2",), {
         SD15: Published(FACES, "ip-adapter-faceid-plus_sd15.bin")}),
-    Preset.FACEID_PLUS_V2: PresetSpec("FaceID Plus or Plus V2", None, ("v2",), (), {
+    Preset.FACEID_PLUS_V2: PresetSpec(FormatName.FACEID_PLUS_ANY, None, ("v2",), (), {
         SD15: Published(FACES, "ip-adapter-faceid-plusv2_sd15.bin"),
         SDXL: Published(FACES, "ip-adapter-faceid-plusv2_sdxl.bin")}),
-    Preset.PORTRAIT: PresetSpec("FaceID Portrait", None, ("portrait", "v11"), (), {
+    Preset.PORTRAIT: PresetSpec(FormatName.PORTRAIT, None, ("portrait", "v11"), (), {
         SD15: Published(FACES, "ip-adapter-faceid-portrait-v11_sd15.bin"),
         SDXL: Published(FACES, "ip-adapter-faceid-portrait_sdxl.bin")}),
-    Preset.PORTRAIT_UNNORM: PresetSpec("FaceID Portrait unnorm or InstantID", None, ("unnorm",), ("instant",), {
+    Preset.PORTRAIT_UNNORM: PresetSpec(FormatName.IDENTITY_RESAMPLER, None, ("unnorm",), ("instant",), {
         SDXL: Published(FACES, "ip-adapter-faceid-portrait_sdxl_unnorm.bin")}),
-    Preset.KOLORS: PresetSpec("plus", 1024, ("kolors", "general"), (), {
+    Preset.KOLORS: PresetSpec(FormatName.PLUS, 1024, ("kolors", "general"), (), {
         KOLORS: Published("Kwai-Kolors/Kolors-IP-Adapter-Plus", "ip_adapter_plus_general.bin")}),
-    Preset.KOLORS_FACEID: PresetSpec("FaceID Plus", None, ("kolors", "faceid"), (), {
+    Preset.KOLORS_FACEID: PresetSpec(FormatName.FACEID_PLUS, None, ("kolors", "faceid"), (), {
         KOLORS: Published("Kwai-Kolors/Kolors-IP-Adapter-FaceID-Plus", "ipa-faceid-plus.bin")}),
 }  # fmt: skip
 
-ENCODER_FILES = {
-    "CLIP ViT-H/14": Published(PLAIN, "models/image_encoder/model.safetensors", "clip_vision",
-                               "CLIP-ViT-H-14-laion2B-s32B-b79K.safetensors"),
-    "CLIP ViT-bigG/14": Published(PLAIN, "sdxl_models/image_encoder/model.safetensors", "clip_vision",
-                                  "CLIP-ViT-bigG-14-laion2B-39B-b160k.safetensors"),
-    "CLIP ViT-L/14 at 336 pixels": Published("Kwai-Kolors/Kolors-IP-Adapter-Plus", "image_encoder/pytorch_model.bin",
-                                             "clip_vision", "clip-vit-large-patch14-336.bin"),
-}  # fmt: skip
+ENCODER_FILES = (  # image encoders by their sizes, and where they are published
+    (EncoderSizes(1280, 1024, 32, 257), Published(
+        PLAIN, "models/image_encoder/model.safetensors", "clip_vision", "CLIP-ViT-H-14-laion2B-s32B-b79K.safetensors")),
+    (EncoderSizes(1664, 1280, 48, 257), Published(
+        PLAIN, "sdxl_models/image_encoder/model.safetensors", "clip_vision",
+        "CLIP-ViT-bigG-14-laion2B-39B-b160k.safetensors")),
+    (EncoderSizes(1024, 768, 24, 577), Published(
+        "Kwai-Kolors/Kolors-IP-Adapter-Plus", "image_encoder/pytorch_model.bin", "clip_vision",
+        "clip-vit-large-patch14-336.bin")),
+)  # fmt: skip
 FACE_MODELS = {BaseModel.KOLORS: "antelopev2"}  # all others were trained with buffalo_l

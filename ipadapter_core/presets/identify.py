@@ -1,35 +1,53 @@
-"""What a file is: an adapter, an image encoder, or neither."""
+"""What a file is: an adapter, an image encoder, something that belongs elsewhere, or nothing that can be read."""
 
+from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 
-from ..checkpoint.detect import detect
-from ..checkpoint.headers import FileCache, read_shapes
-from ..checkpoint.key_names import canonical_names
-from ..checkpoint.spec import AdapterSpec, BaseModel, Feature
+from ..checkpoint.enums import BaseModel, Feature
+from ..checkpoint.file_cache import FileCache
+from ..checkpoint.headers import read_header
+from ..checkpoint.recognise import recognise
+from ..checkpoint.spec import AdapterSpec
 from ..encoders.sizes import EncoderSizes, encoder_sizes
 from ..errors import CheckpointError
 
 KOLORS_POSITIONS = 577
 
 
-def _adapter(path: Path) -> AdapterSpec | None:
+class FileKind(str, Enum):
+    """What there is to do with a file."""
+
+    ADAPTER = "adapter"
+    ENCODER = "image encoder"
+    OTHER = "no adapter"
+    UNREADABLE = "cannot be read"
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What a file is, with its description where it is an adapter or a CLIP vision model, and in words."""
+
+    kind: FileKind
+    said: str
+    spec: AdapterSpec | None = None
+    encoder: EncoderSizes | None = None
+
+
+def _identify(path: Path) -> Identity:
     try:
-        shapes = read_shapes(path)
-        names = canonical_names(shapes)
-        return detect({name: shapes[key] for key, name in names.items()}, path.name)
-    except CheckpointError:
-        return None
-
-
-def _encoder(path: Path) -> EncoderSizes | None:
+        header = read_header(path)
+    except CheckpointError as error:
+        return Identity(FileKind.UNREADABLE, str(error))
     try:
-        return encoder_sizes(read_shapes(path))
-    except CheckpointError:
-        return None
+        spec = recognise(header, path.name).spec
+        return Identity(FileKind.ADAPTER, spec.describe(), spec)
+    except CheckpointError as error:
+        sizes = encoder_sizes(header.shapes)
+        return Identity(FileKind.ENCODER if sizes else FileKind.OTHER, str(error), encoder=sizes)
 
 
-adapter_kind = FileCache(_adapter)
-encoder_kind = FileCache(_encoder)
+identify = FileCache(_identify)
 
 
 def needs_encoder(spec: AdapterSpec) -> bool:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from ..adapter.load import load_adapter
 from ..adapter.managed import ManagedAdapter
+from ..checkpoint.enums import FormatName
 from ..checkpoint.spec import AdapterSpec
 from ..encoders.face.analysis import FaceAnalysis, load_analysis
 from ..encoders.face.onnx_session import Provider
@@ -17,7 +18,7 @@ from ..patchers.families.unet import is_unet, layer_map
 from .catalogue import Preset
 from .select_files import ModelSizes, Selection, select
 
-VERSIONS = {Preset.FACEID_PLUS: "FaceID Plus", Preset.FACEID_PLUS_V2: "FaceID Plus V2"}
+VERSIONS = {Preset.FACEID_PLUS: FormatName.FACEID_PLUS, Preset.FACEID_PLUS_V2: FormatName.FACEID_PLUS_V2}
 
 
 class ModelFolders(NamedTuple):
@@ -39,7 +40,7 @@ class LoadedPreset(NamedTuple):
 
 
 def load_preset(
-    model, preset: Preset, model_folders: ModelFolders, lora_strength: float, provider: Provider
+    model: Any, preset: Preset, model_folders: ModelFolders, lora_strength: float, provider: Provider
 ) -> LoadedPreset:
     """Chooses and loads; the model comes back with the LoRA of a FaceID file.
 
@@ -59,7 +60,7 @@ def load_preset(
     return LoadedPreset(model, adapter, encoder, analysis, "\n".join(line for line in lines if line))
 
 
-def sizes_of(model) -> ModelSizes:
+def sizes_of(model: Any) -> ModelSizes:
     """What a UNet's cross-attention tells; raises `ModelMismatchError` for other models."""
     network = model.get_model_object("diffusion_model")
     if not is_unet(network):

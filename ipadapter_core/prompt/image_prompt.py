@@ -4,7 +4,9 @@ from dataclasses import dataclass, field, replace
 
 from torch import Tensor
 
-from ..checkpoint.spec import Feature
+from ..checkpoint.enums import Feature
+from ..errors import ImagePromptError
+from ..limits import REFERENCES
 from ..masks.canvas_mask import CanvasMask
 from .features import Features
 
@@ -45,6 +47,14 @@ class ImagePrompt:
     encoder: str
     adapter: str = ""
     made_from: str = ""
+
+    def __post_init__(self) -> None:
+        """Raises `ImagePromptError` where there are more references than one application can hold."""
+        if len(self.references) > REFERENCES:
+            raise ImagePromptError(
+                f"an image prompt of {len(self.references)} references, at most {REFERENCES} go together: take fewer images, "
+                "or apply them in several Apply IP-Adapter nodes"
+            )
 
     def with_references(self, references: tuple[Reference, ...]) -> "ImagePrompt":
         """The same kind of prompt over other references."""

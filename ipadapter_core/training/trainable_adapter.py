@@ -11,7 +11,8 @@ from comfy.ldm.modules.attention import SpatialTransformer, optimized_attention
 
 from ..adapter.network import Adapter
 from ..attention.image_attention import image_attention
-from ..checkpoint.spec import AdapterSpec, BaseModel, Feature, LayerSpec, ProjectorKind, ProjectorSpec
+from ..checkpoint.enums import BaseModel, Feature, FormatName, ProjectorKind
+from ..checkpoint.spec import AdapterSpec, FileNumber, LayerSpec, ProjectorSpec
 from ..patchers.families.unet import layer_map
 from ..sampling.application import Block
 
@@ -20,7 +21,7 @@ from ..sampling.application import Block
 class TrainedLayer:
     """A cross-attention of the UNet: its number in adapter files, its address for patches, and the module."""
 
-    number: int
+    number: FileNumber
     block: Block
     attention: nn.Module
 
@@ -28,7 +29,9 @@ class TrainedLayer:
 def trained_layers(unet: nn.Module) -> tuple[TrainedLayer, ...]:
     """The UNet's cross-attentions in the order of adapter files, as `layer_map` gives it."""
     blocks = [layer.block for layer in layer_map(unet)]
-    return tuple(TrainedLayer(2 * index + 1, block, _attention(unet, block)) for index, block in enumerate(blocks))
+    return tuple(
+        TrainedLayer(FileNumber(2 * index + 1), block, _attention(unet, block)) for index, block in enumerate(blocks)
+    )
 
 
 def _attention(unet: nn.Module, block: Block) -> nn.Module:
@@ -46,7 +49,7 @@ def new_adapter(layers: tuple[TrainedLayer, ...], feature_width: int, tokens: in
     context_width = layers[0].attention.to_k.weight.shape[1]
     spec = AdapterSpec(
         file=name,
-        format="base",
+        format=FormatName.BASE,
         base=BaseModel.OTHER,
         projector=ProjectorSpec(ProjectorKind.LINEAR, Feature.POOLED, feature_width, context_width, tokens),
         layers=tuple(LayerSpec(layer.number, layer.attention.to_k.weight.shape[0]) for layer in layers),
@@ -55,7 +58,7 @@ def new_adapter(layers: tuple[TrainedLayer, ...], feature_width: int, tokens: in
     adapter = Adapter(spec, torch.nn)
     with torch.no_grad():
         for layer in layers:
-            projections = adapter.layer(layer.number)
+            projections = adapter.numbered_layer(layer.number)
             projections.to_k_ip.weight.copy_(layer.attention.to_k.weight)
             projections.to_v_ip.weight.copy_(layer.attention.to_v.weight)
     return adapter

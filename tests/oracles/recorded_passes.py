@@ -149,7 +149,7 @@ def naive_hooks(model, adapter, features: Tensor, weight: float = 1.0, base=None
         tokens = network.image_tokens(features)
         hooks = {}
         for layer, place in zip(adapter.spec.layers, layer_map(model.model.diffusion_model), strict=True):
-            part = network.layer(layer.number)
+            part = network.numbered_layer(layer.number)
             hooks[place.block] = NaiveAttention(part.to_k_ip(tokens), part.to_v_ip(tokens), weight, base)
     return hooks
 

@@ -16,7 +16,8 @@ PLAIN, FACES, OSTRIS = "h94/IP-Adapter", "h94/IP-Adapter-FaceID", "ostris/ip-com
 HEAD = """# Supported files
 
 Files are recognised by their tensors, whatever their names, as `.safetensors` or `.bin`: finetunes of these layouts work like
-their originals. The columns are what *Load IP-Adapter* finds in each layout. Adapters belong into `models/ipadapter`.
+their originals, and so do checkpoints as training scripts leave them. `python3 dev.py identify FILE...` says what any file is.
+The columns are what *Load IP-Adapter* finds in each layout. Adapters belong into `models/ipadapter`.
 """
 ENCODERS_HEAD = """## Image encoders
 
@@ -128,7 +129,7 @@ def _link(file: Published) -> str:
 
 def _encoders() -> list[str]:
     """CLIP from the presets' table, SigLIP from the graphs'."""
-    files = dict(ENCODER_FILES)
+    files = {sizes.name: file for sizes, file in ENCODER_FILES}
     files |= {"CLIP ViT-L/14": _dit(graphs.CLIP_L), "SigLIP-so400m-384": _dit(graphs.SIGLIP)}
     files |= {"SigLIP2-base-512": _dit(graphs.SIGLIP2)}
     lines = [f"| {name} | {_link(file)} |" for name, file in files.items()]

@@ -7,6 +7,7 @@ from unittest.mock import patch
 import torch
 from pack.ipadapter_core.encoders.face.analysis import load_analysis
 from pack.ipadapter_core.encoders.face.onnx_session import Provider
+from pack.tools.miniature.error_graphs_damaged import DAMAGED_GRAPHS
 from pack.tools.miniature.error_graphs_families import FAMILY_GRAPHS
 from pack.tools.miniature.error_graphs_files import FILE_GRAPHS
 from pack.tools.miniature.error_graphs_further import FURTHER_GRAPHS
@@ -297,4 +298,6 @@ SETTING_GRAPHS = (
     a_lora_for_a_unet_on_flux, a_lora_on_other_weight_names, a_block_that_is_not_there, a_preset_for_another_model,
     points_out_of_order, points_outside_the_run, no_colon, no_number, no_block, names_and_numbers,
 )  # fmt: skip
-ERROR_GRAPHS = (*FILE_GRAPHS, *SETTING_GRAPHS, *FAMILY_GRAPHS, *INPUT_GRAPHS, *FURTHER_GRAPHS, *OLD_GRAPHS)
+ERROR_GRAPHS = (
+    *FILE_GRAPHS, *DAMAGED_GRAPHS, *SETTING_GRAPHS, *FAMILY_GRAPHS, *INPUT_GRAPHS, *FURTHER_GRAPHS, *OLD_GRAPHS,
+)  # fmt: skip

@@ -3,7 +3,7 @@
 from typing import Any, NamedTuple
 
 import torch
-from pack.ipadapter_core.adapter.load import adapter_from_weights, flat
+from pack.ipadapter_core.adapter.load import adapter_from_weights
 from pack.ipadapter_core.adapter.managed import ManagedAdapter
 from pack.ipadapter_core.patchers.hooks.wrappers import STEP, applications_of
 from pack.ipadapter_core.prompt.image_prompt import EncodedImage, ImagePrompt, Reference
@@ -228,7 +228,7 @@ def perceiver(
 
 def adapter(weights: dict[str, Tensor], name: str = "tiny.safetensors") -> ManagedAdapter:
     """An adapter from a file's weights, as Load IP-Adapter would make it."""
-    return adapter_from_weights(flat(weights), name)
+    return adapter_from_weights(weights, name)
 
 
 def prompt_for(ip_adapter: ManagedAdapter, *features: Tensor, negative: Tensor | None = None, **changes) -> ImagePrompt:

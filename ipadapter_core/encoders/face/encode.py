@@ -8,7 +8,9 @@ from torch import Tensor
 
 from comfy.clip_vision import ClipVisionModel
 
-from ...checkpoint.spec import AdapterSpec, BaseModel, Feature
+from ...checkpoint.enums import BaseModel, Feature, FormatName
+from ...checkpoint.features import FEATURES
+from ...checkpoint.spec import AdapterSpec
 from ...errors import FaceAnalysisError, ImagePromptError
 from ...host import intermediate
 from ...images.fit import ResizeMode
@@ -25,7 +27,6 @@ from .selection import Choice, Chosen, choose, sources
 
 WITH_PICTURE = (Feature.FACE_AND_PICTURE, Feature.RAW_FACE_AND_PICTURE)
 RAW = (Feature.RAW_FACE, Feature.RAW_FACE_AND_PICTURE)
-FACE_FEATURES = (Feature.FACE, Feature.RAW_FACE, *WITH_PICTURE)
 
 
 class MultiFaceMode(str, Enum):
@@ -44,7 +45,7 @@ class PlusVersion(str, Enum):
     V2 = "v2"
 
 
-NAMED = {"FaceID Plus": PlusVersion.V1, "FaceID Plus V2": PlusVersion.V2}
+NAMED = {FormatName.FACEID_PLUS: PlusVersion.V1, FormatName.FACEID_PLUS_V2: PlusVersion.V2}
 
 
 class FaceOptions(NamedTuple):
@@ -74,7 +75,7 @@ def encode_faces(
     `FaceAnalysisError` for pictures without a face under "fail".
     """
     feature = spec.projector.feature
-    if feature not in FACE_FEATURES:
+    if not FEATURES[feature].from_faces:
         raise ImagePromptError(
             f"{spec.file} ({spec.format}) reads whole pictures, not faces: use Encode Reference Image instead of Encode Face"
         )

@@ -98,7 +98,7 @@ class ImageBlock:
         for place, addition in waiting:
             live = place.application.live
             assert live is not None
-            gate = live.patcher.model.layer(place.index).gate_at(time_embedding)[:, :, None, None]
+            gate = live.patcher.model.layer_at(place.index).gate_at(time_embedding)[:, :, None, None]
             out = out.addcmul(gate.to(out.dtype), addition.unflatten(1, out.shape[1:4]).to(out.dtype))
         return out
 

@@ -115,7 +115,7 @@ class JointImageAttention:
     ) -> Tensor:
         application, index = place.application, place.index
         assert application.live is not None
-        weights: JointLayer = application.live.patcher.model.layer(index)
+        weights: JointLayer = application.live.patcher.model.layer_at(index)
         query = _renormed(picture[0], self.attention.ln_q.weight, weights.norm_q.weight)
         own_key = _renormed(picture[1], self.attention.ln_k.weight, weights.norm_k.weight)
         part = part_of(place, options[CALL], layer)
@@ -150,7 +150,7 @@ def _image_key_value(application: Application, index: int, timed: TimedTokens, l
     live = application.live
     assert live is not None
     references = len(timed.tokens)
-    pairs = live.patcher.model.layer(index).key_value_at(timed.tokens.flatten(0, 1).to(like), timed.time.to(like))
+    pairs = live.patcher.model.layer_at(index).key_value_at(timed.tokens.flatten(0, 1).to(like), timed.time.to(like))
     key, value = (part.unflatten(0, (references, 2)) for part in pairs)
     value = value * timed.weights.to(like)
     if application.layers[index].negative_sees_reference:

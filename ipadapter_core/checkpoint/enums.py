@@ -1,0 +1,95 @@
+"""What an adapter can be, as enums: they decide, their values are words for people."""
+
+from enum import Enum
+
+
+class Feature(str, Enum):
+    """Which output of the image encoder an adapter reads."""
+
+    POOLED = "image_embeds"  # (B, E), after the encoder's projection
+    HIDDEN = "penultimate_hidden_states"  # (B, L, E), the last layer but one, class token included
+    STYLE = "style_embeds"  # (B, E), of a style encoder, of length one
+    FACE = "normed_embedding"  # (B, E), a face's identity, of length one
+    RAW_FACE = "embedding"  # (B, E), a face's identity as the recognition model makes it
+    FACE_AND_PICTURE = "normed_embedding and picture"  # identity, HIDDEN of the aligned face, how to blend them
+    RAW_FACE_AND_PICTURE = "embedding and picture"
+    CONTENT_AND_STYLE = "content and style pictures"  # HIDDEN of either
+    INSTRUCTED = "picture with instruction"  # HIDDEN, the instruction and the prompt in CLIP-L's words
+    LAST = "last_hidden_state"  # (B, L, E), the last layer after its norm
+    PERCEPTION = "perception_features"  # (B, L, E), PE-Core's last hidden states
+    ATTENTION_POOLED = "pooler_output"  # (B, E), what a SigLIP model's pooling head makes of the last layer
+
+
+class Negative(str, Enum):
+    """What stands in for the reference in the negative pass, where the user gives no picture for it."""
+
+    ZERO_FEATURES = "zeros in place of features"
+    ZERO_PIXELS = "a picture that is zero after normalisation"
+    BLACK_PICTURE = "a black picture"
+    REFERENCE = "the reference itself"
+
+
+class ProjectorKind(str, Enum):
+    """How features become image tokens."""
+
+    LINEAR = "linear"
+    MLP = "mlp"
+    RESAMPLER = "resampler"
+    FACE = "identity"
+    FACE_PLUS = "identity and appearance"
+    FACE_RESAMPLER = "identity resampler"
+    STYLE = "style"
+    CONTENT_STYLE = "content and style"
+    INSTRUCTED = "instructed resampler"
+    MLP_TOKENS = "two-layer"
+    TIME_RESAMPLER = "time-dependent resampler"
+    PERCEIVER = "perceiver"
+    NONE = "no"
+
+
+class FormatName(str, Enum):
+    """What a kind of adapter is called; as text it is its readable name."""
+
+    BASE = "base"
+    FULL_FACE = "full face"
+    PLUS = "plus"
+    FACEID = "FaceID"
+    PORTRAIT = "FaceID Portrait"
+    FACEID_PLUS_ANY = "FaceID Plus or Plus V2"  # the same tensors; only their equations differ
+    FACEID_PLUS = "FaceID Plus"
+    FACEID_PLUS_V2 = "FaceID Plus V2"
+    IDENTITY_RESAMPLER = "FaceID Portrait unnorm or InstantID"
+    INSTRUCT = "IP-Adapter-Instruct"
+    ART = "IP-Adapter-Art"
+    CSGO = "CSGO"
+    XLABS = "XLabs"
+    INSTANTX = "InstantX"
+    LUCIFERTC = "LuciferTC"
+    PE_CORE = "PE-Core perceiver"
+
+    def __str__(self) -> str:
+        """The readable name, in every Python version."""
+        return self.value
+
+
+class BaseModel(str, Enum):
+    """The diffusion model that an adapter was trained for, as its sizes tell."""
+
+    SD15 = "SD1.5"
+    SDXL = "SDXL"
+    KOLORS = "Kolors"
+    OTHER = "another UNet"
+    FLUX = "FLUX.1"
+    SD35_LARGE = "SD3.5 Large"
+    ANIMA = "Anima"
+
+
+class LayerKind(str, Enum):
+    """What a layer of an adapter is made of, beside its key and value projections."""
+
+    PLAIN = "plain"
+    BIASED = "with biases"
+    NORMED_KEY = "with normalised keys"
+    GATED = "with a gate that depends on time"
+    SCALED = "with a factor of its own"
+    JOINT = "joined to the image's own keys"

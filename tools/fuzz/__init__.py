@@ -1,0 +1,1 @@
+"""Tries thousands of broken and hostile inputs: each ends in one of our errors or in a right load."""

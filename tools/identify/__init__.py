@@ -1,0 +1,1 @@
+"""Says what files are: adapters, image encoders, or which node takes them; ComfyUI need not run."""
