@@ -22,7 +22,7 @@ def test_api_clients_read_the_same_name_in_every_installation(kind):
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
 def test_errors_can_be_pickled_and_copied(kind):
     """With their words and whatever was noted on them."""
-    error = kind("found 1, expected 2", 3)
+    error = kind("found 1, expected 2")
     error.noted = "here"
     for again in (pickle.loads(pickle.dumps(error)), copy.deepcopy(error), copy.copy(error)):
         assert type(again) is kind and again.args == error.args and again.noted == "here"
