@@ -7,18 +7,20 @@ from typing import Any, NoReturn
 import onnxruntime
 import pytest
 import torch
-import transformers
 from pack.ipadapter_core.adapter.load import load_adapter
 from pack.ipadapter_core.attention import fused_kernel
 from pack.ipadapter_core.attention.image_attention import ImageBank
 from pack.ipadapter_core.checkpoint.headers import read_shapes
-from pack.ipadapter_core.encoders import hugging_face, perception
+from pack.ipadapter_core.encoders import perception
 from pack.ipadapter_core.encoders.face.onnx_session import Provider, open_session
+from pack.ipadapter_core.encoders.folder import make_network
 from pack.ipadapter_core.errors import IPAdapterError
 from pack.ipadapter_core.patchers.hooks import kernel_choice
 from pack.ipadapter_core.prompt.files import read_embeds
 from pack.tests.oracles.faults import FAULTS, Interrupt, OutOfHostMemory, OutOfMemory
+from pack.tools.miniature.models import adapter_weights
 from safetensors.torch import save_file
+from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 from triton.compiler.errors import CompilationError
 from triton.runtime.errors import OutOfResources
 
@@ -28,8 +30,8 @@ pytestmark = pytest.mark.trust
 
 
 def adapter_file(folder: Path) -> Path:
-    """A small safetensors file."""
-    save_file({"image_proj.proj.weight": torch.zeros(4, 4)}, folder / "some.safetensors")
+    """An adapter in miniature."""
+    save_file(adapter_weights("base", [32, 64], 96), folder / "some.safetensors")
     return folder / "some.safetensors"
 
 
@@ -39,19 +41,14 @@ def embeds_file(folder: Path) -> Path:
     return folder / "some.ipadpt"
 
 
-def encoder_folder(folder: Path) -> Path:
-    """A folder in Hugging Face's layout."""
-    (folder / "config.json").write_text('{"model_type": "dinov2"}', encoding="utf-8")
-    return folder
-
-
+CLIP = (CLIPVisionConfig, CLIPVisionModelWithProjection)
 READERS: dict[str, tuple[Any, str, Callable[[Path], Any]]] = {  # what is called where, and by whom
     "adapter": (comfy.utils, "load_torch_file", lambda folder: load_adapter(str(adapter_file(folder)))),
     "header": (torch, "load", lambda folder: read_shapes(embeds_file(folder))),
     "embeds": (torch, "load", lambda folder: read_embeds(embeds_file(folder))),
     "face model": (onnxruntime, "InferenceSession", lambda folder: open_session(adapter_file(folder), Provider.CPU)),
     "perception": (perception, "PerceptionEncoder", lambda _: perception.perception_from_weights({}, "some.pt")),
-    "folder": (transformers.AutoModel, "from_pretrained", lambda one: hugging_face.load_folder(encoder_folder(one))),
+    "folder": (CLIPVisionModelWithProjection, "from_pretrained", lambda _: make_network(CLIP, {}, {}, "some folder")),
 }
 
 
@@ -73,7 +70,7 @@ def test_readers_let_it_through(reader, fault, monkeypatch, tmp_path):
     with pytest.raises(fault):
         read(tmp_path)
     monkeypatch.setattr(owner, name, raising(RuntimeError("a broken file")))
-    with pytest.raises(IPAdapterError, match="some|test_readers"):
+    with pytest.raises(IPAdapterError, match="some"):
         read(tmp_path)
 
 
