@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from pack.ipadapter_core.checkpoint.detect import detect
+from pack.ipadapter_core.checkpoint.headers import header_of
+from pack.ipadapter_core.checkpoint.recognise import recognise
 from pack.ipadapter_core.patchers.apply import FAMILIES as PATCHERS
 from pack.tools.bench import timing
 from pack.tools.gpu import bundle, compiling, layers, memory, report, shapes, speed, tune, ways, world
@@ -130,7 +131,7 @@ def test_the_true_sizes_are_the_published_ones(family, tmp_path):
     weights = family.true_shapes()
     assert sum(math.prod(shape) for shape in weights.values()) == pytest.approx(ADAPTERS[family.name], rel=0.01)
     weights = {key: torch.empty(shape, device="meta") for key, shape in weights.items()}
-    spec = detect({key: tuple(one.shape) for key, one in world.flat(weights).items()}, "a test")
+    spec = recognise(header_of(weights), "a test").spec
     assert len(PATCHERS[spec.base].blocks_for(spec, network)) == len(spec.layers)
 
 

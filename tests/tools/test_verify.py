@@ -4,7 +4,7 @@ import json
 
 import pytest
 import torch
-from pack.ipadapter_core.checkpoint.spec import BaseModel
+from pack.ipadapter_core.checkpoint.enums import BaseModel
 from pack.tools.miniature import faces, models, transformers
 from pack.tools.verify import found, main, pair, report
 from safetensors.torch import save_file

@@ -13,7 +13,7 @@ import comfy.sample
 import comfy.supported_models
 from comfy.model_patcher import ModelPatcher
 
-from ...ipadapter_core.adapter.load import adapter_from_weights, flat
+from ...ipadapter_core.adapter.load import adapter_from_weights
 from ...ipadapter_core.adapter.managed import ManagedAdapter
 from ...ipadapter_core.patchers.apply import apply_image_prompt
 from ...ipadapter_core.prompt.image_prompt import EncodedImage, ImagePrompt, Reference
@@ -114,7 +114,7 @@ def world(family: Family, setup: Setup, model: ModelPatcher | None = None) -> Wo
     shapes = family.tiny_shapes() if setup.tiny else family.true_shapes()
     weights = dit.weights_of(shapes) if setup.tiny else _clear(filled(shapes, torch.float16))
     weights = {key: tensor * 0.2 if key.startswith("lora") else tensor for key, tensor in weights.items()}
-    adapter = adapter_from_weights(flat(weights), f"{family.name}.safetensors")
+    adapter = adapter_from_weights(weights, f"{family.name}.safetensors")
     features = family.tiny_features if setup.tiny else family.true_features
     latent = _tiny_latent(family) if setup.tiny else TRUE_LATENT.get(family.name, (16, 128, 128))
     return World(family, model, adapter, _prompt(adapter, features, 8), features, latent)

@@ -9,11 +9,12 @@ import torch
 
 import comfy.model_detection
 
-from ...ipadapter_core.adapter.load import load_adapter
+from ...ipadapter_core.checkpoint.enums import BaseModel
 from ...ipadapter_core.checkpoint.headers import read_shapes
-from ...ipadapter_core.checkpoint.spec import AdapterSpec, BaseModel, Shapes
+from ...ipadapter_core.checkpoint.spec import AdapterSpec, Shapes
 from ...ipadapter_core.encoders.sizes import encoder_sizes
 from ...ipadapter_core.errors import CheckpointError
+from ...ipadapter_core.presets.identify import identify
 
 ENDINGS = (".safetensors", ".sft", ".bin", ".pt", ".pth", ".ckpt")
 INSIDE_CHECKPOINT = "model.diffusion_model."
@@ -54,7 +55,7 @@ def look_below(folder: Path) -> Found:
             others.append((path, str(error)))
             continue
         base = base_of(shapes)
-        spec = None if base else _spec(path)
+        spec = None if base else identify(path).spec
         if base is not None:
             checkpoints.append(Checkpoint(path, base, any(key.startswith(INSIDE_CHECKPOINT) for key in shapes)))
         elif spec is not None:
@@ -79,13 +80,6 @@ def base_of(shapes: Shapes) -> BaseModel | None:
     except (KeyError, IndexError, ValueError, RuntimeError, TypeError, AttributeError):
         return None  # it looks at tensors that only a diffusion model has
     return None if config is None else BASES.get(type(config).__name__)
-
-
-def _spec(path: Path) -> AdapterSpec | None:
-    try:
-        return load_adapter(str(path)).spec
-    except CheckpointError:
-        return None
 
 
 def sha256(path: Path) -> str:

@@ -7,8 +7,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ...ipadapter_core.checkpoint.spec import AdapterSpec, Feature
-from ...ipadapter_core.encoders.clip_vision import FROM_PICTURES, encode_references
+from ...ipadapter_core.checkpoint.enums import Feature
+from ...ipadapter_core.checkpoint.spec import AdapterSpec
+from ...ipadapter_core.encoders.clip_vision import encode_references
 from ...ipadapter_core.encoders.load import load_image_encoder
 from ...ipadapter_core.encoders.options import EncodeOptions
 from ...ipadapter_core.errors import CheckpointError, EncoderMismatchError, ImagePromptError
@@ -16,6 +17,9 @@ from ...ipadapter_core.prompt.image_prompt import EncodedImage, ImagePrompt, Ref
 
 SEQUENCES = {Feature.HIDDEN: 257, Feature.LAST: 1024, Feature.PERCEPTION: 577}  # vectors of one image
 SINGLE = (Feature.POOLED, Feature.STYLE, Feature.FACE, Feature.RAW_FACE, Feature.ATTENTION_POOLED)
+
+
+FROM_AN_IMAGE = (*SEQUENCES, Feature.POOLED, Feature.STYLE, Feature.ATTENTION_POOLED)
 
 
 class Given(NamedTuple):
@@ -29,7 +33,7 @@ def prompt_for(spec: AdapterSpec, encoders: Sequence[Path]) -> Given | None:
     """A seeded image through the first encoder that fits; noise where none does; None where several features are read."""
     feature = spec.projector.feature
     image = torch.rand(1, 224, 224, 3, generator=torch.Generator().manual_seed(3))
-    for path in encoders if feature in FROM_PICTURES else ():
+    for path in encoders if feature in FROM_AN_IMAGE else ():
         try:
             return Given(encode_references(spec, load_image_encoder(path), image, EncodeOptions())[0], path.name)
         except (EncoderMismatchError, ImagePromptError, CheckpointError):

@@ -12,7 +12,8 @@ from torch import Tensor
 
 import comfy.utils
 
-from ...ipadapter_core.checkpoint.spec import AdapterSpec, BaseModel, ProjectorKind
+from ...ipadapter_core.checkpoint.enums import BaseModel, ProjectorKind
+from ...ipadapter_core.checkpoint.spec import AdapterSpec
 from ...ipadapter_core.prompt.image_prompt import ImagePrompt
 from .found import Checkpoint
 from .sampling import Call

@@ -9,7 +9,7 @@ import comfy.sample
 import comfy.sd
 from comfy.model_patcher import ModelPatcher
 
-from ...ipadapter_core.checkpoint.spec import BaseModel
+from ...ipadapter_core.checkpoint.enums import BaseModel
 from .found import Checkpoint
 
 TEXT_TOKENS = 77
