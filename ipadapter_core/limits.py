@@ -29,9 +29,7 @@ NAMES = 10  # names of a list in a message: what a screen shows at once
 MESSAGE = 1_000  # characters of a whole message: it travels to the browser and into logs
 
 # Sockets
-RANGE_SLACK = (
-    0.5  # how far values may lie outside 0..1: bicubic resizing of 0..1 in two directions reaches -0.45 and 1.45
-)
+RANGE_SLACK = 0.5  # how far values may lie outside 0..1: bicubic resizing in two directions reaches -0.45 and 1.45
 IMAGE_PIXELS = 2**28  # of one image: 16,384 by 16,384, the largest that ComfyUI's own nodes make
 TILES = 256  # of one image: 16 by 16; an encoder looks at each
 CROPPED_ASPECT = 4  # how many times as long as high an image is resized whole, when a square of it is wanted
