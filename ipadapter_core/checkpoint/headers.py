@@ -115,6 +115,8 @@ def container_of(path: Path) -> Container:
         start = file.read(FOREIGN_HEADERS)
     if start[:4] == b"GGUF":
         return Container.GGUF
+    if start[4:8] == bytes(4) and start[8:9] == b"{":  # before pickles: the length of a header may begin as they do
+        return Container.SAFETENSORS
     if start[:4] == b"PK\x03\x04" or start[:2] in (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"):
         return Container.TORCH
     if start[8:].lstrip(b" \n")[:1] == b"{":
