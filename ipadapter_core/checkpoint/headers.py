@@ -119,8 +119,6 @@ def container_of(path: Path) -> Container:
         return Container.SAFETENSORS
     if start[:4] == b"PK\x03\x04" or start[:2] in (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"):
         return Container.TORCH
-    if start[8:].lstrip(b" \n")[:1] == b"{":
-        return Container.SAFETENSORS
     found = next((said for begin, said in STARTS if start.lstrip().startswith(begin)), None)
     if found is not None:
         raise NotWeightsError(f"cannot be read as weights: it is {found}")
