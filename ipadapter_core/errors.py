@@ -72,6 +72,10 @@ class PresetError(IPAdapterError):
     """A file that a preset means is not there."""
 
 
+class SamplingError(IPAdapterError):
+    """Something between the sampler and the model changes its calls in a way that an adapter cannot follow."""
+
+
 class RecordingError(IPAdapterError):
     """What is asked about a run was not noted while it happened."""
 

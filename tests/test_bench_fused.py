@@ -31,7 +31,7 @@ def errors() -> dict[str, dict[str, float]]:
     """The error of the kernel against the equation in float64, by case and dtype; for a process with the interpreter on."""
     import torch
     from pack.ipadapter_core.attention.fused_kernel import fused_attention
-    from pack.ipadapter_core.attention.image_attention import ImageBank
+    from pack.ipadapter_core.attention.image_attention import LayerKeyValue
 
     torch.manual_seed(0)
 
@@ -45,7 +45,7 @@ def errors() -> dict[str, dict[str, float]]:
         batch, length, text, heads, width = sizes
         query, key, value = (torch.randn(batch, n, heads * width).to(dtype) for n in (length, text, text))
         made = [
-            ImageBank(
+            LayerKeyValue(
                 *(torch.randn(chunks, n, heads * width).to(dtype) for _ in "kv"), shape and torch.rand(shape).to(dtype)
             )
             for chunks, n, shape in banks
@@ -163,7 +163,7 @@ def chosen(monkeypatch):
     import pack.ipadapter_core.attention.fused_kernel as kernel
     import torch
     from pack.ipadapter_core.attention import kernel_table
-    from pack.ipadapter_core.attention.image_attention import ImageBank
+    from pack.ipadapter_core.attention.image_attention import LayerKeyValue
     from pack.ipadapter_core.patchers.hooks import kernel_choice as fusing
 
     row = kernel_table.KernelRow(9, 16, 8, 77, 16, 1, kernel_table.Tile(32, 32, 4, 2))
@@ -183,7 +183,7 @@ def chosen(monkeypatch):
 
     def call(length=8, tokens=4, adapters=1):
         query, text, bank = torch.zeros(2, length, 32), torch.zeros(2, 7, 32), torch.zeros(2, tokens, 32)
-        return fusing.fused(query, text, text, [ImageBank(bank, bank, None)] * adapters, 2)
+        return fusing.fused(query, text, text, [LayerKeyValue(bank, bank, None)] * adapters, 2)
 
     yield SimpleNamespace(stand_in=stand_in, call=call, tiles=tiles, row=row, only=fusing.only)
     kernel_table.tile_for.cache_clear()

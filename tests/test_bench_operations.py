@@ -5,11 +5,13 @@ large as a query.
 """
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 import torch
 from pack.ipadapter_core.patchers.families import unet
 from pack.ipadapter_core.patchers.hooks.model_call import OVERRIDE
+from pack.tools.bench import sides
 from pack.tools.bench.scenes import SCENES, Scene
 from pack.tools.bench.sides import Case, Machine, Ours, given
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -134,7 +136,7 @@ def test_operations_where_others_may_hold_the_base(foreign, monkeypatch):
             blocks = {block: held for one in applications for block in one.blocks}
             return compose(applications, given | {"patches_replace": {"attn2": blocks}}, *rest)
 
-        monkeypatch.setattr(unet, "compose", around)
+        monkeypatch.setattr(sides, "UNET", replace(unet.UNET, compose=around))
     gradients = foreign == "gradients"
     counts, one, before, out = counted(Case(SMALL["SD1.5"], 16, 2), 0, monkeypatch, gradients, **options)
     assert torch.equal(one.ready, before) and out.data_ptr() != one.ready.data_ptr()

@@ -24,10 +24,8 @@ from pack.ipadapter_core.images.noise import Noise
 from pack.ipadapter_core.masks.canvas_mask import canvas_mask, token_weights
 from pack.ipadapter_core.masks.token_grid import CANVAS
 from pack.ipadapter_core.prompt.image_prompt import EncodedImage
-from pack.ipadapter_core.sampling.application import Application
-from pack.ipadapter_core.sampling.batch import Rows, seen_by
+from pack.ipadapter_core.sampling.batch_layout import BatchLayout
 from pack.ipadapter_core.sampling.polarity import PolarityRule
-from pack.ipadapter_core.sampling.strength import Strength
 from pack.tests.test_catalogue_formulas import combined
 from pack.tools.miniature.faces import tiny_encoder, weights_of
 from pack.tools.miniature.models import adapter_weights, managed
@@ -288,11 +286,10 @@ def test_catalogue_kolors_weight_multiplies_the_text_projection():
 @pytest.mark.parametrize(("sides", "expected"), [(PolarityRule.BY_ROLE, (0, 1, 1)), (PolarityRule.BY_INDEX, (1, 0, 1))])
 def test_catalogue_sides_of_three_prompts(sides, expected):
     """DualCFG hands over negative, middle, positive. Fails when old results go by role, or corrected ones by index."""
-    application = Application((), (), (), Strength(sides=sides))
-    rows = Rows((0, 1, 1), (0,), (CANVAS,) * 3, (8, 8), (0, 1, 2))
-    assert seen_by(application, rows).polarities == expected
-    assert Request(results=AS_PLUS).strength.sides is PolarityRule.BY_INDEX
-    assert Request().strength.sides is PolarityRule.BY_ROLE
+    rows = BatchLayout((0, 1, 1), (0,), (CANVAS,) * 3, (8, 8), (0, 1, 2))
+    assert rows.under(sides).polarities == expected
+    assert Request(results=AS_PLUS).strength.polarity_rule is PolarityRule.BY_INDEX
+    assert Request().strength.polarity_rule is PolarityRule.BY_ROLE
 
 
 class Faces:

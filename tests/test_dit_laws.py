@@ -110,7 +110,9 @@ def test_whole_runs(case):
     assert torch.equal(sample(apply_image_prompt(model, ip_adapter, prompt, Strength(0.0)), call), before)
     distilled = sample(patched, call, cfg=1.0)
     assert torch.isfinite(distilled).all()
-    assert all(not application._placed for application in applications_of(patched.model_options["transformer_options"]))
+    assert all(
+        not application.cache.held() for application in applications_of(patched.model_options["transformer_options"])
+    )
 
 
 def test_the_resampler_runs_once_a_timestep(monkeypatch):

@@ -4,7 +4,7 @@ import pytest
 import torch
 from pack.ipadapter_core.patchers.apply import apply_image_prompt
 from pack.ipadapter_core.patchers.families import flux
-from pack.ipadapter_core.patchers.hooks.wrappers import STEP, CallState, applications_of
+from pack.ipadapter_core.patchers.hooks.wrappers import PLAN, STEP, CallState, applications_of
 from pack.ipadapter_core.sampling.run import Run
 from pack.ipadapter_core.sampling.strength import Strength
 from pack.tests.oracles.transformer_world import every, mask_of, world
@@ -48,7 +48,7 @@ def additions(case, kind, mask, references=6):
     patched = apply_image_prompt(model, ip_adapter, prompt, Strength(1.0), mask)
     options = patched.model_options["transformer_options"] | {"cond_or_uncond": [0]}
     latent, sigma = noise(1, 4, 8, 6), torch.full((1,), 0.5)
-    run, waiting = Run(), {}
+    run = Run()
     options[STEP] = run.step([[]], latent, sigma, applications_of(options))
     options = flux.compose(applications_of(options), options, run, CallState(model.model.diffusion_model, sigma))
     length = 7 + 12 + references
@@ -59,9 +59,8 @@ def additions(case, kind, mask, references=6):
         "reference_image_num_tokens": [references],
     }
     query = noise(1, 2, length, 128)
-    held = dict(options) | {flux.WAITING: waiting}
-    options["patches"]["attn1_patch"][0](query, query, query, extra_options=held)
-    out, multiplier = held.get(flux.ADDITION, waiting.get(flux.ADDITION))
+    options["patches"]["attn1_patch"][0](query, query, query, extra_options=dict(options))
+    ((out, multiplier),) = options[PLAN].pending.values()
     return (out if multiplier is None else out * multiplier).transpose(1, 2).flatten(2)
 
 

@@ -10,11 +10,10 @@ from pack.ipadapter_core.diagnostics.recording import MapKey, MapSum, Measure, R
 from pack.ipadapter_core.errors import RecordingError, WeightError
 from pack.ipadapter_core.masks.token_grid import Area
 from pack.ipadapter_core.patchers.apply import apply_image_prompt
-from pack.ipadapter_core.patchers.families import sd3
 from pack.ipadapter_core.patchers.hooks import model_call as hooks
 from pack.ipadapter_core.patchers.hooks.torch_compile import COMPILE_KEY
 from pack.ipadapter_core.patchers.hooks.wrappers import applications_of
-from pack.ipadapter_core.sampling import layer_call as effect
+from pack.ipadapter_core.sampling import layer_call
 from pack.ipadapter_core.sampling.strength import Strength
 from pack.tests.oracles import transformer_world as dit_world
 from pack.tests.oracles.seen_queries import apply, exact_adapter, exact_model, references, sample, text, tokens_of
@@ -180,7 +179,7 @@ def test_seeing_parts_of_a_canvas_lie_where_they_belong():
     recording.begin(RunNotes((1.0, 0.0), (application,), ((0,),)))
     block = application.blocks[0][:2]
     for top, value in ((0.25, 1.0), (0.75, 3.0)):
-        spot = MapKey(application.number, block, (2, 4), (4, 8), Area(top, 0.0, 0.5, 1.0), (0,))
+        spot = MapKey(application, block, (2, 4), (4, 8), Area(top, 0.0, 0.5, 1.0), (0,))
         recording.sums[spot] = MapSum(torch.full((2, 1, 1, 8), value), 1)
     map_ = attention_maps(recording, Measure.SHARE, (8, 8))[0, 0]
     assert map_[:, 0].tolist() == [3, 3, 1, 1, 1, 1, 3, 3]
@@ -209,8 +208,7 @@ def test_seeing_transformer_families_are_the_softmax(case, monkeypatch):
     )
     recording.begin(RunNotes((1.0, 0.0), tuple(applications_of(watched.model_options["transformer_options"])), ((),)))
     calls = []
-    for module in (effect, sd3):
-        monkeypatch.setattr(module, "image_attention", lambda *given: calls.append(given) or image_attention(*given))
+    monkeypatch.setattr(layer_call, "image_attention", lambda *given: calls.append(given) or image_attention(*given))
     dit.predict(watched, dit.some_call(name))
     expected = {measure: np.zeros((2, 4, 3)) for measure in Measure}
     for query, key, value, heads in calls:

@@ -15,7 +15,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from .image_attention import ImageBank
+from .image_attention import LayerKeyValue
 from .kernel_table import Tile
 
 USUAL, FOR_WIDE = Tile(64, 32, 4, 3), Tile(32, 32, 8, 2)  # where nothing was measured; a bank has 4 to 257 keys
@@ -84,7 +84,7 @@ def _kernel(  # noqa: PLR0913
 
 
 def fused_attention(
-    query: Tensor, key: Tensor, value: Tensor, banks: Sequence[ImageBank], heads: int, tile: Tile | None = None
+    query: Tensor, key: Tensor, value: Tensor, banks: Sequence[LayerKeyValue], heads: int, tile: Tile | None = None
 ) -> Tensor:
     """Attention to the text and to every bank, (B, L, D), in the dtype of the query; without a `tile`, with a usual one.
 
@@ -93,7 +93,7 @@ def fused_attention(
     """
     batch, length, wide = query.shape
     width = wide // heads
-    every = [ImageBank(key, value, None), *banks]
+    every = [LayerKeyValue(key, value, None), *banks]
     keys = tuple(_by_channel(bank.key) for bank in every)
     values = tuple(_like(_by_channel(bank.value), one) for bank, one in zip(every, keys, strict=True))
     multipliers = tuple(None if bank.multiplier is None else bank.multiplier.expand(batch, length, 1) for bank in every)

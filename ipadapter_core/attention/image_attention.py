@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
 
-class ImageBank(NamedTuple):
+class LayerKeyValue(NamedTuple):
     """What one layer attends to for one application: key and value (C, N, D), and what the output is multiplied by.
 
     The multiplier is (1 or B, 1 or L, 1), None for one.

@@ -79,7 +79,7 @@ class Request:
             end_percent=self.end_at,
             frames=None if one else tuple(weights),
             scaling=Scaling(self.embeds_scaling),
-            sides=PolarityRule.BY_INDEX if self.as_plus else PolarityRule.BY_ROLE,
+            polarity_rule=PolarityRule.BY_INDEX if self.as_plus else PolarityRule.BY_ROLE,
         )
 
 

@@ -28,10 +28,11 @@ def attention_maps(recording: Recording, measure: Measure, size: Size, blocks: s
             "no attention was noted: put Watch IP-Adapter with attention_maps on between Apply IP-Adapter and the sampler, "
             "connect the sampled picture to image of Attention Maps, and bypass TorchCompileModel while you look"
         )
-    numbers = sorted({spot.application for spot in recording.sums})
-    applications = {one.number: one for one in recording.run.applications}
+    noted = {key.application for key in recording.sums}
     frames = 1 + max(frame for spot in recording.sums for frame in spot.frames)
-    maps = [_of_application(recording, applications[number], measure, frames, blocks) for number in numbers]
+    maps = [
+        _of_application(recording, one, measure, frames, blocks) for one in recording.run.applications if one in noted
+    ]
     return interpolate(torch.cat(maps), size=size, mode="bilinear", antialias=True).clamp(min=0)
 
 
@@ -41,9 +42,7 @@ def _of_application(
     """(R, F, h, w) on the grid of the latent."""
     chosen = read_blocks(blocks, places_of(application.blocks), WHERE)
     sums = {
-        spot: one
-        for spot, one in recording.sums.items()
-        if spot.application == application.number and spot.block in chosen
+        spot: one for spot, one in recording.sums.items() if spot.application is application and spot.block in chosen
     }
     if not sums:
         raise RecordingError(

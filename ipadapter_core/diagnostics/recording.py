@@ -22,8 +22,9 @@ from ..adapter.key_value_bank import POSITIVE
 from ..attention.image_attention import split_heads
 from ..masks.token_grid import Area, Size
 from ..sampling.application import Application
-from ..sampling.batch import mask_rows
-from ..sampling.layer_call import LayerCall, Part
+from ..sampling.batch_layout import BatchLayout
+from ..sampling.layer_call import LayerCall
+from ..sampling.prepared import PreparedApplication, mask_rows
 
 AT_ONCE = 2**24  # scores that are held at a time
 
@@ -41,7 +42,7 @@ MEASURES = tuple(Measure)  # the order in which they are noted
 class MapKey(NamedTuple):
     """Where a sum belongs: application, block of the model, token grid, and the part of the canvas and batch it is about."""
 
-    application: int
+    application: Application
     block: tuple[str, int]
     grid: Size
     latent: Size
@@ -94,37 +95,37 @@ class Recording:
         self.sums.clear()
         self.runs[:] = [notes]
 
-    def note(
-        self, application: Application, index: int, call: LayerCall, part: Part, pair: tuple[Tensor, Tensor]
-    ) -> None:
+    def note(self, index: int, call: LayerCall, prepared: PreparedApplication, pair: tuple[Tensor, Tensor]) -> None:
         """Adds one call of a layer: `pair` are the keys and values (C, N, D) that the query meets, the image's the last."""
-        mask = None if application.mask is None else mask_rows(application, call.rows, call.grid, call.query)
-        frames = len(call.rows.frames)
+        application, layout, grid = prepared.application, call.layout, call.grid
+        assert layout is not None and grid is not None
+        query = call.query if call.query.ndim == 3 else call.query.transpose(1, 2).flatten(2)
+        call = call._replace(query=query)
+        mask = None if application.mask is None else mask_rows(application, prepared.layout, grid, query)
+        frames = len(layout.frames)
         with torch.no_grad():
-            for number, polarity in enumerate(call.rows.polarities):
+            for number, polarity in enumerate(layout.polarities):
                 if polarity != POSITIVE:
                     continue
                 own = slice(number * frames, (number + 1) * frames)
-                maps = _maps(application, index, call, own, tuple(_of_pass(one, number, own, call) for one in pair))
+                maps = _maps(application, index, call, own, tuple(_of_pass(one, number, own, layout) for one in pair))
                 if mask is not None:
                     maps = maps * _rows(mask, own).squeeze(-1).to(maps)
-                if part.factor is not None:
-                    maps[0] *= _rows(part.factor, own).squeeze(-1).to(maps)
+                if prepared.weight is not None:
+                    maps[0] *= _rows(prepared.weight, own).squeeze(-1).to(maps)
                 block = application.blocks[index][:2]
-                spot = MapKey(
-                    application.number, block, call.grid, call.rows.latent, call.rows.areas[number], call.rows.frames
-                )
-                total, calls = self.sums.get(spot, (0, 0))
-                self.sums[spot] = MapSum(total + maps, calls + 1)
+                key = MapKey(application, block, grid, layout.latent, layout.areas[number], layout.frames)
+                total, calls = self.sums.get(key, (0, 0))
+                self.sums[key] = MapSum(total + maps, calls + 1)
 
 
 def _rows(tensor: Tensor, own: slice) -> Tensor:
     return tensor if tensor.shape[0] == 1 else tensor[own]
 
 
-def _of_pass(tensor: Tensor, number: int, own: slice, call: LayerCall) -> Tensor:
+def _of_pass(tensor: Tensor, number: int, own: slice, layout: BatchLayout) -> Tensor:
     """The keys or values of one pass: (1, N, D), or (F, N, D) where its pictures have their own."""
-    if tensor.shape[0] == call.rows.batch:
+    if tensor.shape[0] == layout.batch:
         return tensor[own]
     return tensor if tensor.shape[0] == 1 else tensor[number : number + 1]
 
@@ -134,9 +135,10 @@ def _maps(application: Application, index: int, call: LayerCall, own: slice, pai
     query = call.query[own, call.before : call.query.shape[1] - call.after]
     key, value = pair
     sizes = _token_counts(application, index, key.shape[1], call.query.shape[1])
-    found = attended(query, key, value, call.heads, sizes)
+    found = measures(query, key, value, call.heads, sizes)
     found[0] /= found[0].sum(dim=0, keepdim=True).mean(dim=-1, keepdim=True).clamp(min=torch.finfo(found.dtype).tiny)
-    return _by_reference(found, application, call.rows.frames)
+    assert call.layout is not None
+    return _by_reference(found, application, call.layout.frames)
 
 
 def _token_counts(application: Application, index: int, keys: int, queries: int) -> list[int]:
@@ -150,7 +152,7 @@ def _token_counts(application: Application, index: int, keys: int, queries: int)
     return counts[:1] if application.per_frame else counts
 
 
-def attended(query: Tensor, key: Tensor, value: Tensor, heads: int, sizes: Sequence[int]) -> Tensor:
+def measures(query: Tensor, key: Tensor, value: Tensor, heads: int, sizes: Sequence[int]) -> Tensor:
     """Norm of what is brought and share of the attention, (2, R, F, L), for the last R groups of keys.
 
     query (F, L, D), key and value (F or 1, N, D), `sizes` the tokens of each group.
@@ -173,7 +175,7 @@ def _by_reference(found: Tensor, application: Application, frames: tuple[int, ..
     """One reference for each picture, (2, 1, F, L), put in its reference's row."""
     if not application.per_frame:
         return found
-    count = len(application.banks) or len(application.live.references if application.live else ())
+    count = application.references
     rows = found.new_zeros(found.shape[0], count, *found.shape[2:])
     for place, frame in enumerate(frames):
         rows[:, min(frame, count - 1), place] = found[:, 0, place]

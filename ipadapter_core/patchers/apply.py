@@ -16,17 +16,21 @@ from ..prompt.image_prompt import ImagePrompt, Reference
 from ..sampling.application import Application, Block, LiveAdapter, LiveReference, Provenance, WeightedBank
 from ..sampling.strength import Strength
 from ..weights.layer_weights import LayerWeight, LayerWeights
-from .families import anima, flux, sd3, unet
+from .families.anima import ANIMA
+from .families.family import Family
+from .families.flux import FLUX
+from .families.sd3 import SD3
+from .families.unet import UNET
 from .hooks.wrappers import add_application
 
-FAMILIES = {
-    BaseModel.SD15: unet,
-    BaseModel.SDXL: unet,
-    BaseModel.KOLORS: unet,
-    BaseModel.OTHER: unet,
-    BaseModel.FLUX: flux,
-    BaseModel.SD35_LARGE: sd3,
-    BaseModel.ANIMA: anima,
+FAMILIES: dict[BaseModel, Family] = {
+    BaseModel.SD15: UNET,
+    BaseModel.SDXL: UNET,
+    BaseModel.KOLORS: UNET,
+    BaseModel.OTHER: UNET,
+    BaseModel.FLUX: FLUX,
+    BaseModel.SD35_LARGE: SD3,
+    BaseModel.ANIMA: ANIMA,
 }
 NOT_MEANT = (ChromaRadiance,)  # built on a class that fits, but on pixels
 WITHOUT_WEIGHTS = {  # by the start of the name of ComfyUI's model class
@@ -75,9 +79,7 @@ def apply_image_prompt(
         application = _application(
             adapter, blocks, layers, group, strength, region, groups is _in_turn, text_projection
         )
-        if hasattr(family, "prepare"):
-            patched = family.prepare(patched, adapter)
-        patched = add_application(patched, application, family.compose)
+        patched = add_application(family.prepare(patched, adapter), application, family.compose)
     return patched
 
 
@@ -103,7 +105,7 @@ def _network(model: ModelPatcher, adapter: ManagedAdapter) -> nn.Module:
         raise ModelMismatchError(
             f"the model is {name}, for which nobody has published IP-Adapter weights: use {instead} instead of Apply IP-Adapter"
         )
-    if not isinstance(network, family.MODELS) or type(network) in NOT_MEANT:
+    if not isinstance(network, family.models) or type(network) in NOT_MEANT:
         raise ModelMismatchError(
             f"{adapter.spec.file} is for {adapter.spec.base.value}, but the model is {name}: load a checkpoint that fits, or "
             "another file in Load IP-Adapter"

@@ -4,43 +4,55 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-import torch
 from torch import Tensor
 
 from ..masks.token_grid import Area
 from .application import Application
 from .polarity import GuiderRoles, polarities
+from .step_weight import StepWeight, step_weight
 from .timeline import Timeline
-
-Scale = Tensor | tuple[()] | None
 
 
 class Step(NamedTuple):
     """One step of one guider call.
 
-    `polarities` by index into the guider's list; `pictures` in a pass; `scales` in the order of the applications: None when
-    one rests, else what multiplies its output: nothing ("as it is", an empty tuple) or a tensor of one or one-per-frame
-    values; `areas` by the uuid of the entries that cover a part of the canvas, which is the latent (B, C, H, W) of the step.
+    `polarities` by index into the guider's list; `pictures` in a pass; `weights` in the order of the applications; `areas`
+    by the uuid of the entries that cover a part of the canvas, which is the latent (B, C, H, W) of the step.
     """
 
     polarities: tuple[int, ...]
     pictures: int
-    scales: tuple[Scale, ...]
+    weights: tuple[StepWeight, ...]
     areas: dict[Any, Area]
     canvas: Tensor
 
 
+class Composed(NamedTuple):
+    """Hooks, the applications that they are for, and the foreign objects that they stand around."""
+
+    applications: tuple[Application, ...]
+    foreign: dict[Any, Any]
+    hooks: Any
+
+
 @dataclass(frozen=True, eq=False)
 class Run:
-    """One sampling run: who is positive, what time it is, the patches composed for it, and what a step has worked out."""
+    """One sampling run: who is positive, what time it is, the hooks composed for it, and what a step has worked out.
+
+    `timed` has, for an adapter that reads the timestep, the step and what was made for it.
+    """
 
     roles: GuiderRoles | None = None
     timeline: Timeline | None = None
-    composed: list = field(default_factory=list)
-    memory: dict = field(default_factory=dict)
+    composed: list[Composed] = field(default_factory=list[Composed])
+    timed: dict[Application, tuple[Step, Any]] = field(default_factory=dict[Application, tuple[Step, Any]])
 
     def step(
-        self, conds: Sequence[Sequence[Mapping] | None], x: Tensor, sigma: Tensor, applications: Sequence[Application]
+        self,
+        conds: Sequence[Sequence[Mapping[str, Any]] | None],
+        x: Tensor,
+        sigma: Tensor,
+        applications: Sequence[Application],
     ) -> Step:
         """Decides a step. Reads `sigma` from the device at most once, and only when some weight depends on it."""
         timed = self.timeline is not None and not all(application.strength.whole_run for application in applications)
@@ -48,31 +60,19 @@ class Run:
         return Step(
             polarities=polarities(self.roles, conds),
             pictures=x.shape[0],
-            scales=tuple(self._scale(application, now, x) for application in applications),
+            weights=tuple(
+                step_weight(application.strength, application.cache, self.timeline, now, x.device)
+                for application in applications
+            ),
             areas=_areas(conds, x),
             canvas=x,
         )
 
-    def _scale(self, application: Application, now: float | None, like: Tensor) -> Scale:
-        strength = application.strength
-        factor = 1.0
-        if now is not None and self.timeline is not None:
-            if not self.timeline.covers(strength.start_percent, strength.end_percent, now):
-                return None
-            if strength.schedule is not None:
-                factor = strength.schedule.at(self.timeline.percent(now))
-        if factor == 0:
-            return None
-        if strength.frames is not None:
-            weights = application.frame_weights(like.device)
-            return weights if strength.schedule is None else weights * factor
-        return () if strength.schedule is None else torch.full((1,), factor, device=like.device)
 
-
-def _areas(conds: Sequence[Sequence[Mapping] | None], x: Tensor) -> dict[Any, Area]:
+def _areas(conds: Sequence[Sequence[Mapping[str, Any]] | None], x: Tensor) -> dict[Any, Area]:
     """The part of the canvas that each entry with an area covers, cut at the canvas' edge as ComfyUI does."""
     height, width = x.shape[-2:]
-    found = {}
+    found: dict[Any, Area] = {}
     for entry in (entry for entries in conds if entries for entry in entries if entry.get("area") is not None):
         area = tuple(entry["area"])
         rows, columns = area[len(area) // 2 - 2 : len(area) // 2]

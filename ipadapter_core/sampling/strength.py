@@ -11,8 +11,8 @@ from .polarity import PolarityRule
 class Strength:
     """How strongly an application acts, when, and in which way.
 
-    `frames` are multipliers for the pictures of a batch in turn; the last one holds for all that follow. `sides` says how a
-    pass is known to be one that sees the reference.
+    `frames` are weights for the images of a batch in turn, times `weight`; the last one holds for all that follow.
+    `polarity_rule` says how a pass is known to be one that sees the reference.
     """
 
     weight: float = 1.0
@@ -21,7 +21,7 @@ class Strength:
     schedule: WeightSchedule | None = None
     frames: tuple[float, ...] | None = None
     scaling: Scaling = Scaling.V_ONLY
-    sides: PolarityRule = PolarityRule.BY_ROLE
+    polarity_rule: PolarityRule = PolarityRule.BY_ROLE
 
     @property
     def whole_run(self) -> bool:

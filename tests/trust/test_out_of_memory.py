@@ -9,7 +9,7 @@ import pytest
 import torch
 from pack.ipadapter_core.adapter.load import load_adapter
 from pack.ipadapter_core.attention import fused_kernel
-from pack.ipadapter_core.attention.image_attention import ImageBank
+from pack.ipadapter_core.attention.image_attention import LayerKeyValue
 from pack.ipadapter_core.checkpoint.headers import read_shapes
 from pack.ipadapter_core.encoders import perception
 from pack.ipadapter_core.encoders.face.onnx_session import Provider, open_session
@@ -84,7 +84,7 @@ def fused_call(monkeypatch):
     def call(error: BaseException) -> Any:
         monkeypatch.setattr(fused_kernel, "fused_attention", raising(error))
         with kernel_choice.only(fused_kernel.USUAL):
-            return kernel_choice.fused(query, key, key, [ImageBank(key, key, None)], 2)
+            return kernel_choice.fused(query, key, key, [LayerKeyValue(key, key, None)], 2)
 
     return call
 

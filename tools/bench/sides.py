@@ -19,8 +19,8 @@ from comfy.patcher_extension import WrapperExecutor, WrappersMP
 
 from ...ipadapter_core.adapter.key_value_bank import KeyValueBank
 from ...ipadapter_core.masks.canvas_mask import canvas_mask
-from ...ipadapter_core.patchers.families import flux, unet
-from ...ipadapter_core.patchers.families.unet import layer_map
+from ...ipadapter_core.patchers.families.flux import FLUX
+from ...ipadapter_core.patchers.families.unet import UNET, layer_map
 from ...ipadapter_core.patchers.hooks.wrappers import RUN, add_application
 from ...ipadapter_core.sampling.application import Application, WeightedBank
 from ...ipadapter_core.sampling.polarity import GuiderRoles
@@ -127,7 +127,7 @@ class Ours:
         self.model = model or model_at_size(case.scene.model)
         self.options = self.model.model_options["transformer_options"]
         network = self.model.model.diffusion_model
-        family = flux if case.scene.model == "FLUX" else unet
+        family = FLUX if case.scene.model == "FLUX" else UNET
         blocks = _blocks(case.scene, network)
         self.applications = [_application(case, blocks) for _ in range(case.adapters)]
         for application in self.applications:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
-from ...ipadapter_core.attention.image_attention import ImageBank
+from ...ipadapter_core.attention.image_attention import LayerKeyValue
 from ...ipadapter_core.attention.kernel_table import Tile
 from ...ipadapter_core.sampling.layer_call import add_banks
 from .shapes import Case, Shape
@@ -23,7 +23,7 @@ class Layer(NamedTuple):
     query: Tensor
     text: tuple[Tensor, Tensor] | None
     ready: Tensor
-    banks: tuple[ImageBank, ...]
+    banks: tuple[LayerKeyValue, ...]
     heads: int
 
 
@@ -42,7 +42,7 @@ def layer(shape: Shape, case: Case, device: torch.device, dtype: torch.dtype) ->
     for _ in range(case.adapters):
         tokens = shape.own_keys + case.tokens
         key, value = noise(chunks, tokens, wide), noise(chunks, tokens, wide)
-        banks.append(ImageBank(key, value, _multiplier(shape, case, batch, device, dtype)))
+        banks.append(LayerKeyValue(key, value, _multiplier(shape, case, batch, device, dtype)))
     return Layer(noise(*size), text, noise(*size), tuple(banks), shape.heads)
 
 

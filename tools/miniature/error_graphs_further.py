@@ -215,8 +215,8 @@ def _saved(shop: Workshop, file: str, references: str) -> Step:
 
 
 def _maps(shop: Workshop, blocks: str) -> Step:
-    spot = MapKey(0, ("middle", 0), (2, 2), (2, 2), None, (0,))  # type: ignore[arg-type]
-    application = SimpleNamespace(number=0, blocks=BLOCKS)
+    application = SimpleNamespace(blocks=BLOCKS)
+    spot = MapKey(application, ("middle", 0), (2, 2), (2, 2), None, (0,))  # type: ignore[arg-type]
     notes = SimpleNamespace(sums={spot: None}, run=SimpleNamespace(applications=[application]))
     watched = Step("Watch IP-Adapter", note="after a run with input blocks at 0", make=lambda: notes)
     return Step("IPAdapterCoreAttentionMaps", {"run": watched, "image": shop.picture(), "blocks": blocks})

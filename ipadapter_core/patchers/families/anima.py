@@ -3,11 +3,12 @@
     LuciferTC: block_out += gate(SiLU(t)) * Attn(q, K, V), behind the block
     PE-Core:   text_out += factor * Attn(q, K, V), before the cross-attention's own projection
 
-ComfyUI has no hook behind an Anima block, so each block's `forward` and its cross-attention's operation are object patches,
-ComfyUI's own way to replace a part of a model while a patched clone is loaded.
+ComfyUI has no hook behind an Anima block, so each block's forward hooks and its cross-attention's operation are object
+patches, ComfyUI's own way to replace a part of a model while a patched clone is loaded.
 Source: LuciferTC9527/ComfyUI-Anima_IP-Adapter; sorryhyun/anima_lora (3f7ca1f3~1), networks/methods/ip_adapter.py.
 """
 
+from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,20 +19,22 @@ from comfy.ldm.anima.model import Anima
 from comfy.model_patcher import ModelPatcher
 
 from ...adapter.managed import ManagedAdapter
-from ...checkpoint.spec import AdapterSpec
+from ...checkpoint.spec import AdapterSpec, LayerKind
 from ...errors import ModelMismatchError
-from ...masks.token_grid import token_grid
 from ...sampling.application import Application, Block
-from ...sampling.layer_call import LayerCall, add_weighed, attended, image_bank
+from ...sampling.layer_call import LayerCall, add_weighed, attend
+from ...sampling.layer_slot import slots_by_block
+from ...sampling.plan import ModelCallPlan
 from ...sampling.run import Run
-from ..hooks.hook_cache import kept
-from ..hooks.layer_slot import Place, places_by_block
-from ..hooks.model_call import ModelParts, acting_at, model_call, part_of
-from ..hooks.wrappers import CALL, CallState, Options, applications_of
+from ..hooks.attention_inputs import plain_tensor
+from ..hooks.hook_cache import cached_hooks
+from ..hooks.model_call import plan_of
+from ..hooks.wrappers import NAME, PLAN, CallState, Options, applications_of
+from .family import Family
 
 MODELS = (Anima,)
-PARTS = "ipadapter_core_parts"
-WAITING = "ipadapter_core_waiting"
+FORWARD_HOOKS = ("_forward_hooks", "_forward_hooks_with_kwargs")  # torch.nn.Module's own names
+INSIDE, BEHIND = 0, 1  # the last number of a place: before the cross-attention's projection, or behind the block
 PLACE = "block"
 
 
@@ -43,85 +46,84 @@ def blocks_for(spec: AdapterSpec, network: nn.Module) -> tuple[Block, ...]:
             f"{spec.file} is for {spec.base.value} ({len(spec.layers)} layers of width {spec.layers[0].width}), but the model "
             f"has {len(blocks)} blocks of width {network.model_channels}: load Anima, or another file in Load IP-Adapter"
         )
-    return tuple((PLACE, number, 0) for number in range(len(blocks)))
+    place = BEHIND if spec.layer_kind is LayerKind.GATED else INSIDE
+    return tuple((PLACE, number, place) for number in range(len(blocks)))
 
 
 @dataclass(frozen=True, eq=False)
 class CrossAttention:
-    """A block's text cross-attention: adds what each application has here, and notes what is for behind the block."""
+    """A block's text cross-attention: adds what applications have here, and leaves in the plan what is for behind the block."""
 
     number: int
     original: Any
 
-    def __call__(self, query: Tensor, key: Tensor, value: Tensor, transformer_options: Options | None = None) -> Tensor:
-        """(B, L, H, D / H) for each -> (B, L, D)."""
+    def __call__(
+        self, query: Any, key: Any, value: Any, *args: Any, transformer_options: Options | None = None, **kwargs: Any
+    ) -> Tensor:
+        """(B, L, H, D / H) for each -> (B, L, D); what a newer core says besides goes on to its own attention."""
         options = transformer_options or {}
-        out = self.original(query, key, value, transformer_options=options)
-        for place, addition in self._outputs(query, options) if WAITING in options else ():
-            if place.application.live is None:
-                out = out + addition.to(out.dtype)
-            else:
-                options[WAITING].append((place, addition))
-        return out
-
-    def _outputs(self, query: Tensor, options: Options) -> list[tuple[Place, Tensor]]:
-        call: ModelParts = options[CALL]
-        acting, rows = acting_at(options[PARTS].get((PLACE, self.number, 0), ()), call, query.shape[0])
-        if rows is None:
-            return []
-        grid = token_grid(query.shape[1], (rows.latent,))
-        layer = LayerCall(query.flatten(2), query.shape[2], grid, rows)
-        banks = (
-            (place, image_bank(place.application, place.index, layer, part_of(place, call, layer))) for place in acting
-        )
-        return [
-            (place, add_weighed(None, attended(layer.query, bank, layer.heads), own=True))
-            for place, bank in banks
-            if bank is not None
+        plan: ModelCallPlan | None = options.get(PLAN)
+        tokens = plain_tensor(query)
+        out = self.original(query, key, value, *args, transformer_options=options, **kwargs)
+        if plan is None:
+            return out
+        call = LayerCall(tokens.flatten(2), tokens.shape[2], (plan.layout.latent,))
+        inside = plan.attend((PLACE, self.number, INSIDE), call)
+        behind = (PLACE, self.number, BEHIND)
+        plan.pending[behind] = [
+            (slot, add_weighed(None, attend(call.query, key_value, call.heads), exclusive=True))
+            for slot, key_value in plan.key_values(behind, call)
         ]
+        return out if inside is None else out + add_weighed(None, inside, exclusive=True).to(out.dtype)
 
 
 @dataclass(frozen=True, eq=False)
-class ImageBlock:
-    """A block's forward: adds what its cross-attention noted, under the adapter's gate."""
+class BehindBlock:
+    """A hook of the block's own module, so that it holds none: adds what its cross-attention left, under the adapter's gate."""
 
-    original: Any
+    number: int
 
-    def __call__(self, tokens: Tensor, time_embedding: Tensor, *args, **kwargs) -> Tensor:
-        """tokens (B, T, H, W, D), time embedding (B, T, D) -> (B, T, H, W, D)."""
-        options = kwargs.get("transformer_options") or {}
-        if PARTS not in options:
-            return self.original(tokens, time_embedding, *args, **kwargs)
-        waiting: list[tuple[Place, Tensor]] = []
-        kwargs = kwargs | {"transformer_options": options | {WAITING: waiting}}
-        out = self.original(tokens, time_embedding, *args, **kwargs)
-        for place, addition in waiting:
-            live = place.application.live
-            assert live is not None
-            gate = live.patcher.model.layer_at(place.index).gate_at(time_embedding)[:, :, None, None]
+    def __call__(self, _block: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], out: Tensor) -> Tensor:
+        """tokens (B, T, H, W, D) behind the block, whose time embedding is (B, T, D) -> the same shape."""
+        plan: ModelCallPlan | None = (kwargs.get("transformer_options") or {}).get(PLAN)
+        if plan is None:
+            return out
+        time_embedding = args[1]
+        for slot, addition in plan.pending.pop((PLACE, self.number, BEHIND), ()):
+            live = slot.application.live
+            gate = live.patcher.model.layer_at(slot.index).gate_at(time_embedding)[:, :, None, None]
             out = out.addcmul(gate.to(out.dtype), addition.unflatten(1, out.shape[1:4]).to(out.dtype))
         return out
 
 
 def compose(applications: list[Application], options: Options, run: Run, _state: CallState) -> Options:
-    """Options that tell the blocks who acts where."""
-    parts = kept(run, applications, {}, lambda: places_by_block(applications))
-    return options | {PARTS: parts, CALL: model_call(applications, options)}
+    """Options with the plan that the blocks ask."""
+    slots = cached_hooks(run, applications, {}, lambda: slots_by_block(applications))
+    return options | {PLAN: plan_of(applications, options, slots)}
 
 
 def prepare(model: ModelPatcher, adapter: ManagedAdapter) -> ModelPatcher:
-    """A clone whose blocks can be added to, with the LoRA that the adapter was trained with; both only once."""
+    """A clone whose blocks can be added to, with the LoRA that the adapter was trained with; both only once.
+
+    ComfyUI copies object patches to the models of other devices: no hook holds a part of the model that it is set on.
+    """
     prepared = model.clone()
     for number in range(len(model.get_model_object("diffusion_model").blocks)):
-        for name, patch in (("forward", ImageBlock), ("cross_attn.attn_op", None)):
-            path = f"diffusion_model.blocks.{number}.{name}"
-            original = prepared.get_model_object(path)
-            if not isinstance(original, ImageBlock | CrossAttention):
-                hook = patch(original) if patch else CrossAttention(number, original)
-                prepared.add_object_patch(path, hook)
+        path = f"diffusion_model.blocks.{number}"
+        operation = prepared.get_model_object(f"{path}.cross_attn.attn_op")
+        if not isinstance(operation, CrossAttention):
+            prepared.add_object_patch(f"{path}.cross_attn.attn_op", CrossAttention(number, operation))
+            hooks, with_kwargs = (prepared.get_model_object(f"{path}.{name}") for name in FORWARD_HOOKS)
+            for name, entries in zip(
+                FORWARD_HOOKS, (hooks | {NAME: BehindBlock(number)}, with_kwargs | {NAME: True}), strict=True
+            ):
+                prepared.add_object_patch(f"{path}.{name}", OrderedDict(entries))
     present = applications_of(model.model_options["transformer_options"])
     if adapter.lora and all(one.live is None or one.live.patcher is not adapter.patcher for one in present):
         names = comfy.lora.model_lora_keys_unet(model.model, {})
         weights = {f"diffusion_model.{key}": tensor for key, tensor in adapter.lora.items()}
         prepared.add_patches(comfy.lora.load_lora(weights, names), 1.0)
     return prepared
+
+
+ANIMA = Family(MODELS, blocks_for, compose, prepare)

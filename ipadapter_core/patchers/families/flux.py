@@ -1,7 +1,7 @@
 """FLUX.1 and Chroma: XLabs' adapters add after each double block, InstantX' inside every block's attention.
 
 Both take the block's own normalised query before its rotation, which ComfyUI hands to `attn1_patch`; what the image tokens
-add is computed there and waits in the options of that block's call.
+add is computed there and waits in the plan until the block has come to where it belongs.
 """
 
 from dataclasses import dataclass
@@ -18,19 +18,19 @@ from ...adapter.layers import FLUX_HEAD_WIDTH
 from ...attention.image_attention import split_heads
 from ...checkpoint.spec import AdapterSpec, LayerKind
 from ...errors import ModelMismatchError
-from ...masks.token_grid import token_grid
 from ...sampling.application import Application, Block
 from ...sampling.layer_call import LayerCall, Weighed, add_weighed
+from ...sampling.layer_slot import Slots, slots_by_block
+from ...sampling.plan import ModelCallPlan
 from ...sampling.run import Run
-from ..hooks.hook_cache import kept
+from ..hooks.attention_inputs import plain_tensor
+from ..hooks.hook_cache import cached_hooks
 from ..hooks.hook_support import check_offers
-from ..hooks.layer_slot import Place, places_by_block
-from ..hooks.model_call import ModelParts, acting_at, image_outputs, model_call
-from ..hooks.wrappers import CALL, CallState, Options
+from ..hooks.model_call import exclusive_output, plan_of
+from ..hooks.wrappers import PLAN, CallState, Options
+from .family import Family
 
 MODELS = (Flux, Chroma)
-ADDITION = "ipadapter_core_addition"  # in a block's own copy of the options, until its attention has run
-WAITING = "ipadapter_core_waiting"  # a dictionary that outlives the copy, until the block has run
 INSIDE, AFTER = 0, 1  # the last number of a place: in a block's attention, or behind the block
 
 
@@ -60,30 +60,26 @@ def blocks_for(spec: AdapterSpec, network: nn.Module) -> tuple[Block, ...]:
 class ImageQueries:
     """At every block's attention: computes what the image tokens add, from the query (B, H, L, D) before its rotation."""
 
-    parts: dict[Block, tuple[Place, ...]]
-
-    def __call__(self, q: Tensor, k: Tensor, v: Tensor, extra_options: Options, **_: Any) -> dict:
+    def __call__(self, q: Tensor, k: Tensor, v: Tensor, extra_options: Options, **_: Any) -> dict[str, Any]:
         """Leaves query, key and value as they are."""
+        plan: ModelCallPlan = extra_options[PLAN]
         kind, number = extra_options.get("block_type"), extra_options.get("block_index")
-        for place, holder in ((INSIDE, extra_options), (AFTER, extra_options.get(WAITING, {}))):
-            addition = _addition(self.parts.get((kind, number, place), ()), q, extra_options)
+        query = plain_tensor(q)
+        for place in (INSIDE, AFTER):
+            block = (kind, number, place)
+            addition = plan.attend(block, _layer_call(query, extra_options, plan)) if block in plan.slots else None
             if addition is not None:
-                holder[ADDITION] = addition
+                plan.pending[block] = addition
         return {}
 
 
-def _addition(places: tuple[Place, ...], query: Tensor, options: Options) -> Weighed | None:
-    """(B, H, L, D / H) -> the same for image rows of a double block, all rows of a single one; None if nothing."""
-    call: ModelParts = options[CALL]
-    acting, rows = acting_at(places, call, query.shape[0])
-    if rows is None:
-        return None
+def _layer_call(query: Tensor, options: Options, plan: ModelCallPlan) -> LayerCall:
+    """(B, H, L, D / H): the image rows of a double block, all rows of a single one."""
     text = options["img_slice"][0]
     references = sum(options.get("reference_image_num_tokens", ()))
-    grid = token_grid(query.shape[2] - text - references, (rows.latent,))
     if options["block_type"] == "double":
         query, text = query[:, :, text:], 0
-    return image_outputs(acting, call, LayerCall(query, query.shape[1], grid, rows, text, references))
+    return LayerCall(query, query.shape[1], (plan.layout.latent,), text, references)
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,14 +88,15 @@ class ImageAttention:
 
     alone: bool
 
-    def __call__(self, attention: Tensor, extra_options: Options) -> Tensor:
+    def __call__(self, attention: Tensor, extra_options: Options, **_: Any) -> Tensor:
         """(B, L, D) -> (B, L, D), before the block's own projection."""
-        addition: Weighed | None = extra_options.pop(ADDITION, None)
+        plan: ModelCallPlan = extra_options[PLAN]
+        block = (extra_options.get("block_type"), extra_options.get("block_index"), INSIDE)
+        addition: Weighed | None = plan.pending.pop(block, None)
         if addition is None:
             return attention
-        call: ModelParts = extra_options[CALL]
-        own = self.alone and call.owns(None, extra_options) and not torch.is_grad_enabled()
-        out = attention if own else attention.clone()  # another pack may still hold what it returned
+        exclusive = self.alone and exclusive_output(plan, None, extra_options) and not torch.is_grad_enabled()
+        out = attention if exclusive else attention.clone()  # another pack may still hold what it returned
         heads, length = addition.out.shape[1:3]
         rows = split_heads(out[:, -length:], heads)
         if addition.multiplier is None:
@@ -113,14 +110,16 @@ class ImageAttention:
 class ImageBlock:
     """Around one double block: adds what waits to its image tokens, outside of the block's gates and projections."""
 
+    number: int
     previous: Any
 
-    def __call__(self, args: dict, extra: dict) -> dict:
+    def __call__(self, args: dict[str, Any], extra: dict[str, Any]) -> dict[str, Any]:
         """ComfyUI's protocol of `patches_replace["dit"]`."""
-        waiting: dict[str, Weighed] = {}
-        args = args | {"transformer_options": args["transformer_options"] | {WAITING: waiting}}
+        plan: ModelCallPlan = args["transformer_options"][PLAN]
+        block = ("double", self.number, AFTER)
+        plan.pending.pop(block, None)
         out = extra["original_block"](args) if self.previous is None else self.previous(args, extra)
-        addition = waiting.pop(ADDITION, None)  # nothing, where another pack skipped the block
+        addition: Weighed | None = plan.pending.pop(block, None)  # nothing, where another pack skipped the block
         if addition is None:
             return out
         image = add_weighed(split_heads(out["img"], addition.out.shape[1]), addition)
@@ -131,18 +130,22 @@ def compose(applications: list[Application], options: Options, run: Run, _state:
     """Options in which our hooks stand around those of other packs; kept for the run's next calls."""
     replaced, patches = options.get("patches_replace", {}), options["patches"]
     foreign = replaced.get("dit", {})
-    hooks, queries = kept(run, applications, foreign, lambda: _hooks(applications, foreign))
+    slots, hooks = cached_hooks(run, applications, foreign, lambda: _hooks(applications, foreign))
     outputs = patches.get("attn1_output_patch", [])
     patches = patches | {
-        "attn1_patch": [queries, *patches.get("attn1_patch", [])],
+        "attn1_patch": [ImageQueries(), *patches.get("attn1_patch", [])],
         "attn1_output_patch": [*outputs, ImageAttention(alone=not outputs)],
     }
     replaced = replaced | {"dit": foreign | hooks}
-    return options | {"patches": patches, "patches_replace": replaced, CALL: model_call(applications, options)}
+    return options | {"patches": patches, "patches_replace": replaced, PLAN: plan_of(applications, options, slots)}
 
 
-def _hooks(applications: list[Application], foreign: dict) -> tuple[dict, ImageQueries]:
-    parts = places_by_block(applications)
-    numbers = [number for _, number, place in parts if place == AFTER]
-    hooks = {("double_block", number): ImageBlock(foreign.get(("double_block", number))) for number in numbers}
-    return hooks, ImageQueries(parts)
+def _hooks(applications: list[Application], foreign: dict[Any, Any]) -> tuple[Slots, dict[Any, ImageBlock]]:
+    slots = slots_by_block(applications)
+    numbers = [number for _, number, place in slots if place == AFTER]
+    return slots, {
+        ("double_block", number): ImageBlock(number, foreign.get(("double_block", number))) for number in numbers
+    }
+
+
+FLUX = Family(MODELS, blocks_for, compose)

@@ -1,7 +1,7 @@
 """SD3.5 Large: image tokens that change with the timestep, beside the picture's own keys, in every joint block.
 
-    picture += scale * Attn(norm_q(q), [norm_k(k), k_image], [v, v_image]) before the block's projection, with q and k of
-    the picture's rows as they are before the model's own norms
+    image += weight * Attn(norm_q(q), [norm_k(k), k_image], [v, v_image]) before the block's projection, with q and k of
+    the image's rows as they are before the model's own norms
 
 The model's norms and the adapter's differ by their weights only, so what ComfyUI has already normalised is multiplied by
 the ratio of the weights and nothing is projected twice.
@@ -18,23 +18,25 @@ from comfy.ldm.modules.diffusionmodules.mmdit import MMDiT
 
 from ...adapter.key_value_bank import POSITIVE
 from ...adapter.layers import SD3_HEAD_WIDTH, JointLayer
-from ...attention.image_attention import image_attention
+from ...attention.image_attention import LayerKeyValue
 from ...checkpoint.spec import AdapterSpec
 from ...errors import ModelMismatchError
-from ...masks.token_grid import token_grid
 from ...sampling.application import Application, Block, LiveAdapter
-from ...sampling.batch import Rows, per_picture
-from ...sampling.layer_call import LayerCall, chosen, mask_multiplier
+from ...sampling.batch_layout import BatchLayout
+from ...sampling.layer_call import LayerCall, Observer, add_weighed, attend, mask_multiplier
+from ...sampling.layer_slot import LayerSlot, Slots, slots_by_block
+from ...sampling.plan import ModelCallPlan
+from ...sampling.prepared import PreparedApplication, per_image, select_rows
 from ...sampling.run import Run, Step
-from ..hooks.hook_cache import kept
+from ..hooks.attention_inputs import plain_tensor
+from ..hooks.batch_layout import LAYOUT
+from ..hooks.hook_cache import cached_hooks
 from ..hooks.hook_support import check_offers
-from ..hooks.layer_slot import Place, places_by_block
-from ..hooks.model_call import OVERRIDE, ModelParts, acting_at, model_call, part_of
-from ..hooks.wrappers import CALL, IGNORES_UNKNOWN_KWARGS, LIKE, STEP, CallState, Options
+from ..hooks.model_call import OVERRIDE, plan_of
+from ..hooks.wrappers import IGNORES_UNKNOWN_KWARGS, LIKE, PLAN, STEP, CallState, Options
+from .family import Family
 
 MODELS = (MMDiT,)
-TOKENS = "ipadapter_core_tokens"
-SIDES = "ipadapter_core_sides"
 PLACE = "block"
 
 
@@ -68,81 +70,97 @@ def blocks_for(spec: AdapterSpec, network: nn.Module) -> tuple[Block, ...]:
 class JointBlock:
     """Around one block: lets its attention pass through ours."""
 
-    parts: tuple[Place, ...]
-    attention: nn.Module
+    block: Block
     previous: Any
 
-    def __call__(self, args: dict, extra: dict) -> dict:
+    def __call__(self, args: dict[str, Any], extra: dict[str, Any]) -> dict[str, Any]:
         """ComfyUI's protocol of `patches_replace["dit"]`."""
         options = args["transformer_options"]
-        override = JointImageAttention(self.parts, self.attention, args["txt"].shape[1], options.get(OVERRIDE))
+        override = JointImageAttention(self.block, args["txt"].shape[1], options.get(OVERRIDE))
         args = args | {"transformer_options": options | {OVERRIDE: override}}
         return extra["original_block"](args) if self.previous is None else self.previous(args, extra)
 
 
 @dataclass(frozen=True, eq=False)
 class JointImageAttention:
-    """One block's attention by whoever had it, then each application's part on the picture's rows."""
+    """One block's attention by whoever had it, then each application's part on the image's rows."""
 
-    parts: tuple[Place, ...]
-    attention: nn.Module
+    block: Block
     text: int
     previous: Any
 
-    def __call__(self, function, query: Tensor, key: Tensor, value: Tensor, *args, **kwargs) -> Tensor:
+    def __call__(self, function: Any, query: Tensor, key: Tensor, value: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         """(B, L, D) or (B, L, H, D / H) for each, text rows first -> (B, L, D)."""
         base = self.previous or _as_it_is
+        image = tuple(plain_tensor(part)[:, self.text :].flatten(2) for part in (query, key, value))
+        heads = plain_tensor(query).shape[2] if plain_tensor(query).ndim == 4 else image[0].shape[-1] // SD3_HEAD_WIDTH
         out = base(function, query, key, value, *args, **kwargs)
-        options = kwargs["transformer_options"]
-        call: ModelParts = options[CALL]
-        acting, rows = acting_at(self.parts, call, query.shape[0])
-        if rows is None:
+        plan: ModelCallPlan = kwargs["transformer_options"][PLAN]
+        call = LayerCall(image[0], heads, (plan.layout.latent,), own=(image[1], image[2]))
+        found = plan.key_values(self.block, call)
+        if not found:
             return out
-        picture = tuple(part[:, self.text :].flatten(2) for part in (query, key, value))
-        grid = token_grid(picture[0].shape[1], (rows.latent,))
-        layer = LayerCall(
-            picture[0], query.shape[2] if query.ndim == 4 else query.shape[-1] // SD3_HEAD_WIDTH, grid, rows
-        )
-        own = call.fresh and self.previous is None and not torch.is_grad_enabled()
-        out = out if own else out.clone()  # another pack, or a backward pass, may still hold it
-        attended = out[:, self.text :]
-        for place in acting:
-            attended = self._added(attended, place, layer, picture, options)
+        exclusive = plan.output_is_exclusive and self.previous is None and not torch.is_grad_enabled()
+        out = out if exclusive else out.clone()  # another pack, or a backward pass, may still hold it
+        rows = out[:, self.text :]
+        for _, key_value in found:
+            rows = add_weighed(rows, attend(image[0], key_value, heads), exclusive=True)
+        out[:, self.text :] = rows
         return out
 
-    def _added(
-        self, base: Tensor, place: Place, layer: LayerCall, picture: tuple[Tensor, ...], options: Options
-    ) -> Tensor:
-        application, index = place.application, place.index
-        assert application.live is not None
-        weights: JointLayer = application.live.patcher.model.layer_at(index)
-        query = _renormed(picture[0], self.attention.ln_q.weight, weights.norm_q.weight)
-        own_key = _renormed(picture[1], self.attention.ln_k.weight, weights.norm_k.weight)
-        part = part_of(place, options[CALL], layer)
-        pair = _image_key_value(application, index, options[TOKENS][place.slot], query)
-        key, value = (per_picture(chosen(side, layer.rows, part), query.shape[0]) for side in pair)
-        both = torch.cat((own_key, key), dim=1), torch.cat((picture[2], value), dim=1)
-        call: ModelParts = options[CALL]
-        sides = options[SIDES][place.slot] if layer.rows is call.rows else _sides(application, layer.rows, query)
-        weight = sides[index].view(-1, 1, 1)
-        factor = weight if part.factor is None else weight * part.factor
-        for observer in part.observers:
-            observer.note(application, index, layer._replace(query=query), part._replace(factor=factor), both)
-        out = image_attention(query, *both, layer.heads)
-        return base.addcmul_(
-            out, factor if application.mask is None else weight * mask_multiplier(application, layer, part)
-        )
 
-
-def _as_it_is(function, *args, **kwargs) -> Tensor:
+def _as_it_is(function: Any, *args: Any, **kwargs: Any) -> Tensor:
     return function(*args, **kwargs)
 
 
-def _renormed(tokens: Tensor, had: Tensor, wanted: Tensor) -> Tensor:
-    """Tokens (B, L, D) that were normalised with the weight `had`, as if it had been `wanted`; a dead channel stays dead."""
-    had, wanted = had.to(tokens.device, torch.float32), wanted.to(tokens.device, torch.float32)
-    ratio = torch.where(had == 0, 0, wanted / had).to(tokens.dtype)
-    return (tokens.unflatten(-1, (-1, SD3_HEAD_WIDTH)) * ratio).flatten(-2)
+@dataclass(frozen=True, eq=False)
+class JointKeys:
+    """Where a block gets keys and values: those of the image's own tokens, and of the image tokens of this timestep.
+
+    The adapter's query norm goes into the keys: softmax(q * r, k) is softmax(q, r * k) for a ratio r of each channel.
+    `tokens` and `weights`, (layers, B) by layer and row of the batch, are in the order of the applications.
+    """
+
+    network: Any
+    layout: BatchLayout
+    tokens: tuple[TimedTokens | None, ...]
+    weights: tuple[Tensor, ...]
+
+    def __call__(
+        self, slot: LayerSlot, call: LayerCall, prepared: PreparedApplication, observers: tuple[Observer, ...]
+    ) -> LayerKeyValue | None:
+        """Keys and values (B, L + N, D), and what the output is multiplied by."""
+        application, index, timed = slot.application, slot.index, self.tokens[slot.place]
+        assert application.live is not None and timed is not None and call.own is not None and call.layout is not None
+        attention = self.network.joint_blocks[application.blocks[index][1]].x_block.attn
+        norms: JointLayer = application.live.patcher.model.layer_at(index)
+        query = _ratio(attention.ln_q.weight, norms.norm_q.weight, call.query)
+        own = _times(call.own[0], query * _ratio(attention.ln_k.weight, norms.norm_k.weight, call.query))
+        key, value = (
+            per_image(select_rows(side, prepared), call.query.shape[0])
+            for side in _image_key_value(application, index, timed, call.query)
+        )
+        both = torch.cat((own, _times(key, query)), dim=1), torch.cat((call.own[1], value), dim=1)
+        rows = (
+            self.weights[slot.place] if call.layout is self.layout else _weights(application, call.layout, call.query)
+        )
+        weight = rows[index].view(-1, 1, 1)
+        own_weight = weight if prepared.weight is None else weight * prepared.weight
+        for observer in observers:
+            observer.note(index, call, prepared._replace(weight=own_weight), both)
+        multiplier = own_weight if application.mask is None else weight * mask_multiplier(call, prepared)
+        return LayerKeyValue(*both, multiplier)
+
+
+def _ratio(had: Tensor, wanted: Tensor, like: Tensor) -> Tensor:
+    """What turns a norm's weight into another's, channel by channel; a dead channel stays dead."""
+    had, wanted = (weight.to(like.device, torch.float32) for weight in (had, wanted))
+    return torch.where(had == 0, 0, wanted / had)
+
+
+def _times(tokens: Tensor, ratio: Tensor) -> Tensor:
+    """Tokens (B, L, D) times a ratio for each channel of a head."""
+    return (tokens.unflatten(-1, (-1, SD3_HEAD_WIDTH)) * ratio.to(tokens.dtype)).flatten(-2)
 
 
 def _image_key_value(application: Application, index: int, timed: TimedTokens, like: Tensor) -> tuple[Tensor, Tensor]:
@@ -163,10 +181,10 @@ def _joined(part: Tensor) -> Tensor:
     return part.movedim(0, 1).flatten(1, 2)
 
 
-def _sides(application: Application, rows: Rows, like: Tensor) -> Tensor:
+def _weights(application: Application, layout: BatchLayout, like: Tensor) -> Tensor:
     """The weight of each row of the batch at each layer, (layers, B)."""
     layers = torch.tensor([(layer.negative, layer.positive) for layer in application.layers], dtype=torch.float64)
-    sides = [side for side in rows.polarities for _ in rows.frames]
+    sides = [side for side in layout.polarities for _ in layout.frames]
     return (layers[:, sides] * application.strength.weight).to(like.device, like.dtype)
 
 
@@ -174,37 +192,32 @@ def compose(applications: list[Application], options: Options, run: Run, state: 
     """Options in which our hooks stand around those of other packs, with the image tokens of this step."""
     replaced = options.get("patches_replace", {})
     foreign = replaced.get("dit", {})
-    hooks = kept(
-        run, applications, foreign | {"network": state.network}, lambda: _hooks(applications, foreign, state.network)
-    )
+    slots, hooks = cached_hooks(run, applications, foreign, lambda: _hooks(applications, foreign))
     step: Step = options[STEP]
     tokens = tuple(
-        None if scale is None else _tokens(application, state.sigma, run, step)
-        for application, scale in zip(applications, step.scales, strict=True)
+        _tokens(application, state.sigma, run, step) if weight.active else None
+        for application, weight in zip(applications, step.weights, strict=True)
     )
-    call = model_call(applications, options)
-    like = options.get(LIKE, step.canvas)
-    sides = tuple(None if call.rows is None else _sides(application, call.rows, like) for application in applications)
-    parts = {TOKENS: tokens, SIDES: sides, IGNORES_UNKNOWN_KWARGS: True, CALL: call}
-    return options | parts | {"patches_replace": replaced | {"dit": foreign | hooks}}
+    layout, like = options[LAYOUT], options[LIKE]
+    weights = tuple(_weights(application, layout, like) for application in applications)
+    plan = plan_of(applications, options, slots, JointKeys(state.network, layout, tokens, weights))
+    parts = {IGNORES_UNKNOWN_KWARGS: True, PLAN: plan, "patches_replace": replaced | {"dit": foreign | hooks}}
+    return options | parts
 
 
-def _hooks(applications: list[Application], foreign: dict, network: nn.Module) -> dict:
-    return {
-        ("double_block", number): JointBlock(
-            here, network.joint_blocks[number].x_block.attn, foreign.get(("double_block", number))
-        )
-        for (_, number, _), here in places_by_block(applications).items()
-    }
+def _hooks(applications: list[Application], foreign: dict[Any, Any]) -> tuple[Slots, dict[tuple[str, int], JointBlock]]:
+    slots = slots_by_block(applications)
+    blocks = {("double_block", block[1]): block for block in slots}
+    return slots, {name: JointBlock(block, foreign.get(name)) for name, block in blocks.items()}
 
 
 def _tokens(application: Application, sigma: Tensor, run: Run, step: Step) -> TimedTokens:
     """The resampler's output for this step, made at the step's first model call."""
-    made_for, timed = run.memory.get(application.number, (None, None))
-    if made_for is not step:
+    made_for, timed = run.timed.get(application, (None, None))
+    if made_for is not step or timed is None:
         assert application.live is not None
         timed = _resample(application.live, sigma[:1])
-        run.memory[application.number] = (step, timed)
+        run.timed[application] = (step, timed)
     return timed
 
 
@@ -214,3 +227,6 @@ def _resample(live: LiveAdapter, sigma: Tensor) -> TimedTokens:
     tokens, time = live.patcher.model.image_proj(features, sigma.float() * 1000)
     weights = torch.tensor([one.weight for one in live.references], device=sigma.device).view(-1, 1, 1, 1)
     return TimedTokens(tokens.unflatten(0, (-1, 2)), time, weights)
+
+
+SD3 = Family(MODELS, blocks_for, compose)

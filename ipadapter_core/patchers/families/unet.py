@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
@@ -10,19 +10,21 @@ from comfy.ldm.modules.attention import SpatialTransformer
 from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
 from comfy.model_patcher import ModelPatcher
 
-from ...attention.image_attention import ImageBank
 from ...checkpoint.spec import AdapterSpec, BaseModel
 from ...errors import ModelMismatchError
 from ...host import base_attention
-from ...masks.token_grid import Size, token_grid
+from ...masks.token_grid import Size
 from ...sampling.application import Application, Block
-from ...sampling.layer_call import LayerCall, add_banks
+from ...sampling.layer_call import LayerCall, add_attention
+from ...sampling.layer_slot import Slots, slots_by_block
+from ...sampling.plan import ModelCallPlan
 from ...sampling.run import Run
-from ..hooks.hook_cache import kept
+from ..hooks.attention_inputs import plain_tensor
+from ..hooks.hook_cache import cached_hooks
 from ..hooks.kernel_choice import fused
-from ..hooks.layer_slot import Place, places_by_block
-from ..hooks.model_call import ModelParts, acting_at, banks_at, model_call, ready_banks, with_banks
-from ..hooks.wrappers import CALL, CallState, Options
+from ..hooks.model_call import exclusive_output, plan_of
+from ..hooks.wrappers import PLAN, CallState, Options
+from .family import Family
 
 MODELS = (UNetModel,)
 SDXL_CONDITIONS = 2816  # channels beside the time embedding: pooled text, sizes and crops
@@ -125,56 +127,46 @@ class ImageCrossAttention:
     Called by ComfyUI's `BasicTransformerBlock` with query, key and value (B, L, D) before `to_out`.
     """
 
-    parts: tuple[Place, ...]
-    previous: AttentionPatch | None
     block: Block
+    previous: AttentionPatch | None
 
-    def __deepcopy__(self, memo: dict) -> "ImageCrossAttention":
+    def __deepcopy__(self, memo: dict[int, Any]) -> "ImageCrossAttention":
         return self
 
     def __call__(self, query: Tensor, key: Tensor, value: Tensor, options: Options) -> Tensor:
         """(B, L, D) for each -> (B, L, D)."""
-        call: ModelParts = options[CALL]
-        banks = ready_banks(call, self.block, query, options)
-        if banks is None:
-            banks = self._banks(call, query, options)
-        heads, own = options["n_heads"], call.owns(self.previous, options)
-        if banks and own and query.is_cuda:
-            out = fused(query, key, value, banks, heads)
+        query, key, value = (plain_tensor(one) for one in (query, key, value))
+        plan: ModelCallPlan = options[PLAN]
+        heads, exclusive = options["n_heads"], exclusive_output(plan, self.previous, options)
+        found = plan.key_values(self.block, LayerCall(query, heads, _shapes(options)))
+        to = [one.key_value for one in found]
+
+        if to and exclusive and query.is_cuda:
+            out = fused(query, key, value, to, heads)
             if out is not None:
                 return out
-        return add_banks(self._base(query, key, value, options), query, banks, heads, own)
-
-    def _banks(self, call: ModelParts, query: Tensor, options: Options) -> list[ImageBank]:
-        """What the layer attends to where it is called otherwise than expected: with another batch, grid or dtype."""
-        acting, rows = acting_at(self.parts, call, query.shape[0])
-        if rows is None:
-            return []
-        grid = grid_of(query, options) if call.observed or any(place.masked for place in acting) else None
-        return banks_at(acting, call, LayerCall(query, options["n_heads"], grid, rows))
-
-    def _base(self, query: Tensor, key: Tensor, value: Tensor, options: Options) -> Tensor:
-        """The text's half."""
-        return (self.previous or base_attention)(query, key, value, options)
+        base = (self.previous or base_attention)(query, key, value, options)
+        return add_attention(base, query, to, heads, exclusive)
 
 
-def grid_of(query: Tensor, options: Options) -> Size:
-    """The token grid of a layer, as ComfyUI reports it, or as it follows from the latent."""
-    shapes = tuple(tuple(options[name][-2:]) for name in ("activations_shape", "original_shape") if name in options)
-    return token_grid(query.shape[1], shapes)
+def _shapes(options: Options) -> tuple[Size, ...]:
+    """Candidates for a layer's token grid: as ComfyUI reports it, and the latent."""
+    return tuple(tuple(options[name][-2:]) for name in ("activations_shape", "original_shape") if name in options)
 
 
 def compose(applications: list[Application], options: Options, run: Run, _state: CallState | None = None) -> Options:
     """Options in which our hook stands at each layer around the one that stood there; kept for the run's next calls."""
     foreign = options.get("patches_replace", {}).get("attn2", {})
-    hooks = kept(run, applications, foreign, lambda: _hooks(applications, foreign))
+    slots, hooks = cached_hooks(run, applications, foreign, lambda: _hooks(applications, foreign))
     replace = options.get("patches_replace", {}) | {"attn2": foreign | hooks}
-    call = with_banks(model_call(applications, options), {block: hook.parts for block, hook in hooks.items()})
-    return options | {"patches_replace": replace, CALL: call}
+    return options | {"patches_replace": replace, PLAN: plan_of(applications, options, slots)}
 
 
-def _hooks(applications: list[Application], foreign: dict) -> dict[Block, ImageCrossAttention]:
-    return {
-        block: ImageCrossAttention(here, foreign.get(block, foreign.get(block[:2])), block)
-        for block, here in places_by_block(applications).items()
-    }
+def _hooks(
+    applications: list[Application], foreign: dict[Any, AttentionPatch]
+) -> tuple[Slots, dict[Block, ImageCrossAttention]]:
+    slots = slots_by_block(applications)
+    return slots, {block: ImageCrossAttention(block, foreign.get(block, foreign.get(block[:2]))) for block in slots}
+
+
+UNET = Family(MODELS, blocks_for, compose)

@@ -7,21 +7,21 @@ cuts the latent and stacks the tiles (tile by tile, each with all passes), regio
 import torch
 from torch import Tensor
 
-from ...adapter.key_value_bank import POSITIVE
+from ...errors import SamplingError
 from ...masks.token_grid import CANVAS, Area
-from ...sampling.batch import Rows
+from ...sampling.batch_layout import BatchLayout
 from ...sampling.polarity import polarity_of_index
 from ...sampling.run import Step
 from ...warn_once import warn_once
 
-ROWS = "ipadapter_core_rows"
+LAYOUT = "ipadapter_core_layout"
 PROBES = 256  # places where a tile may be before it is given up
 
 Options = dict
 
 
-def rows_of(options: Options, step: Step, x: Tensor | None = None, masked: bool = True) -> Rows | None:
-    """How the batch of a model call is made up; None, said in the log, where it cannot be known.
+def layout_of(options: Options, step: Step, x: Tensor | None = None, masked: bool = True) -> BatchLayout:
+    """How the batch of a model call is made up. Raises `SamplingError` where that cannot be known.
 
     `x` (B, C, H, W) is what the model is called with, by default what the sampler sees. Where each tile lies is looked
     for only when some mask has to know.
@@ -29,8 +29,10 @@ def rows_of(options: Options, step: Step, x: Tensor | None = None, masked: bool 
     passes = options.get("cond_or_uncond") or [0]
     x = step.canvas.repeat(len(passes), 1, 1, 1) if x is None else x
     if x.shape[0] % len(passes):
-        warn_once(f"the model is called with {x.shape[0]} pictures in {len(passes)} passes: left as it is")
-        return None
+        raise SamplingError(
+            f"the model is called with {x.shape[0]} images in {len(passes)} passes, so that it cannot be known which of them "
+            "see the reference: take out the node that splits the batch, or Apply IP-Adapter"
+        )
     in_a_pass = x.shape[0] // len(passes)
     frames = frames_of(options, step.pictures)
     if in_a_pass % len(frames):
@@ -43,7 +45,7 @@ def rows_of(options: Options, step: Step, x: Tensor | None = None, masked: bool 
     if masked:
         areas = _located(areas, x, frames, step)
     size = (x.shape[-2], x.shape[-1])
-    return Rows(tuple(polarities * tiles), frames, tuple(areas), size, tuple(passes) * tiles)
+    return BatchLayout(tuple(polarities * tiles), frames, tuple(areas), size, tuple(passes) * tiles)
 
 
 def frames_of(options: Options, pictures: int) -> tuple[int, ...]:
@@ -61,20 +63,6 @@ def frames_of(options: Options, pictures: int) -> tuple[int, ...]:
     anchor = getattr(window, "causal_anchor_index", None)
     shown = tuple(window.index_list) if anchor is None or anchor < 0 else (anchor, *window.index_list)
     return shown if len(shown) == pictures else tuple(range(pictures))
-
-
-def enlarged(rows: Rows, batch: int) -> Rows | None:
-    """Rows for a layer whose batch another pack made larger by repeating the positive passes; None if it did not do that."""
-    positives = rows.polarities.count(POSITIVE)
-    passes, rest = divmod(batch, len(rows.frames))
-    copies, uneven = divmod(passes - len(rows.polarities) + positives, max(positives, 1))
-    if rest or uneven or copies < 1:
-        return None
-    repeats = [copies if side == POSITIVE else 1 for side in rows.polarities]
-    polarities = [side for side, times in zip(rows.polarities, repeats, strict=True) for _ in range(times)]
-    areas = [area for area, times in zip(rows.areas, repeats, strict=True) for _ in range(times)]
-    indices = [index for index, times in zip(rows.passes, repeats, strict=True) for _ in range(times)]
-    return rows._replace(polarities=tuple(polarities), areas=tuple(areas), passes=tuple(indices))
 
 
 def _located(areas: list[Area], x: Tensor, frames: tuple[int, ...], step: Step) -> list[Area]:

@@ -13,7 +13,7 @@ from importlib.util import find_spec
 import torch
 from torch import Tensor
 
-from ...attention.image_attention import ImageBank
+from ...attention.image_attention import LayerKeyValue
 from ...attention.kernel_table import Tile, tile_for
 from ...errors import is_out_of_memory
 from ...host import attention_is_pytorchs
@@ -52,7 +52,7 @@ def available(query: Tensor) -> bool:
     )
 
 
-def fused(query: Tensor, key: Tensor, value: Tensor, banks: Sequence[ImageBank], heads: int) -> Tensor | None:
+def fused(query: Tensor, key: Tensor, value: Tensor, banks: Sequence[LayerKeyValue], heads: int) -> Tensor | None:
     """Text and image attention (B, L, D) by one kernel; None where separate calls are the way to go.
 
     query (B, L, D), key and value of the text (B, T, D). Raises `torch.OutOfMemoryError` as any attention does.
@@ -86,7 +86,7 @@ def cannot_compile(error: Exception) -> bool:
     return type(error).__module__.partition(".")[0] in COMPILER or isinstance(error, WITHOUT_COMPILER)
 
 
-def _tile(query: Tensor, key: Tensor, banks: Sequence[ImageBank], heads: int) -> Tile | None:
+def _tile(query: Tensor, key: Tensor, banks: Sequence[LayerKeyValue], heads: int) -> Tile | None:
     if _only:
         return _only[-1]
     if not banks:

@@ -12,8 +12,10 @@ from typing import Any
 from torch import Tensor
 
 from ...sampling.application import Application
-from ...sampling.layer_call import Part
+from ...sampling.plan import ModelCallPlan
+from ...sampling.prepared import PreparedApplication
 from ...sampling.run import Step
+from ...sampling.step_weight import StepWeight
 
 _numbers: dict[str, int] = {}  # of programs, in the order in which they came up
 COMPILE_KEY = "torch.compile"  # comfy_api.torch_helpers.torch_compile: the key of its wrapper around the model call
@@ -26,33 +28,29 @@ def is_compiled(options: dict[str, Any]) -> bool:
 
 def with_constant_structure(step: Step, applications: Sequence[Application], like: Tensor) -> Step:
     """The step with a tensor for whatever rests now or acts as it is, but may not at another step: 0 or 1."""
-    scales = []
-    for application, scale in zip(applications, step.scales, strict=True):
+    weights: list[StepWeight] = []
+    for application, weight in zip(applications, step.weights, strict=True):
         strength = application.strength
-        if not strength.whole_run and not isinstance(scale, Tensor):
-            scale = like.new_full((len(strength.frames or (1,)),), 0.0 if scale is None else 1.0)
-        scales.append(scale)
-    return step._replace(scales=tuple(scales))
+        if not strength.whole_run and weight.multiplier is None:
+            count, value = len(strength.frames or (1,)), 1.0 if weight.active else 0.0
+            weight = StepWeight(True, like.new_full((count,), value))
+        weights.append(weight)
+    return step._replace(weights=tuple(weights))
 
 
-def program_name(applications: Sequence[Application], call, like: Tensor) -> str:
-    """A name for the program that the layers now make up: everything that a compiled one takes as given.
-
-    `call` has `rows` and, in the order of the applications, `parts`, as a UNet's layers read them.
-    """
-    rows = None if call is None else call.rows
-    makeup = rows and (rows.polarities, len(rows.frames), rows.latent, rows.passes)
-    given: tuple = (makeup, call and call.fresh)
-    for slot, application in enumerate(applications):
-        layers = tuple(layer and _shapes(layer) for layer in application.placed(like.device, like.dtype))
-        part = call and call.parts[slot]
+def program_name(applications: Sequence[Application], plan: ModelCallPlan) -> str:
+    """A name for the program that the layers now make up: everything that a compiled one takes as given."""
+    layout, like = plan.layout, plan.like
+    given: tuple[Any, ...] = (layout.polarities, len(layout.frames), layout.latent, layout.passes)
+    given += (plan.output_is_exclusive,)
+    for application, prepared in zip(applications, plan.prepared, strict=True):
         given += (
             application.blocks,
             application.per_frame,
             application.strength.scaling,
-            application.strength.sides,
-            layers,
-            part and _part(part),
+            application.strength.polarity_rule,
+            tuple(layer and _shapes(layer) for layer in application.placed(like.device, like.dtype)),
+            prepared and _prepared(prepared),
         )
     return f"ipadapter_core_{hash(given) & 0xFFFFFFFFFFFF:x}"
 
@@ -67,9 +65,10 @@ def with_places(control: dict[str, Any] | None, name: str) -> dict[str, Any]:
     return (control or {}) | {"output": [*outputs, *[None] * places]}
 
 
-def _part(part: Part) -> tuple:
-    return _shapes((part.factor, part.choice)) + tuple((grid, tuple(mask.shape)) for grid, mask in part.masks)
+def _prepared(prepared: PreparedApplication) -> tuple[Any, ...]:
+    masks = tuple((grid, tuple(mask.shape)) for grid, mask in prepared.masks)
+    return _shapes((prepared.weight, prepared.choice)) + masks
 
 
-def _shapes(tensors: Sequence[Tensor | None]) -> tuple:
+def _shapes(tensors: Sequence[Tensor | None]) -> tuple[Any, ...]:
     return tuple(None if tensor is None else tuple(tensor.shape) for tensor in tensors)

@@ -20,7 +20,7 @@ from ...sampling.polarity import GuiderRoles
 from ...sampling.run import Run
 from ...sampling.timeline import Timeline
 from ...warn_once import warn_once
-from .batch_layout import ROWS, rows_of
+from .batch_layout import LAYOUT, layout_of
 from .torch_compile import is_compiled, program_name, with_constant_structure, with_places
 
 NAME = "ipadapter_core"
@@ -28,7 +28,7 @@ RECORDING = "ipadapter_core_recording"
 RUN = "ipadapter_core_run"
 STEP = "ipadapter_core_step"
 LIKE = "ipadapter_core_like"
-CALL = "ipadapter_core_call"
+PLAN = "ipadapter_core_plan"
 COMPOSED = "ipadapter_core_composed"
 IGNORES_UNKNOWN_KWARGS = (
     "ipadapter_core_deaf"  # set by families whose network looks at no arguments but those that it knows
@@ -54,7 +54,7 @@ def add_application(model: ModelPatcher, application: Application, compose: Comp
     wrappers = (
         (WrappersMP.SAMPLER_SAMPLE, begin_run),
         (WrappersMP.CALC_COND_BATCH, begin_step),
-        (WrappersMP.APPLY_MODEL, ModelCall(compose)),
+        (WrappersMP.APPLY_MODEL, ApplyModelWrapper(compose)),
     )
     for kind, wrapper in wrappers:
         if not patched.get_wrappers(kind, NAME):
@@ -90,7 +90,7 @@ def begin_step(executor, model, conds, x_in, timestep, model_options: dict, *arg
 
 
 @dataclass(frozen=True)
-class ModelCall:
+class ApplyModelWrapper:
     """Around the model: sets the family's hooks in a copy of this call's options.
 
     Where ComfyUI's torch.compile stands around or inside, see `torch_compile.py`.
@@ -98,7 +98,7 @@ class ModelCall:
 
     compose: Compose
 
-    def __deepcopy__(self, memo: dict) -> "ModelCall":
+    def __deepcopy__(self, memo: dict) -> "ApplyModelWrapper":
         return self
 
     def __call__(
@@ -110,9 +110,9 @@ class ModelCall:
             model = executor.class_obj
             options, run = _decided(options, applications, x, t, model)
             masked = any(application.mask is not None for application in applications)
-            rows = rows_of(options, options[STEP], x, masked)
+            layout = layout_of(options, options[STEP], x, masked)
             like = x.new_empty(0, dtype=model.get_dtype_inference())
-            options = options | {ROWS: rows, LIKE: like, COMPOSED: True}
+            options = options | {LAYOUT: layout, LIKE: like, COMPOSED: True}
             compiled = is_compiled(options)
             if compiled:
                 options[STEP] = with_constant_structure(options[STEP], applications, like)
@@ -120,7 +120,7 @@ class ModelCall:
                 application.placed(like.device, like.dtype)
             options = self.compose(applications, options, run, CallState(model.diffusion_model, t))
             if compiled:
-                name = program_name(applications, options.get(CALL), like)
+                name = program_name(applications, options[PLAN])
                 kwargs = kwargs | {name: None}
                 control = with_places(control, name) if options.get(IGNORES_UNKNOWN_KWARGS) else control
         return executor(x, t, c_concat, c_crossattn, control, options, **kwargs)

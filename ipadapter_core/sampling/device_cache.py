@@ -1,0 +1,98 @@
+"""What an application holds on compute devices while a model samples, until ComfyUI cleans up."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ..masks.token_grid import Area, Size
+from .batch_layout import BatchLayout
+
+
+class PlacedLayer(NamedTuple):
+    """A layer's keys and values on the compute device, (2, N, D), or (F, 2, N, D) with a reference for each image.
+
+    `weight` (.., 2, N, 1) and the mean value of each token's reference, `mean` (.., 2, N, D), are there only where the
+    weight could not be folded in.
+    """
+
+    key: Tensor
+    value: Tensor
+    weight: Tensor | None = None
+    mean: Tensor | None = None
+
+
+PlacedLayers = tuple[PlacedLayer | None, ...]  # None where a layer is silent
+MaskKey = tuple[torch.device, torch.dtype, Size, Size, Area]
+RowsKey = tuple[torch.device, torch.dtype, Size, BatchLayout]
+
+
+class DeviceCache:
+    """Tensors made once for each device and dtype. Copies and pickles begin empty.
+
+    Threads of several devices come here, and another run's cleanup may come between two lines: what was found or made is
+    returned, never looked up again.
+    """
+
+    def __init__(self) -> None:
+        self._layers: dict[tuple[torch.device, torch.dtype], PlacedLayers] = {}
+        self._masks: dict[MaskKey, Tensor] = {}
+        self._mask_rows: dict[RowsKey, Tensor] = {}
+        self._indices: dict[tuple[torch.device, tuple[int, ...]], Tensor] = {}
+        self._frames: dict[tuple[torch.device, tuple[float, ...]], Tensor] = {}
+
+    def __reduce__(self) -> tuple[type["DeviceCache"], tuple[()]]:
+        return DeviceCache, ()
+
+    def layers(self, device: torch.device, dtype: torch.dtype, make: Callable[[], PlacedLayers]) -> PlacedLayers:
+        """Keys and values of every layer."""
+        found = self._layers.get((device, dtype))
+        if found is None:
+            found = self._layers[device, dtype] = make()
+        return found
+
+    @torch.compiler.disable  # a compiled layer finds what it needs made ready before the call
+    def mask(self, key: MaskKey, make: Callable[[], Tensor]) -> Tensor:
+        """The masks as weights (M, L, 1) of the tokens of a grid, for a latent of a size that covers an area."""
+        found = self._masks.get(key)
+        if found is None:
+            found = self._masks[key] = make()
+        return found
+
+    @torch.compiler.disable
+    def mask_rows(self, key: RowsKey, make: Callable[[], Tensor]) -> Tensor:
+        """The mask of each row of a batch, (B, L, 1)."""
+        found = self._mask_rows.get(key)
+        if found is None:
+            found = self._mask_rows[key] = make()
+        return found
+
+    @torch.compiler.disable
+    def index(self, device: torch.device, places: tuple[int, ...]) -> Tensor:
+        """Places as an index (B,)."""
+        found = self._indices.get((device, places))
+        if found is None:
+            found = self._indices[device, places] = torch.tensor(places, device=device)
+        return found
+
+    @torch.compiler.disable
+    def frames(self, device: torch.device, weights: tuple[float, ...]) -> Tensor:
+        """The weights of the images of a batch, (F,)."""
+        found = self._frames.get((device, weights))
+        if found is None:
+            found = self._frames[device, weights] = torch.tensor(weights, device=device)
+        return found
+
+    def held(self) -> list[Tensor]:
+        """Every tensor that is held now."""
+        placed = [
+            part for layers in self._layers.values() for layer in layers if layer for part in layer if part is not None
+        ]
+        single = (self._masks, self._mask_rows, self._indices, self._frames)
+        return placed + [tensor for tensors in single for tensor in tensors.values()]
+
+    def clear(self) -> None:
+        """Lets go of everything."""
+        for part in (self._layers, self._masks, self._mask_rows, self._indices, self._frames):
+            part.clear()

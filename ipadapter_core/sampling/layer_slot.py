@@ -1,0 +1,32 @@
+"""Which applications act at which layer of a model."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from .application import Application, Block
+
+
+class LayerSlot(NamedTuple):
+    """An application at a layer: its place among the model's applications, and the layer's place in its banks."""
+
+    application: Application
+    place: int
+    index: int
+
+    @property
+    def masked(self) -> bool:
+        """Whether it has to know a layer's token grid."""
+        return self.application.mask is not None
+
+
+Slots = Mapping[Block, tuple[LayerSlot, ...]]
+
+
+def slots_by_block(applications: Sequence[Application]) -> Slots:
+    """Who has something to add at each layer of a model."""
+    slots: dict[Block, tuple[LayerSlot, ...]] = {}
+    for place, application in enumerate(applications):
+        for index, block in enumerate(application.blocks):
+            if not application.layers[index].silent:
+                slots[block] = (*slots.get(block, ()), LayerSlot(application, place, index))
+    return slots

@@ -1,0 +1,152 @@
+"""What a model call decides for all its layers, once, before they run; every family's layers ask it in the same way."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+from torch import Tensor
+
+from ..attention.image_attention import LayerKeyValue
+from ..errors import SamplingError
+from ..masks.token_grid import Size, token_grid
+from .application import Block
+from .batch_layout import BatchLayout
+from .layer_call import LayerCall, Observer, Weighed, add_weighed, attend, layer_key_value
+from .layer_slot import LayerSlot, Slots
+from .prepared import PreparedApplication, prepare
+from .step_weight import StepWeight
+
+
+class SlotKeyValue(NamedTuple):
+    """An application at a layer, and what that layer attends to for it."""
+
+    slot: LayerSlot
+    key_value: LayerKeyValue
+
+
+class ReadyKeyValue(NamedTuple):
+    """The same, made before the layer is called; its masks by token grid, if it has any."""
+
+    slot: LayerSlot
+    key_value: LayerKeyValue
+    masks: dict[Size, Tensor] | None
+
+
+Source = Callable[[LayerSlot, LayerCall, PreparedApplication, tuple[Observer, ...]], LayerKeyValue | None]
+
+
+def placed_key_value(
+    slot: LayerSlot, call: LayerCall, prepared: PreparedApplication, observers: tuple[Observer, ...]
+) -> LayerKeyValue | None:
+    """Keys and values that were projected before sampling: where most families' layers get them."""
+    return layer_key_value(slot.index, call, prepared, observers)
+
+
+@dataclass(frozen=True, eq=False)
+class ModelCallPlan:
+    """One model call: the batch's layout, each application's weight in this step, and what its layers attend to.
+
+    `prepared` are in the order of the applications, None for one that rests.
+    `output_is_exclusive` is whether nobody else holds what ComfyUI's attention returned. `ready` is what layers attend to
+    when they are called as expected, in the dtype and on the device of `like`: little is left to do between two large
+    operations, when the processor's caches are full of other things. `pending` holds what a layer has computed until its
+    family can add it.
+    """
+
+    layout: BatchLayout
+    weights: tuple[StepWeight, ...]
+    prepared: tuple[PreparedApplication | None, ...]
+    slots: Slots
+    like: Tensor
+    source: Source = placed_key_value
+    observers: tuple[Observer, ...] = ()
+    output_is_exclusive: bool = False
+    ready: Mapping[Block, tuple[ReadyKeyValue, ...]] = field(default_factory=dict[Block, tuple[ReadyKeyValue, ...]])
+    pending: dict[Block, Any] = field(default_factory=dict[Block, Any], repr=False)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "ModelCallPlan":
+        return self
+
+    def made_ready(self) -> "ModelCallPlan":
+        """The same with what every layer attends to, unless somebody wants to see each layer."""
+        if self.observers or self.source is not placed_key_value:
+            return self
+        call = LayerCall(self.like, 0, (), layout=self.layout)
+        return replace(self, ready={block: self._ready_at(slots, call) for block, slots in self.slots.items()})
+
+    def _ready_at(self, slots: tuple[LayerSlot, ...], call: LayerCall) -> tuple[ReadyKeyValue, ...]:
+        found: list[ReadyKeyValue] = []
+        for slot in slots:
+            prepared = self.prepared[slot.place]
+            key_value = None if prepared is None else layer_key_value(slot.index, call, prepared)
+            if prepared is not None and key_value is not None:
+                found.append(ReadyKeyValue(slot, key_value, dict(prepared.masks) if slot.masked else None))
+        return tuple(found)
+
+    def key_values(self, block: Block, call: LayerCall) -> list[SlotKeyValue]:
+        """What the applications that act at a layer attend to there.
+
+        Raises `SamplingError` where the batch is not one that the layers of this call can have.
+        """
+        found = self._ready_for(block, call)
+        return self._made_for(block, call) if found is None else found
+
+    def attend(self, block: Block, call: LayerCall) -> Weighed | None:
+        """What all applications add at one layer; None if nothing. A lone one is not multiplied yet: that saves a pass."""
+        total: Weighed | None = None
+        for _, key_value in self.key_values(block, call):
+            output = attend(call.query, key_value, call.heads)
+            if total is not None:
+                output = Weighed(add_weighed(add_weighed(None, total, exclusive=True), output, exclusive=True), None)
+            total = output
+        return total
+
+    def _ready_for(self, block: Block, call: LayerCall) -> list[SlotKeyValue] | None:
+        """As made ready before; None where the layer is called otherwise than expected."""
+        ready, query = self.ready.get(block), call.query
+        if ready is None or query.shape[0] != self.layout.batch:
+            return None
+        if query.dtype != self.like.dtype or query.device != self.like.device:
+            return None
+        found: list[SlotKeyValue] = []
+        for slot, key_value, masks in ready:
+            if masks is not None:
+                mask = None if call.before or call.after or not call.shapes else masks.get(call.shapes[0])
+                if mask is None or mask.shape[1] != query.shape[-2]:
+                    return None
+                key_value = LayerKeyValue(key_value.key, key_value.value, mask)
+            found.append(SlotKeyValue(slot, key_value))
+        return found
+
+    def _made_for(self, block: Block, call: LayerCall) -> list[SlotKeyValue]:
+        acting = [slot for slot in self.slots.get(block, ()) if self.weights[slot.place].active]
+        if not acting:
+            return []
+        call = call._replace(layout=self._layout_for(call.query.shape[0]))
+        if self.observers or any(slot.masked for slot in acting):
+            tokens = call.query.shape[-2] - call.before - call.after
+            call = call._replace(grid=token_grid(tokens, call.shapes or (self.layout.latent,)))
+        made = ((slot, self.source(slot, call, self._prepared_for(slot, call), self.observers)) for slot in acting)
+        return [SlotKeyValue(slot, key_value) for slot, key_value in made if key_value is not None]
+
+    def _layout_for(self, batch: int) -> BatchLayout:
+        """The call's layout, or one that another pack made larger by repeating the positive passes."""
+        layout = self.layout
+        if batch == layout.batch:
+            return layout
+        larger = layout.enlarged(batch)
+        if larger is None:
+            raise SamplingError(
+                f"a layer of the model is called with {batch} images, where {len(layout.polarities)} passes of "
+                f"{len(layout.frames)} were expected, so that it cannot be known which of them see the reference: take out "
+                "the node that splits or repeats the batch, or Apply IP-Adapter"
+            )
+        return larger
+
+    def _prepared_for(self, slot: LayerSlot, call: LayerCall) -> PreparedApplication:
+        """What was made ready for the model call, or anew for a batch that another pack enlarged."""
+        prepared = self.prepared[slot.place]
+        if prepared is not None and call.layout is self.layout:
+            return prepared
+        assert call.layout is not None
+        return prepare(slot.application, call.layout, self.weights[slot.place], call.query)
