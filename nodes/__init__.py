@@ -2,6 +2,7 @@
 
 from comfy_api.latest import ComfyExtension, io
 
+from ..ipadapter_core.import_name import publish
 from ..ipadapter_core.patchers.hooks.hook_support import warn_of_older_comfyui
 from .apply import ApplyIPAdapter
 from .combine import CombineImagePrompts, WeighReference
@@ -62,9 +63,10 @@ class IPAdapterCoreExtension(ComfyExtension):
     """What ComfyUI asks for our nodes."""
 
     async def on_load(self) -> None:
-        """Makes our folders known, and which of our nodes can stand in for old ones; warns where ComfyUI is too old."""
+        """Makes our folders and our import name known, and which nodes stand in for old ones; warns where ComfyUI is too old."""
         warn_of_older_comfyui()
         register_folders()
+        publish()
         await register_replacements()
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:

@@ -1,6 +1,7 @@
 """Detection, alignment and recognition with models of the published signatures, on a real photograph."""
 
 import math
+import pickle
 
 import numpy as np
 import pytest
@@ -38,6 +39,13 @@ def face_models(folder, picture, size=640):
     tiny_onnx.detection(folder / "det_10g.onnx", patch, box, LANDMARKS * scale - corner)
     tiny_onnx.recognition(folder / "w600k_r50.onnx", MIXING)
     return folder
+
+
+def test_an_analysis_travels_as_its_files(tmp_path, astronaut):
+    """A session cannot be pickled: the copy opens the same files again, and finds the same face."""
+    analysis = load_analysis(face_models(tmp_path, astronaut), Provider.CPU).analysis
+    (face,), (again,) = (find_faces(one, astronaut) for one in (analysis, pickle.loads(pickle.dumps(analysis))))
+    assert np.array_equal(face.embedding, again.embedding)
 
 
 def test_a_photograph_end_to_end(tmp_path, astronaut):

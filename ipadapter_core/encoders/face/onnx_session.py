@@ -1,6 +1,7 @@
 """onnxruntime: an optional package, its providers by their true names, and what a model file is told by its signature."""
 
 import logging
+from collections.abc import Callable
 from enum import Enum
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -40,12 +41,21 @@ RECOGNITION_SIZE = 112
 
 
 class Session(NamedTuple):
-    """An open model: `run(blob)` gives its outputs as arrays."""
+    """An open model: `run(blob)` gives its outputs as arrays. Copied or pickled, it is the file that is opened again."""
 
-    file: str
+    path: Path
+    provider: Provider
     inputs: list[Any]
     outputs: list[Any]
     inference: Any
+
+    @property
+    def file(self) -> str:
+        """The file's name."""
+        return self.path.name
+
+    def __reduce__(self) -> tuple[Callable[[Path, Provider], "Session"], tuple[Path, Provider]]:
+        return _open_again, (self.path, self.provider)
 
     def run(self, blob) -> list[Any]:
         """All outputs for one input."""
@@ -90,7 +100,11 @@ def open_session(path: Path, provider: Provider) -> tuple[Session, str]:
         package = PACKAGES.get(provider, "another build of onnxruntime")
         said = f"{running}, because {wanted} is not available (installed: {', '.join(available)}; {package} brings it)"
         logger.warning("IP-Adapter: face models run on %s", said)
-    return Session(path.name, inference.get_inputs(), inference.get_outputs(), inference), said
+    return Session(path, provider, inference.get_inputs(), inference.get_outputs(), inference), said
+
+
+def _open_again(path: Path, provider: Provider) -> Session:
+    return open_session(path, provider)[0]
 
 
 def is_detection(session: Session) -> bool:
