@@ -63,7 +63,7 @@ class IPAdapterCoreExtension(ComfyExtension):
     """What ComfyUI asks for our nodes."""
 
     async def on_load(self) -> None:
-        """Makes our folders and import name known, and which nodes stand in for old ones; warns of a ComfyUI that is too old."""
+        """Makes our folders and import name known, and which nodes stand in for old ones; warns of too old a ComfyUI."""
         warn_of_older_comfyui()
         register_folders()
         publish()
