@@ -34,6 +34,7 @@ ROOMS = {
     "training": {"adapter", "attention", "checkpoint", "patchers", "sampling"},
     "compat": {"adapter", "checkpoint", "encoders", "errors", "host", "images", "masks", "patchers", "prompt",
                "sampling", "weights"},
+    "api": {"adapter", "encoders", "errors", "images", "inputs", "patchers", "prompt", "sampling", "weights"},
     "nodes": {"ipadapter_core"},
 }  # fmt: skip
 

@@ -33,10 +33,11 @@ def main(argv: list[str]) -> int:
 def generated() -> dict[Path, str]:
     """Every file that follows from the code, with its text."""
     from ..docs import compat_pages as old_pages
-    from ..docs import errors_page, gallery_page, models_page
+    from ..docs import errors_page, gallery_page, models_page, rooms_picture
 
     nodes = native_nodes()
-    written = (errors_page.pages(), gallery_page.pages(), models_page.pages(), old_pages.pages())
+    pages = (errors_page, gallery_page, models_page, old_pages, rooms_picture)
+    written = tuple(page.pages() for page in pages)
     return {**locales.locale_files(nodes), **{file: text for part in written for file, text in part.items()}}
 
 
