@@ -55,8 +55,6 @@ def attention_as_on_a_gpu(monkeypatch):
 def test_dit_compile_without_breaks_or_recompilation(case):
     """No break is allowed at all; a program for each structure, none from step to step, and the same latent.
 
-    Anima's blocks have no hooks, so that each Apply brings object patches of its own, which are another program.
-
     Fails when a hook asks a tensor for its value, or when something that changes from step to step is no tensor.
     """
     name, sizes, shapes, features = CASES[case]
@@ -70,7 +68,7 @@ def test_dit_compile_without_breaks_or_recompilation(case):
     stages = {
         "no adapter": (model, 1),
         "adapter": (applied(Strength()), 1),
-        "another picture and weight": (applied(Strength(0.5), seed=11), int(name == "Anima")),
+        "another picture and weight": (applied(Strength(0.5), seed=11), 0),
         "schedule and mask": (applied(fading, mask=mask_of(1.0, 0.0)), 1),
     }
     compiler = Compiler()

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import torch
 from pack.ipadapter_core.diagnostics.recording import MapKey
 from pack.ipadapter_core.diagnostics.sweep import read_sweep
+from pack.ipadapter_core.sampling.application import Application
 from pack.tools.miniature.executing import Step
 from pack.tools.miniature.files import Workshop
 from safetensors.torch import save_file
@@ -215,7 +216,7 @@ def _saved(shop: Workshop, file: str, references: str) -> Step:
 
 
 def _maps(shop: Workshop, blocks: str) -> Step:
-    application = SimpleNamespace(blocks=BLOCKS)
+    application = Application(BLOCKS, (), ())
     spot = MapKey(application, ("middle", 0), (2, 2), (2, 2), None, (0,))  # type: ignore[arg-type]
     notes = SimpleNamespace(sums={spot: None}, run=SimpleNamespace(applications=[application]))
     watched = Step("Watch IP-Adapter", note="after a run with input blocks at 0", make=lambda: notes)

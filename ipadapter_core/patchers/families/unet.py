@@ -135,18 +135,18 @@ class ImageCrossAttention:
 
     def __call__(self, query: Tensor, key: Tensor, value: Tensor, options: Options) -> Tensor:
         """(B, L, D) for each -> (B, L, D)."""
-        query, key, value = (plain_tensor(one) for one in (query, key, value))
         plan: ModelCallPlan = options[PLAN]
+        image_query = plain_tensor(query)
         heads, exclusive = options["n_heads"], exclusive_output(plan, self.previous, options)
-        found = plan.key_values(self.block, LayerCall(query, heads, _shapes(options)))
+        found = plan.key_values(self.block, LayerCall(image_query, heads, _shapes(options)))
         to = [one.key_value for one in found]
 
         if to and exclusive and query.is_cuda:
-            out = fused(query, key, value, to, heads)
+            out = fused(*(plain_tensor(one) for one in (query, key, value)), to, heads)
             if out is not None:
                 return out
         base = (self.previous or base_attention)(query, key, value, options)
-        return add_attention(base, query, to, heads, exclusive)
+        return add_attention(base, image_query, to, heads, exclusive)
 
 
 def _shapes(options: Options) -> tuple[Size, ...]:
