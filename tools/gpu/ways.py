@@ -8,7 +8,7 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from ...ipadapter_core.attention.image_attention import LayerKeyValue
 from ...ipadapter_core.attention.kernel_table import Tile
-from ...ipadapter_core.sampling.layer_call import add_banks
+from ...ipadapter_core.sampling.layer_call import add_attention
 from .shapes import Case, Shape
 
 PASSES = 2  # of guidance
@@ -96,7 +96,7 @@ def _called(query: Tensor, key: Tensor, value: Tensor, heads: int) -> Tensor:
 def plain(one: Layer) -> Tensor:
     """Ours, as the hooks compute it where the kernel is not taken."""
     base = one.ready.clone() if one.text is None else _called(one.query, *one.text, one.heads)
-    return add_banks(base, one.query, one.banks, one.heads, own=True)
+    return add_attention(base, one.query, one.banks, one.heads, exclusive=True)
 
 
 def fused(one: Layer, tile: Tile | None = None) -> Tensor:
