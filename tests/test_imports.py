@@ -86,3 +86,20 @@ def test_the_pack_loads_without_comfyui():
     """Nothing is imported when the root package is."""
     tree = ast.parse((ROOT / "__init__.py").read_text())
     assert not any(isinstance(node, ast.Import | ast.ImportFrom) for node in tree.body)
+
+
+def outsiders() -> list[Path]:
+    """Tests and tools: nobody imports a test, whatever it has to offer belongs to tools/miniature or tests/oracles."""
+    return [*(ROOT / "tests").rglob("*.py"), *(ROOT / "tools").rglob("*.py")]
+
+
+@pytest.mark.parametrize("file", outsiders(), ids=lambda file: str(file.relative_to(ROOT)))
+def test_nobody_imports_a_test(file):
+    """Neither from a module of tests nor by its name; tools import nothing of tests at all."""
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom):
+            names = [*(node.module or "").split("."), *(alias.name for alias in node.names)]
+            assert not any(name.startswith("test_") for name in names if "tests" in names or node.level), ast.unparse(
+                node
+            )
+            assert "tools" not in file.relative_to(ROOT).parts[:1] or "tests" not in (node.module or "").split(".")

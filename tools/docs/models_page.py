@@ -99,14 +99,14 @@ def pages() -> dict[Path, str]:
 
 def layouts() -> dict[str, Shapes]:
     """Key names and shapes of the published layouts, by the names that the tests give them."""
-    from ...tests import test_dit_detect, test_faces_detection
+    from ..miniature import published_faces, published_transformers
     from ..miniature import published_shapes as published
 
     known = {name: one.shapes for name, one in published.PUBLISHED.items()}
     known["ip-adapter-plus-face_sd15"] = known["ip-adapter-plus_sd15"]
-    known |= {name: entry[0] for name, entry in test_faces_detection.PUBLISHED.items()}
-    known |= {name: entry[0] for name, entry in test_dit_detect.FILES.items()}
-    known["art"] = test_faces_detection.art_shapes()
+    known |= {name: entry[0] for name, entry in published_faces.PUBLISHED.items()}
+    known |= {name: entry[0] for name, entry in published_transformers.FILES.items()}
+    known["art"] = published_faces.art_shapes()
     return {name: {new: shapes[old] for old, new in canonical_names(shapes).items()} for name, shapes in known.items()}
 
 

@@ -64,8 +64,8 @@ def faces() -> Image.Image:
     import torch
     from skimage import data
 
-    from ...tests.test_faces_analysis import face_models
     from ..miniature.executing import Step
+    from ..miniature.face_analysis import face_models
     from ..miniature.files import workshop
 
     with tempfile.TemporaryDirectory() as folder, workshop(Path(folder)) as shop:

@@ -1,0 +1,259 @@
+"""Issue 3, points 6 and 8: several references, each with a weight and a place, combined before or in the attention."""
+
+import pytest
+import torch
+from pack.ipadapter_core.checkpoint.spec import Feature
+from pack.ipadapter_core.errors import ImagePromptError
+from pack.ipadapter_core.patchers.apply import apply_image_prompt
+from pack.ipadapter_core.patchers.families.unet import layer_map
+from pack.ipadapter_core.patchers.hooks.wrappers import applications_of
+from pack.ipadapter_core.prompt.combine import Combination, MaskBatch, combine, weigh
+from pack.ipadapter_core.prompt.image_prompt import EncodedImage, Reference
+from pack.ipadapter_core.sampling.strength import Strength
+from pack.ipadapter_core.weights.scaling import Scaling
+from pack.tests.oracles.naive_layer import GRID, attend, bench, effect, far, keys_values, picture, prompt, query
+
+pytestmark = pytest.mark.engine
+
+EXACT = 1e-12
+LAYERS = (0, 5, 15)
+
+
+@pytest.fixture(scope="module")
+def stand():
+    return bench()
+
+
+def outputs(stand, image_prompt, strength=None, mask=None, per_frame=False, batch=2):
+    """What Apply adds at a few layers."""
+    model, adapter, _ = stand
+    patched = apply_image_prompt(model, adapter, image_prompt, strength or Strength(), mask, per_frame)
+    widths = [layer_map(model.model.diffusion_model)[index].width for index in LAYERS]
+    return torch.cat(
+        [effect(patched, index, query(width, batch)).flatten(1) for index, width in zip(LAYERS, widths, strict=True)],
+        dim=1,
+    )
+
+
+def stated(stand, references, batch=2, frame=None):
+    """Attention over the tokens of all references at once, V times each one's weight; (2, ...): negative, positive."""
+    model, _, weights = stand
+    rows = []
+    for row in range(batch):
+        parts = []
+        for index in LAYERS:
+            given = query(layer_map(model.model.diffusion_model)[index].width, batch)[row]
+            pairs = [
+                keys_values(weights, index, one.image.features if row >= batch // 2 else one.image.negative)
+                for one in references
+            ]
+            key = torch.cat([key for key, _ in pairs])
+            value = torch.cat([value * one.weight for (_, value), one in zip(pairs, references, strict=True)])
+            parts.append(attend(given, key, value).flatten())
+        rows.append(torch.cat(parts))
+    return torch.stack(rows)
+
+
+def token_mask(*rows):
+    """A mask (1, H, W) of the very grid under test, from a value for each of its rows."""
+    return torch.tensor(rows).view(1, GRID[0], 1).expand(1, *GRID).contiguous()
+
+
+def per_token(mask, like):
+    """A mask of the grid as factors of the flattened outputs of all layers, in order."""
+    sizes = [32, 64, 64]
+    return torch.cat([mask.flatten().repeat_interleave(width) for width in sizes]).to(like)
+
+
+def test_engine_concat_is_attention_over_both_token_sets(stand):
+    """With a weight for each input and one of the reference's own. Fails when concat adds two attentions up instead."""
+    joined = combine([prompt(picture(2, 0.5)), prompt(picture(3), picture(4))], Combination.CONCAT, [2.0, 0.3])
+    assert [reference.weight for reference in joined.references] == [1.0, 0.3, 0.3]
+    assert far(outputs(stand, joined), stated(stand, joined.references)) < EXACT
+
+
+def test_engine_reference_of_weight_zero_is_not_there(stand):
+    """Bit for bit. Fails when a silent reference keeps its place in the softmax."""
+    one, other = prompt(picture(2)), prompt(picture(3))
+    assert torch.equal(outputs(stand, combine([one, weigh(other, 0.0)])), outputs(stand, one))
+    model, adapter, _ = stand
+    assert not applications_of(
+        apply_image_prompt(model, adapter, weigh(one, 0.0), Strength()).model_options["transformer_options"]
+    )
+
+
+@pytest.mark.parametrize("mode", list(Scaling), ids=lambda mode: mode.value)
+def test_engine_reference_weight_is_the_weight_of_a_lone_reference(stand, mode):
+    """In every scaling mode. Fails when the reference's weight only scales V."""
+    for strength in (Strength(1.0, scaling=mode), Strength(1.0, scaling=mode, frames=(0.5,))):
+        whole = outputs(stand, prompt(picture(2)), Strength(0.6, frames=strength.frames, scaling=mode))
+        assert far(outputs(stand, weigh(prompt(picture(2)), 0.6), strength), whole) < EXACT
+
+
+def test_engine_complementary_masks_add_up(stand):
+    """Two soft masks over one reference give it whole; over two, each acts in its place. Fails when masks are rounded."""
+    left, right = token_mask(1.0, 0.25, 0.0), token_mask(0.0, 0.75, 1.0)
+    whole = outputs(stand, prompt(picture(2)))
+    both = combine([weigh(prompt(picture(2)), 1.0, left), weigh(prompt(picture(2)), 1.0, right)])
+    assert far(outputs(stand, both), whole) < EXACT
+    other = outputs(stand, prompt(picture(3)))
+    two = combine([weigh(prompt(picture(2)), 1.0, left), weigh(prompt(picture(3)), 1.0, right)])
+    expected = whole * per_token(left, whole) + other * per_token(right, whole)
+    assert far(outputs(stand, two), expected) < EXACT
+
+
+def test_engine_masks_of_ones_and_of_zeros(stand):
+    """References under one mask of ones act together as without; under masks of their own they add up; zeros are nothing.
+
+    Fails when references under the very same mask are attended to one by one.
+    """
+    pair, ones = prompt(picture(2), picture(3)), torch.ones(1, 8, 8)
+    assert torch.equal(outputs(stand, weigh(pair, 1.0, ones)), outputs(stand, pair))
+    apart = outputs(stand, weigh(pair, 1.0, torch.ones(2, 8, 8), MaskBatch.PER_REFERENCE))
+    alone = [outputs(stand, prompt(reference)) for reference in pair.references]
+    assert far(apart, alone[0] + alone[1]) < EXACT
+    assert torch.equal(
+        outputs(stand, combine([prompt(picture(2)), weigh(prompt(picture(3)), 1.0, torch.zeros(1, 8, 8))])), alone[0]
+    )
+
+
+def test_engine_order_of_applications_does_not_matter(stand):
+    """Three applications in two orders, to rounding. Fails when an application multiplies what is there."""
+    model, adapter, _ = stand
+    strengths = {2: Strength(0.3), 3: Strength(-0.5, scaling=Scaling.K_AND_V), 4: Strength(1.1)}
+    given = query(64)
+    results = []
+    for order in ((2, 3, 4), (4, 2, 3)):
+        patched = model
+        for seed in order:
+            patched = apply_image_prompt(patched, adapter, prompt(picture(seed)), strengths[seed])
+        results.append(effect(patched, 5, given))
+    assert far(results[0], results[1]) < EXACT
+
+
+def test_engine_one_reference_per_frame(stand):
+    """Picture i sees reference i, the last one stays, weight 0 keeps its place. Fails when silent references are dropped."""
+    references = (picture(2), picture(3, 0.0), picture(4, 0.5))
+    ours = outputs(stand, prompt(*references), per_frame=True, batch=8)
+    for frame in range(4):
+        one = references[min(frame, 2)]
+        expected = stated(stand, (one,), batch=8)
+        for row in (frame, 4 + frame):
+            assert far(ours[row], expected[row]) < EXACT
+            assert ours[row].any() == (frame != 1)
+
+
+def test_engine_masks_stay_with_their_reference_per_frame(stand):
+    """One without a mask, one with one, one with a mask for each picture. Fails when masked ones act on every picture."""
+    top, bottom = token_mask(1.0, 0.5, 0.0), token_mask(0.0, 0.0, 1.0)
+    clip = torch.cat((top, top, bottom, top))
+    references = (picture(2), picture(3, 1.0, top), picture(4, 1.0, clip))
+    ours = outputs(stand, prompt(*references), per_frame=True, batch=8)
+    masks = [torch.ones(1, *GRID), top, bottom, top]
+    for frame in range(4):
+        expected = stated(stand, (references[min(frame, 2)],), batch=8)
+        for row in (frame, 4 + frame):
+            assert far(ours[row], expected[row] * per_token(masks[frame], expected)) < EXACT
+
+
+@pytest.mark.parametrize("mode", list(Scaling), ids=lambda mode: mode.value)
+def test_engine_frame_weights_with_a_reference_per_frame(stand, mode):
+    """Every mode, and one weight for all. Fails when a weight that is not folded in has no row for each picture."""
+    references = (picture(2, 0.75), picture(3))
+    for frames in ((0.5,), (0.5, 0.25)):
+        strength = Strength(1.0, frames=frames, scaling=mode)
+        ours = outputs(stand, prompt(*references), strength, per_frame=True, batch=4)
+        for frame, reference in enumerate(references):
+            alone = Strength(frames[min(frame, len(frames) - 1)], scaling=mode)
+            expected = outputs(stand, prompt(reference), alone, batch=4)
+            assert far(ours[frame], expected[frame]) < EXACT
+            assert far(ours[2 + frame], expected[2 + frame]) < EXACT
+
+
+def hidden(seed, weight=1.0):
+    """A reference of hidden states: 3 tokens of width 5."""
+    generator = torch.Generator().manual_seed(seed)
+    features, negative = (torch.randn(1, 3, 5, generator=generator, dtype=torch.float64) for _ in range(2))
+    return Reference(EncodedImage(features, negative), weight)
+
+
+def length(vector):
+    return sum(float(number) ** 2 for number in vector) ** 0.5
+
+
+def by_vector(references, method):
+    """One token at a time, with Python's own arithmetic on each number."""
+    weights = [reference.weight for reference in references]
+    result = torch.zeros(1, 3, 5, dtype=torch.float64)
+    for token in range(3):
+        vectors = [reference.image.features[0, token].tolist() for reference in references]
+        for place in range(5):
+            column = [weight * vector[place] for weight, vector in zip(weights, vectors, strict=True)]
+            result[0, token, place] = {
+                "add": lambda column=column: sum(column),
+                "subtract": lambda column=column: column[0] - sum(column[1:]) / (len(column) - 1),
+                "average": lambda column=column: sum(column) / sum(weights),
+                "norm average": lambda column=column, place=place, vectors=vectors: sum(
+                    weight * vector[place] / length(vector) for weight, vector in zip(weights, vectors, strict=True)
+                ),
+                "max": lambda column=column: max(column),
+                "min": lambda column=column: min(column),
+            }[method]()
+        if method == "norm average":
+            mean = sum(w * length(vector) for w, vector in zip(weights, vectors, strict=True)) / sum(weights)
+            result[0, token] *= mean / length(result[0, token])
+    return result
+
+
+@pytest.mark.parametrize("method", [method for method in Combination if method is not Combination.CONCAT])
+def test_engine_combined_before_projection(method):
+    """Each formula, over weights of the inputs and of the references; the negative is the first one's.
+
+    Fails when the norm is taken over the references ("norm average" of ComfyUI_IPAdapter_plus), when averages divide by the
+    number of references, and when "subtract" takes the sum of the others.
+    """
+    prompts = [prompt(hidden(2, 0.5), hidden(3), feature=Feature.HIDDEN), prompt(hidden(4), feature=Feature.HIDDEN)]
+    mixed = combine(prompts, method, [2.0, 0.7])
+    assert len(mixed.references) == 1 and mixed.references[0].weight == 1.0 and mixed.feature is Feature.HIDDEN
+    expected = by_vector((hidden(2, 1.0), hidden(3, 2.0), hidden(4, 0.7)), method.value)
+    assert far(mixed.references[0].image.features, expected) < EXACT
+    assert torch.equal(mixed.references[0].image.negative, hidden(2).image.negative)
+
+
+@pytest.mark.parametrize("method", [Combination.AVERAGE, Combination.NORM_AVERAGE, Combination.MAX, Combination.MIN])
+def test_engine_combining_equal_pictures_changes_nothing(method):
+    """Three times the same is the same. Fails with a norm over the references, which gives sign(e) / sqrt(3)."""
+    mixed = combine([prompt(hidden(2), feature=Feature.HIDDEN)] * 3, method)
+    assert far(mixed.references[0].image.features, hidden(2).image.features) < EXACT
+
+
+def test_engine_combining_what_does_not_fit_is_refused():
+    """Fails when only the first prompt's kind is looked at."""
+    pooled, states = prompt(picture(2)), prompt(hidden(2), feature=Feature.HIDDEN)
+    for prompts, words in (
+        ([pooled, states], "image prompt 1 is penultimate_hidden_states"),
+        ([pooled, pooled, prompt(picture(2), encoder="another")], "image prompt 2 is .* of another"),
+    ):
+        with pytest.raises(ImagePromptError, match=words):
+            combine(prompts)
+    with pytest.raises(ImagePromptError, match="sum of the weights"):
+        combine([pooled, pooled], Combination.AVERAGE, [1.0, -1.0])
+    with pytest.raises(ImagePromptError, match="3 weights for 2"):
+        combine([pooled, pooled], Combination.CONCAT, [1.0, 1.0, 1.0])
+    with pytest.raises(ImagePromptError, match="mask of their own"):
+        combine([pooled, weigh(pooled, 1.0, torch.ones(1, 4, 4))], Combination.ADD)
+    with pytest.raises(ImagePromptError, match="3 masks for 1 references"):
+        weigh(pooled, 1.0, torch.ones(3, 4, 4), MaskBatch.PER_REFERENCE)
+
+
+def test_engine_weighing_twice_multiplies(stand):
+    """Weights and masks, of different sizes, and references that shared a mask still share one. Fails when the last wins."""
+    pair = prompt(picture(2, 0.5), picture(3))
+    coarse = torch.tensor([[[1.0, 0.0]]])
+    once = weigh(pair, 0.5, token_mask(0.5, 1.0, 1.0))
+    twice = weigh(once, 0.5, coarse)
+    assert [reference.weight for reference in twice.references] == [0.125, 0.25]
+    first, second = (reference.mask for reference in twice.references)
+    assert first is second
+    expected = torch.tensor([[[0.5, 0.5, 0, 0], [1, 1, 0, 0], [1, 1, 0, 0]]]).double()
+    assert far(outputs(stand, twice), stated(stand, twice.references) * per_token(expected, expected)) < EXACT

@@ -1,0 +1,134 @@
+"""What holds for every transformer family: no effect at weight 0, stacking, references, schedules, whole runs."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from pack.ipadapter_core.patchers.apply import apply_image_prompt
+from pack.ipadapter_core.patchers.hooks.wrappers import applications_of
+from pack.ipadapter_core.sampling.run import Run
+from pack.ipadapter_core.sampling.strength import Strength
+from pack.ipadapter_core.sampling.timeline import Timeline
+from pack.ipadapter_core.weights.schedule import WeightSchedule
+from pack.tests.oracles.transformer_world import CASES, every, other_prompt, sample, world
+from pack.tools.miniature.transformers import predict, relative, some_call
+
+import comfy.samplers
+
+pytestmark = pytest.mark.dit
+
+
+@every
+def test_the_model_that_went_in_is_untouched_and_weight_0_is_no_adapter(case):
+    """To the bit, before and after a patched clone has run."""
+    name, model, ip_adapter, prompt = world(case)
+    call = some_call(name)
+    before = predict(model, call)
+    patched = apply_image_prompt(model, ip_adapter, prompt, Strength(1.0))
+    assert relative(predict(patched, call) - before, before) > 0.02
+    assert torch.equal(predict(model, call), before)
+    assert torch.equal(predict(apply_image_prompt(model, ip_adapter, prompt, Strength(0.0)), call), before)
+    resting = apply_image_prompt(model, ip_adapter, prompt, Strength(1.0, 0.0, 0.1))
+    if not ip_adapter.lora:
+        run = Run(timeline=Timeline(model.model.model_sampling.percent_to_sigma))
+        late = call._replace(sigma=call.sigma * 0.01)
+        assert torch.equal(predict(resting, late, run=run), predict(model, late))
+
+
+@every
+def test_stacking_order_and_batches(case):
+    """Two prompts in either order; a batch of two passes as two calls."""
+    name, model, ip_adapter, prompt = world(case)
+    call, second = some_call(name), other_prompt(case)
+
+    def both(*given):
+        patched = model
+        for one, weight in given:
+            patched = apply_image_prompt(patched, ip_adapter, one, Strength(weight))
+        return patched
+
+    given = (prompt, 0.7), (second, 0.4)
+    forward, backward = predict(both(*given), call), predict(both(*reversed(given)), call)
+    effect = forward - predict(model, call)
+    assert relative(forward - backward, effect) < 2e-5
+    single = [
+        call._replace(
+            latent=call.latent[i : i + 1],
+            sigma=call.sigma[i : i + 1],
+            arguments={key: value[i : i + 1] for key, value in call.arguments.items()},
+        )
+        for i in range(2)
+    ]
+    model_with = both(*given)
+    loop = torch.cat([predict(model_with, one, (side,)) for one, side in zip(single, (1, 0), strict=True)])
+    assert relative(forward - loop, effect) < 2e-5
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case != "SD3.5 InstantX"])
+def test_several_references_are_attended_to_together(case):
+    """The same picture twice is that picture once. Not in SD3.5, where image tokens share a softmax with the picture's own."""
+    name, model, ip_adapter, prompt = world(case)
+    call = some_call(name)
+    twice = prompt.with_references(prompt.references * 2)
+    one = predict(apply_image_prompt(model, ip_adapter, prompt, Strength(1.0)), call)
+    two = predict(apply_image_prompt(model, ip_adapter, twice, Strength(1.0)), call)
+    assert relative(two - one, one - predict(model, call)) < 2e-5
+
+
+def test_a_reference_of_weight_0_is_not_there():
+    """As if it had not been given."""
+    name, model, ip_adapter, prompt = world("FLUX XLabs")
+    call = some_call(name)
+    muted = replace(other_prompt("FLUX XLabs").references[0], weight=0.0)
+    found = predict(
+        apply_image_prompt(model, ip_adapter, prompt.with_references((*prompt.references, muted)), Strength(1.0)), call
+    )
+    assert torch.equal(found, predict(apply_image_prompt(model, ip_adapter, prompt, Strength(1.0)), call))
+
+
+@every
+def test_schedule_multiplies_the_weight(case):
+    """A flat schedule of a half at weight 1 is weight a half."""
+    name, model, ip_adapter, prompt = world(case)
+    call = some_call(name)
+    run = Run(timeline=Timeline(model.model.model_sampling.percent_to_sigma))
+    scheduled = Strength(1.0, schedule=WeightSchedule(((0.0, 0.5),)))
+    found = predict(apply_image_prompt(model, ip_adapter, prompt, scheduled), call, run=run)
+    wanted = predict(apply_image_prompt(model, ip_adapter, prompt, Strength(0.5)), call)
+    assert relative(found - wanted, wanted - predict(model, call)) < 2e-5
+
+
+@every
+def test_whole_runs(case):
+    """ComfyUI's own sampler: weight 0 is no adapter, the same run is the same picture, nothing is left behind."""
+    name, model, ip_adapter, prompt = world(case)
+    call = some_call(name)
+    before = sample(model, call)
+    patched = apply_image_prompt(model, ip_adapter, prompt, Strength(1.0))
+    one = sample(patched, call)
+    assert relative(one - before, before) > 0.005
+    assert torch.equal(sample(patched, call), one)
+    assert torch.equal(sample(model, call), before)
+    assert torch.equal(sample(apply_image_prompt(model, ip_adapter, prompt, Strength(0.0)), call), before)
+    distilled = sample(patched, call, cfg=1.0)
+    assert torch.isfinite(distilled).all()
+    assert all(
+        not application.cache.held() for application in applications_of(patched.model_options["transformer_options"])
+    )
+
+
+def test_the_resampler_runs_once_a_timestep(monkeypatch):
+    """Positive and negative in calls of their own share it."""
+    name, model, ip_adapter, prompt = world("SD3.5 InstantX")
+    patched = apply_image_prompt(model, ip_adapter, prompt, Strength(1.0))
+    times = []
+    whole = type(ip_adapter.network.image_proj).forward
+    monkeypatch.setattr(
+        type(ip_adapter.network.image_proj),
+        "forward",
+        lambda self, f, t: (times.append(float(t)), whole(self, f, t))[1],
+    )
+    monkeypatch.setattr(comfy.samplers, "can_concat_cond", lambda one, other: one is other)
+    sample(patched, some_call(name), steps=3)
+    assert len(times) == len(set(times)) == 3
+    assert applications_of(patched.model_options["transformer_options"])[0].models() == [ip_adapter.patcher]

@@ -1,0 +1,81 @@
+"""torch.compile on transformers with an adapter: whole graphs, one program for a structure, the picture of the plain run."""
+
+import pytest
+import torch
+from pack.ipadapter_core.patchers.apply import apply_image_prompt
+from pack.ipadapter_core.sampling.strength import Strength
+from pack.ipadapter_core.weights.schedule import WeightSchedule
+from pack.tests.oracles.compiler import Compiler
+from pack.tests.oracles.transformer_world import mask_of, sample
+from pack.tools.miniature.transformers import (
+    SD3,
+    adapter,
+    instantx_flux,
+    instantx_sd3,
+    lucifer,
+    noise,
+    perceiver,
+    prompt_for,
+    relative,
+    some_call,
+    tiny_transformer,
+    weights_of,
+    xlabs,
+)
+
+import comfy.ldm.cosmos.predict2
+import comfy.ldm.flux.math
+import comfy.ldm.modules.attention
+import comfy.ldm.modules.diffusionmodules.mmdit
+
+pytestmark = pytest.mark.dit
+
+LIMIT = 1e-5
+NARROW = SD3["context_embedder_config"] | {"params": {"in_features": 64, "out_features": 64}}
+PAIR, ONE = {"depth": 1, "depth_single_blocks": 1}, {"num_blocks": 1}
+CASES = {  # a block of each kind: compiling takes its time
+    "FLUX XLabs": ("FLUX", PAIR, xlabs(1, 256, 64), (48,)),
+    "FLUX InstantX": ("FLUX", PAIR, instantx_flux(2, 256, 64), (48,)),
+    "SD3.5 InstantX": ("SD3", {"depth": 1, "context_embedder_config": NARROW}, instantx_sd3(1, 64, depth=1), (9, 48)),
+    "Anima LuciferTC": ("Anima", ONE, lucifer(1, 128), (9, 48)),
+    "Anima PE-Core": ("Anima", ONE, perceiver(1, 128, depth=1), (9, 48)),
+}
+
+
+@pytest.fixture(autouse=True)
+def attention_as_on_a_gpu(monkeypatch):
+    """PyTorch's attention; the CPU's default cannot be compiled at all."""
+    attention = comfy.ldm.modules.attention
+    for module in (attention, comfy.ldm.flux.math, comfy.ldm.modules.diffusionmodules.mmdit, comfy.ldm.cosmos.predict2):
+        monkeypatch.setattr(module, "optimized_attention", attention.attention_pytorch)
+    torch._dynamo.reset()
+    yield
+    torch._dynamo.reset()
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_dit_compile_without_breaks_or_recompilation(case):
+    """No break is allowed at all; a program for each structure, none from step to step, and the same latent.
+
+    Fails when a hook asks a tensor for its value, or when something that changes from step to step is no tensor.
+    """
+    name, sizes, shapes, features = CASES[case]
+    model, ip_adapter, call = tiny_transformer(name, **sizes), adapter(weights_of(shapes)), some_call(name)
+    fading = Strength(schedule=WeightSchedule(((0.0, 1.0), (1.0, 0.2))))
+
+    def applied(strength, seed=8, mask=None):
+        prompt = prompt_for(ip_adapter, noise(1, *features, seed=seed))
+        return apply_image_prompt(model, ip_adapter, prompt, strength, mask)
+
+    stages = {
+        "no adapter": (model, 1),
+        "adapter": (applied(Strength()), 1),
+        "another picture and weight": (applied(Strength(0.5), seed=11), 0),
+        "schedule and mask": (applied(fading, mask=mask_of(1.0, 0.0)), 1),
+    }
+    compiler = Compiler()
+    for stage, (patched, new) in stages.items():
+        expected, before = sample(patched, call, steps=2), compiler.programs
+        result = sample(compiler.apply(patched), call, steps=2)
+        assert relative(result - expected, expected) < LIMIT, stage
+        assert compiler.programs - before == new, stage

@@ -1,0 +1,243 @@
+"""Which pass sees the reference: every guider, every way of putting passes together, each against itself alone."""
+
+import logging
+
+import pytest
+import torch
+from pack.tests.oracles.recorded_passes import (
+    Recorder,
+    alone,
+    error,
+    guide,
+    naive_hooks,
+    noise,
+    patched,
+    picture,
+    sample,
+    short_adapter,
+    short_model,
+    text,
+)
+
+import comfy.model_patcher
+import comfy.samplers
+from comfy.context_windows import ContextFuseMethods, ContextSchedules
+from comfy_extras.nodes_context_windows import ContextWindowsManualNode
+from comfy_extras.nodes_custom_sampler import BasicGuider, CFGGuider, DualCFGGuider, DualModelGuider
+from comfy_extras.nodes_pag import PerturbedAttentionGuidance
+from comfy_extras.nodes_perpneg import PerpNeg, PerpNegGuider
+from comfy_extras.nodes_sag import SelfAttentionGuidance
+
+pytestmark = pytest.mark.engine
+
+POSITIVE, NEGATIVE, MIDDLE = text(0), text(1), text(2)
+PICTURE = picture(2)
+BOUND = 2e-6
+
+
+class World:
+    """A patched model whose passes are recorded, and what each side of it should predict."""
+
+    def __init__(self):
+        self.base = short_model()
+        self.adapter = short_adapter(self.base)
+        self.recorder = Recorder(patched(self.base, self.adapter, PICTURE))
+        self.hooks = {
+            "positive": naive_hooks(self.base, self.adapter, PICTURE.features),
+            "negative": naive_hooks(self.base, self.adapter, PICTURE.negative),
+        }
+
+    @property
+    def model(self):
+        return self.recorder.model
+
+    def check(self, expected: dict[str, list], passes: int) -> None:
+        """Each pass, known by its text, predicts what it predicts alone with its side; the other side would differ."""
+        assert len(self.recorder.passes) == passes
+        for one in self.recorder.passes:
+            side = next(side for side, texts in expected.items() for known in texts if same_text(one.context, known))
+            other = "negative" if side == "positive" else "positive"
+            assert error(one.output, alone(self.base, one, self.hooks[side])) < BOUND
+            assert error(one.output, alone(self.base, one, self.hooks[other])) > 1e-2
+
+
+def same_text(context, conditioning) -> bool:
+    return torch.equal(context[0], conditioning[0][0][0])
+
+
+@pytest.fixture
+def world():
+    return World()
+
+
+def run_ksampler(model):
+    sample(model, steps=1)
+
+
+def run_cfg_guider(model):
+    guide(CFGGuider.execute(model, POSITIVE, NEGATIVE, 4.0)[0], steps=1)
+
+
+def run_cfg_one(model):
+    guide(CFGGuider.execute(model, POSITIVE, NEGATIVE, 1.0)[0], steps=1)
+
+
+def run_basic(model):
+    guide(BasicGuider.execute(model, POSITIVE)[0], steps=1)
+
+
+def run_dual_regular(model):
+    guide(DualCFGGuider.execute(model, POSITIVE, MIDDLE, NEGATIVE, 4.0, 3.0, "regular")[0], steps=1)
+
+
+def run_dual_one(model):
+    guide(DualCFGGuider.execute(model, POSITIVE, MIDDLE, NEGATIVE, 4.0, 1.0, "regular")[0], steps=1)
+
+
+def run_dual_nested(model):
+    guide(DualCFGGuider.execute(model, POSITIVE, MIDDLE, NEGATIVE, 4.0, 3.0, "nested")[0], steps=1)
+
+
+def run_dual_model(model):
+    guide(DualModelGuider.execute(model, POSITIVE, 4.0, model.clone(), NEGATIVE)[0], steps=1)
+
+
+def run_perp_neg(model):
+    guide(PerpNegGuider.execute(model, POSITIVE, NEGATIVE, MIDDLE, 4.0, 1.0)[0], steps=1)
+
+
+def run_old_perp_neg(model):
+    sample(PerpNeg.execute(model, MIDDLE, 1.0)[0], steps=1)
+
+
+def run_sag(model):
+    sample(SelfAttentionGuidance.execute(model, 0.5, 2.0)[0], steps=1)
+
+
+BOTH = {"positive": [POSITIVE], "negative": [NEGATIVE]}
+GUIDERS = [
+    (run_ksampler, BOTH, 2), (run_cfg_guider, BOTH, 2), (run_cfg_one, BOTH, 1), (run_basic, BOTH, 1),
+    (run_dual_regular, {"positive": [POSITIVE, MIDDLE], "negative": [NEGATIVE]}, 3),
+    (run_dual_one, {"positive": [POSITIVE, MIDDLE], "negative": [NEGATIVE]}, 2),
+    (run_dual_nested, {"positive": [POSITIVE, MIDDLE], "negative": [NEGATIVE]}, 3),
+    (run_dual_model, BOTH, 2),
+    (run_perp_neg, {"positive": [POSITIVE], "negative": [NEGATIVE, MIDDLE]}, 3),
+    (run_old_perp_neg, {"positive": [POSITIVE], "negative": [NEGATIVE, MIDDLE]}, 3), (run_sag, BOTH, 3),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("run", "sides", "passes"), GUIDERS, ids=[run.__name__[4:] for run, *_ in GUIDERS])
+@pytest.mark.parametrize("memory", ["together", "apart"])
+def test_polarity_for_every_guider(world, monkeypatch, run, sides, passes, memory):
+    """Seen to fail with `polarities` replaced by the index rule: Dual CFG, dual model and both Perp-Neg."""
+    if memory == "apart":
+        monkeypatch.setattr(comfy.model_patcher.ModelPatcher, "get_free_memory", lambda *_: 0)
+    run(world.model)
+    world.check(sides, passes)
+    assert (max(world.recorder.together) == 1) == (memory == "apart" or passes == 1 or run is run_dual_model)
+
+
+def test_polarity_of_perturbed_attention(world):
+    """PAG asks for the positive pass once more, by itself. Seen to fail when a lone list counts as negative."""
+    sample(PerturbedAttentionGuidance.execute(world.model, 3.0)[0], steps=1)
+    *usual, perturbed = world.recorder.passes
+    assert len(usual) == 2 and same_text(perturbed.context, POSITIVE)
+    expected = alone(world.base, perturbed, world.hooks["positive"], {("middle", 0): lambda q, k, v, options: v})
+    assert error(perturbed.output, expected) < BOUND
+    assert error(perturbed.output, alone(world.base, perturbed, world.hooks["positive"])) > 1e-3
+
+
+AREA = {"area": (8, 8, 0, 8), "strength": 0.7, "set_area_to_bounds": False}
+MASK = {"mask": torch.ones(1, 16, 16).tril(), "mask_strength": 1.0, "set_area_to_bounds": False}
+SEVERAL = {
+    "several": ([text(0), text(3)], [text(1), text(4), text(5)], 5),
+    "area": ([text(0), text(3, **AREA)], [text(1)], 4),
+    "area on both": ([text(0), text(3, **AREA)], [text(1), text(4, area=(8, 8, 8, 0))], 6),
+    "mask": ([text(0, **MASK), text(3)], [text(1)], 3),
+    "mask with bounds": ([text(0), text(3, **MASK | {"set_area_to_bounds": True})], [text(1)], 4),
+    "default": ([text(0, **MASK), text(3, default=True)], [text(1)], 3),
+    "hidden by time": ([text(0), text(3, start_percent=0.9)], [text(1)], 2),
+}
+
+
+@pytest.mark.parametrize("name", SEVERAL)
+@pytest.mark.parametrize("memory", ["together", "apart"])
+def test_polarity_of_several_conditionings(world, monkeypatch, name, memory):
+    """Entries that ComfyUI copies over keep their uuid. Seen to fail when rows are put in the order of the lists."""
+    if memory == "apart":
+        monkeypatch.setattr(comfy.model_patcher.ModelPatcher, "get_free_memory", lambda *_: 0)
+    positive, negative, passes = SEVERAL[name]
+    sample(world.model, steps=1, conds=(sum(positive, []), sum(negative, [])))
+    world.check({"positive": positive, "negative": negative}, passes)
+
+
+def test_polarity_in_context_windows(world):
+    """Windows rebuild the lists of conditionings. Seen to fail when only the very list is known, not its entries' uuids."""
+    windows = ContextWindowsManualNode.execute(
+        world.model, context_length=2, context_overlap=0, context_schedule=ContextSchedules.STATIC_STANDARD,
+        context_stride=1, closed_loop=False, fuse_method=ContextFuseMethods.PYRAMID, dim=0, freenoise=False,
+    )[0]  # fmt: skip
+    guider = DualCFGGuider.execute(windows, POSITIVE, MIDDLE, NEGATIVE, 4.0, 3.0, "regular")[0]
+    guide(guider, steps=1, latent=noise(4))
+    world.check({"positive": [POSITIVE, MIDDLE], "negative": [NEGATIVE]}, 6)
+
+
+class NamelessGuider(comfy.samplers.CFGGuider):
+    """Another pack's guider, with a name of its own for a prompt."""
+
+    def set_conds(self, first, negative):
+        self.inner_set_conds({"first": first, "negative": negative})
+
+    def predict_noise(self, x, timestep, model_options=None, seed=None):
+        lists = [self.conds["negative"], self.conds["first"]]
+        negative, first = comfy.samplers.calc_cond_batch(self.inner_model, lists, x, timestep, model_options)
+        return negative + 3 * (first - negative)
+
+
+class CopyingGuider(comfy.samplers.CFGGuider):
+    """A guider that hides where its prompts come from."""
+
+    def predict_noise(self, x, timestep, model_options=None, seed=None):
+        lists = [[entry | {"uuid": object()} for entry in self.conds[role]] for role in ("positive", "negative")]
+        first, second = comfy.samplers.calc_cond_batch(self.inner_model, lists, x, timestep, model_options)
+        return second + 3 * (first - second)
+
+
+class DirectGuider(comfy.samplers.CFGGuider):
+    """A guider that calls the model itself."""
+
+    def predict_noise(self, x, timestep, model_options=None, seed=None):
+        entry = self.conds["positive"][0]["model_conds"]["c_crossattn"].cond
+        return self.inner_model.apply_model(
+            x,
+            timestep,
+            c_crossattn=entry,
+            transformer_options=model_options["transformer_options"] | {"cond_or_uncond": [0]},
+        )
+
+
+@pytest.mark.parametrize(
+    ("kind", "said", "sides", "passes"),
+    [
+        (NamelessGuider, "'first'", BOTH, 2),
+        (CopyingGuider, "first of a call", BOTH, 2),
+        (DirectGuider, "calls the model directly", {"positive": [POSITIVE]}, 1),
+    ],
+)
+def test_polarity_unknown_is_said_once(world, caplog, kind, said, sides, passes):
+    """The documented rule holds and is said once, however many steps. Seen to fail without the cache of `warn_once`."""
+    guider = kind(world.model)
+    guider.set_conds(POSITIVE, NEGATIVE)
+    guider.set_cfg(4.0)
+    with caplog.at_level(logging.WARNING):
+        guide(guider, steps=3)
+    assert [said in message for message in caplog.messages].count(True) == 1
+    world.check(sides, 3 * passes)
+
+
+def test_polarity_known_is_not_talked_about(world, caplog):
+    """Usual runs log nothing. Seen to fail when `warn_once` stands outside its conditions."""
+    with caplog.at_level(logging.WARNING):
+        run_dual_regular(world.model)
+        run_sag(world.model)
+    assert not [record for record in caplog.records if "IP-Adapter" in record.message]

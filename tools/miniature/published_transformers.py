@@ -1,0 +1,12 @@
+"""Keys and shapes of the published adapters for transformer models."""
+
+from pack.tools.miniature.transformers import instantx_flux, instantx_sd3, lucifer, perceiver, xlabs
+
+FILES = {  # shapes as published; parameters in millions, as the files' sizes tell
+    "XLabs v1": (xlabs(19, 3072, 4096, 4, 768), 490.9),
+    "XLabs v2": (xlabs(19, 3072, 4096, 16, 768), 528.7),
+    "InstantX FLUX": (instantx_flux(57, 3072, 4096, 128, 1152), 2645.6),
+    "InstantX SD3.5": (instantx_sd3(38, 2432, 1152, 1280, 64, 320), 797.9),
+    "LuciferTC": (lucifer(28, 2048, 768, 1024, 32), 251.6),
+    "Anima PE-Core": (perceiver(28, 2048, 1024, 1024, 16), 153.2),
+}
