@@ -103,7 +103,7 @@ def _network(model: ModelPatcher, adapter: ManagedAdapter) -> nn.Module:
     instead = next((advice for start, advice in WITHOUT_WEIGHTS.items() if name.startswith(start)), None)
     if instead is not None:
         raise ModelMismatchError(
-            f"the model is {name}, for which nobody has published IP-Adapter weights: use {instead} instead of Apply IP-Adapter"
+            f"the model is {name}, and this pack reads no IP-Adapter for it: use {instead} instead of Apply IP-Adapter"
         )
     if not isinstance(network, family.models) or type(network) in NOT_MEANT:
         raise ModelMismatchError(

@@ -41,7 +41,7 @@ def test_models_without_weights(name):
     other.model = object.__new__(kind)
     other.model.__dict__.update(model.model.__dict__)
     with pytest.raises(
-        ModelMismatchError, match=f"the model is {name}, for which nobody has published .*: use .* instead"
+        ModelMismatchError, match=f"the model is {name}, and this pack reads no IP-Adapter for it: use .* instead"
     ):
         apply_image_prompt(other, ip_adapter, prompt, Strength(1.0))
 

@@ -31,7 +31,8 @@ there. The Python package `onnxruntime` is needed, `insightface` is not.
 
 ## Models without weights
 
-Nobody has published IP-Adapter weights for Wan, Qwen-Image, Z-Image, FLUX.2 and Krea 2; *Apply IP-Adapter* says so, and
+Nobody has published IP-Adapter weights for Qwen-Image, Z-Image, FLUX.2 and Krea 2, and those for Wan (Lynx) are not read
+yet; *Apply IP-Adapter* says so, and
 names what ComfyUI has instead.
 """
 
