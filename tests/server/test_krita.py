@@ -92,5 +92,5 @@ def test_catalogue_krita_expectations_are_listed():
 
     text = (ROOT / "docs" / "compatibility.md").read_text(encoding="utf-8")
     named = re.findall(r"`(test_\w+)`", text)
-    sources = "".join(file.read_text(encoding="utf-8") for file in (ROOT / "tests").glob("test_*.py"))
+    sources = "".join(file.read_text(encoding="utf-8") for file in (ROOT / "tests").rglob("test_*.py"))
     assert named and all(f"def {name}(" in sources for name in named)
