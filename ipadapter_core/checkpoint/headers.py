@@ -17,7 +17,7 @@ from torch import Tensor
 from ..errors import OUT_OF_MEMORY, CheckpointError
 from ..limits import DIMENSIONS, ELEMENTS, FOREIGN_HEADERS, HEADER_BYTES, KEYS, NESTING
 from ..quoting import quoted
-from .pickles import UnsafePickleError, read_tree
+from .pickles import Inert, UnsafePickleError, read_tree
 from .spec import Shapes
 
 AGAIN = "it is damaged, cut short or no file of weights: download it again or choose another file"
@@ -133,7 +133,8 @@ def flattened(tree: Any) -> dict[str, Tensor]:
     if isinstance(tree, Tensor):
         return {"": tree}
     if not isinstance(tree, Mapping):
-        raise ValueError(f"found {type(tree).__name__}, expected a dictionary of tensors")
+        found_kind = "an object without tensors" if isinstance(tree, Inert) else type(tree).__name__
+        raise ValueError(f"found {found_kind}, expected a dictionary of tensors")
     found: dict[str, Tensor] = {}
     for count, (key, tensor) in enumerate(_leaves(cast(Mapping[Any, Any], tree), "", 0)):
         if count > KEYS:

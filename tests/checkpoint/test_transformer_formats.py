@@ -12,6 +12,8 @@ from pack.tools.miniature.published_transformers import FILES
 from pack.tools.miniature.transformers import instantx_sd3, lucifer, perceiver, weights_of, xlabs
 from safetensors.torch import save_file
 
+pytestmark = pytest.mark.dit
+
 LUCIFER_BYTES = 503_229_576
 WANTED = {
     "XLabs v1": (BaseModel.FLUX, LayerKind.BIASED, Feature.POOLED, Negative.BLACK_PICTURE, 4, 19),

@@ -15,9 +15,11 @@ from pack.tools.comfyui.client import ComfyClient
 from pack.tools.comfyui.server import ComfyServer, Mounts
 from pack.tools.docs.locales import read_table
 from pack.tools.environment import ROOT
+from pack.tools.miniature.models import adapter_weights
 from pack.tools.pictures.make import SHOWN, screenshots
 from pack.tools.workflows.catalogue import GRAPHS
 from pack.tools.workflows.graph import Output
+from safetensors.torch import save
 
 pytestmark = pytest.mark.seeing
 
@@ -29,9 +31,12 @@ def comfyui(tmp_path_factory):
     """A server whose model folders hold every file that a graph names, and the picture that new users have."""
     chromium()
     folders = defaultdict(lambda: tmp_path_factory.mktemp("models"))
+    adapter = save(adapter_weights("base", [32, 32], 96))  # the list has adapters alone
     for build in GRAPHS.values():
         for file in (file for node in build().nodes for file in node.models):
-            (folders[file["directory"]] / file["name"]).write_bytes(EMPTY)
+            (folders[file["directory"]] / file["name"]).write_bytes(
+                adapter if file["directory"] == "ipadapter" else EMPTY
+            )
     home = tmp_path_factory.mktemp("comfyui")
     (home / "input").mkdir()
     shutil.copy(ROOT / "docs" / "images" / "demo.jpg", home / "input" / "example.png")
