@@ -1,4 +1,4 @@
-"""*Combine Image Prompts* and *Weigh Reference*."""
+"""*Combine Image Prompts* and *Set Reference Weight*."""
 
 from comfy_api.latest import io
 
@@ -63,7 +63,7 @@ class WeighReference(CheckedNode):
         """Inputs and outputs."""
         return io.Schema(
             node_id="IPAdapterCoreWeighReference",
-            display_name="Weigh Reference",
+            display_name="Set Reference Weight",
             category=CATEGORY,
             description="Gives the references of an image prompt a weight and a place in the result.",
             search_aliases=["reference weight", "reference mask", "regional reference", "attention mask", "ip adapter"],

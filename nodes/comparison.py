@@ -1,4 +1,4 @@
-"""*Sweep IP-Adapter*, *Comparison Grid* and *Score Pictures*."""
+"""*Sweep IP-Adapter*, *Comparison Grid* and *Score Images*."""
 
 from comfy_api.latest import io, ui
 
@@ -25,7 +25,7 @@ class SweepIPAdapter(CheckedNode):
             display_name="Sweep IP-Adapter",
             category=INSPECT,
             description="Apply IP-Adapter once for each weight under each layer preset. What follows runs once for each: "
-            "sampler, decoder, then Comparison Grid and Score Pictures.",
+            "sampler, decoder, then Comparison Grid and Score Images.",
             search_aliases=["xy plot", "compare weights", "weight sweep", "grid", "ip adapter"],
             inputs=[
                 io.Model.Input("model", tooltip="The model to steer; it is not changed."),
@@ -59,7 +59,7 @@ class SweepIPAdapter(CheckedNode):
             ],
             outputs=[
                 io.Model.Output("MODEL", is_output_list=True, tooltip="A model for each variant; for one sampler."),
-                SweepSocket.Output("sweep", tooltip="What the variants are; for Comparison Grid and Score Pictures."),
+                SweepSocket.Output("sweep", tooltip="What the variants are; for Comparison Grid and Score Images."),
             ],
         )
 
@@ -129,7 +129,7 @@ class ScorePictures(CheckedNode):
         """Inputs and outputs."""
         return io.Schema(
             node_id="IPAdapterCoreScore",
-            display_name="Score Pictures",
+            display_name="Score Images",
             category=INSPECT,
             description="Is it helping? Similarity to each reference (CLIP-I) and to the prompt (CLIP-T), distance of the "
             "colours, and sharpness, as numbers, a table, and curves over the weights of a sweep.",
@@ -158,7 +158,9 @@ class ScorePictures(CheckedNode):
                 SweepSocket.Input("sweep", optional=True, tooltip="From Sweep IP-Adapter: scores become curves."),
             ],
             outputs=[
-                io.String.Output("scores", tooltip="All numbers as JSON, for a program or for Save with Trace."),
+                io.String.Output(
+                    "scores", tooltip="All numbers as JSON, for a program or for Save Image with Metadata."
+                ),
                 io.String.Output("table", tooltip="The same to read."),
                 io.Image.Output("plot", tooltip="A panel for each score."),
                 io.Float.Output(

@@ -1,4 +1,4 @@
-"""*Encode Tiled Reference* and *Encode Reference in Detail*."""
+"""*Encode Tiled Reference* and *Encode Reference (Tiled Detail)*."""
 
 from comfy_api.latest import io, ui
 
@@ -73,7 +73,7 @@ class EncodeReferenceInDetail(CheckedNode):
         adapter, image, encoder, mask, negative = shared_inputs()
         return io.Schema(
             node_id="IPAdapterCoreEncodeDetailed",
-            display_name="Encode Reference in Detail",
+            display_name="Encode Reference (Tiled Detail)",
             category=CATEGORY,
             description="Looks at a picture as a whole and once more in tiles, and puts what it saw in them back in its place. "
             "As many image tokens as before, with more detail in them.",

@@ -1,4 +1,4 @@
-"""*Noise for Negative Image*."""
+"""*Negative Image Noise*."""
 
 import torch
 
@@ -19,7 +19,7 @@ class NoiseForNegative(CheckedNode):
         """Inputs and outputs."""
         return io.Schema(
             node_id="IPAdapterCoreNoise",
-            display_name="Noise for Negative Image",
+            display_name="Negative Image Noise",
             category=CATEGORY,
             description="Makes a picture noisy, for negative_image of Encode Reference Image: the result then moves away from "
             "noise and becomes cleaner and richer.",

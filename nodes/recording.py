@@ -1,4 +1,4 @@
-"""*Watch IP-Adapter*, *Attention Maps* and *Save with Trace*."""
+"""*Record Attention*, *Attention Maps* and *Save Image with Metadata*."""
 
 import json
 from types import SimpleNamespace
@@ -22,22 +22,24 @@ class WatchIPAdapter(CheckedNode):
         """Inputs and outputs."""
         return io.Schema(
             node_id="IPAdapterCoreWatch",
-            display_name="Watch IP-Adapter",
+            display_name="Record Attention",
             category=INSPECT,
-            description="Takes notes while the model is sampled, for Attention Maps and Save with Trace. The picture stays "
-            "the same; without this node nothing is noted and nothing is slower.",
+            description="Takes notes while the model is sampled, for Attention Maps and Save Image with Metadata. The picture "
+            "stays the same; without this node nothing is noted and nothing is slower.",
             search_aliases=["attention maps", "attention recorder", "ip adapter debug", "heat map", "trace"],
             inputs=[
                 io.Model.Input("model", tooltip="From Apply IP-Adapter; put this node right before the sampler."),
                 io.Boolean.Input(
                     "attention_maps",
                     default=True,
-                    tooltip="Off: only what Save with Trace writes is noted, which costs nothing.",
+                    tooltip="Off: only what Save Image with Metadata writes is noted, which costs nothing.",
                 ),
             ],
             outputs=[
                 io.Model.Output("MODEL", tooltip="For the sampler."),
-                RunSocket.Output("run", tooltip="The notes of the last run, for Attention Maps and Save with Trace."),
+                RunSocket.Output(
+                    "run", tooltip="The notes of the last run, for Attention Maps and Save Image with Metadata."
+                ),
             ],
         )
 
@@ -68,7 +70,7 @@ class AttentionMaps(CheckedNode):
                 "ip adapter",
             ],
             inputs=[
-                RunSocket.Input("run", tooltip="From Watch IP-Adapter."),
+                RunSocket.Input("run", tooltip="From Record Attention."),
                 io.Image.Input("image", tooltip="The picture that came out of the very sampler that was watched."),
                 io.Combo.Input(
                     "measure",
@@ -116,7 +118,7 @@ class SaveWithTrace(CheckedNode):
         """Inputs and outputs."""
         return io.Schema(
             node_id="IPAdapterCoreSaveTrace",
-            display_name="Save with Trace",
+            display_name="Save Image with Metadata",
             category=INSPECT,
             description="Saves like Save Image, and writes into the file what the image prompt was: adapter, references as "
             "the encoder saw them, tokens, layers, steps, and scores.",
@@ -124,7 +126,7 @@ class SaveWithTrace(CheckedNode):
             is_output_node=True,
             inputs=[
                 io.Image.Input("images", tooltip="The picture that came out of the very sampler that was watched."),
-                RunSocket.Input("run", tooltip="From Watch IP-Adapter."),
+                RunSocket.Input("run", tooltip="From Record Attention."),
                 io.String.Input(
                     "filename_prefix",
                     default="ip_adapter",
@@ -134,7 +136,7 @@ class SaveWithTrace(CheckedNode):
                     "scores",
                     optional=True,
                     force_input=True,
-                    tooltip="From Score Pictures, to be written into the file.",
+                    tooltip="From Score Images, to be written into the file.",
                 ),
             ],
             hidden=[io.Hidden.prompt, io.Hidden.extra_pnginfo],

@@ -11,4 +11,4 @@ RunSocket = io.Custom("IP_ADAPTER_RUN")
 SweepSocket = io.Custom("IP_ADAPTER_SWEEP")
 
 CATEGORY = "IP-Adapter Core"
-INSPECT = f"{CATEGORY}/see"
+INSPECT = f"{CATEGORY}/inspect"

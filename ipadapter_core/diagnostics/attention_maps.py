@@ -25,7 +25,7 @@ def attention_maps(recording: Recording, measure: Measure, size: Size, blocks: s
     """
     if not recording.sums:
         raise RecordingError(
-            "no attention was noted: put Watch IP-Adapter with attention_maps on between Apply IP-Adapter and the sampler, "
+            "no attention was noted: put Record Attention with attention_maps on between Apply IP-Adapter and the sampler, "
             "connect the sampled picture to image of Attention Maps, and bypass TorchCompileModel while you look"
         )
     noted = {key.application for key in recording.sums}

@@ -60,7 +60,7 @@ def text_direction(clip: CLIP, text: str, width: int) -> Tensor:
         raise EncoderMismatchError(
             f"the prompt cannot be scored in the space of the image encoder (width {width}): found {_listed(found)}. Connect "
             "a CLIP that was trained with this image encoder and keeps its projection: the CLIP of an SDXL checkpoint beside "
-            "CLIP ViT-bigG, or Load CLIP with the text model of CLIP ViT-L or ViT-H, to clip of Score Pictures"
+            "CLIP ViT-bigG, or Load CLIP with the text model of CLIP ViT-L or ViT-H, to clip of Score Images"
         )
     name, network, _ = fitting[0]
     comfy.model_management.load_model_gpu(clip.patcher)

@@ -96,14 +96,12 @@ def _check(batches: Sequence[Tensor], score_targets: ScoreTargets, sweep: Sweep 
     if score_targets.prompt_scores and len(score_targets.prompt_scores) != len(batches):
         raise ComparisonError(
             f"found {len(score_targets.prompt_scores)} prompt_scores for {len(batches)} pictures or batches, expected one for "
-            "each: connect the scorer to the same pictures as Score Pictures"
+            "each: connect the scorer to the same pictures as Score Images"
         )
     if score_targets.clip is not None and score_targets.encoder is None:
         raise ComparisonError(
             "the prompt is compared with pictures in an image encoder's space, and no encoder is connected: connect "
-            "clip_vision of Score Pictures"
+            "clip_vision of Score Images"
         )
     if score_targets.clip is not None and score_targets.prompt_scores:
-        raise ComparisonError(
-            "found both clip and prompt_scores, expected one of them: disconnect one at Score Pictures"
-        )
+        raise ComparisonError("found both clip and prompt_scores, expected one of them: disconnect one at Score Images")

@@ -30,8 +30,8 @@ def trace_of(recording: Recording) -> Trace:
     notes = recording.run
     if not notes.sigmas:
         raise RecordingError(
-            "no run was noted: put Watch IP-Adapter between Apply IP-Adapter and the sampler, and connect the sampled picture "
-            "to images of Save with Trace"
+            "no run was noted: put Record Attention between Apply IP-Adapter and the sampler, and connect the sampled picture "
+            "to images of Save Image with Metadata"
         )
     return {
         "version": VERSION,

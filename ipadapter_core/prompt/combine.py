@@ -87,7 +87,7 @@ def weigh(
     elif count > len(references):
         raise ImagePromptError(
             f"found {count} masks for {len(references)} references, expected at most one each: set mask_batch of "
-            f"Weigh Reference to '{MaskBatch.PER_FRAME.value}', or give it fewer masks"
+            f"Set Reference Weight to '{MaskBatch.PER_FRAME.value}', or give it fewer masks"
         )
     else:
         each = [canvas.picture(number) for number in range(count)]
@@ -123,7 +123,7 @@ def _combined(references: tuple[Reference, ...], method: Combination) -> Referen
     if any(reference.mask is not None for reference in references):
         raise ImagePromptError(
             f"'{method.value}' makes one reference of {len(references)}, but some have a mask of their own: combine them "
-            "with concat in Combine Image Prompts, or put Weigh Reference after it"
+            "with concat in Combine Image Prompts, or put Set Reference Weight after it"
         )
     parts = [reference.image.features for reference in references]
     if method is not Combination.AVERAGE and not isinstance(parts[0], Tensor):

@@ -61,11 +61,11 @@ WAYS = {
         f"{ENCODE}, with *Layer Weights*, which takes blocks by name as well, 'input 4: 0.5'.",
     ),
     "IPAdapterClipVisionEnhancer": Way(
-        "Looks at a picture as a whole and in tiles.", "*Encode Reference in Detail*, then *Apply IP-Adapter*."
+        "Looks at a picture as a whole and in tiles.", "*Encode Reference (Tiled Detail)*, then *Apply IP-Adapter*."
     ),
     "IPAdapterClipVisionEnhancerBatch": Way(
         "The same, where picture i of the result has reference i.",
-        f"*Encode Reference in Detail*, then *Apply IP-Adapter* {PER_FRAME}.",
+        f"*Encode Reference (Tiled Detail)*, then *Apply IP-Adapter* {PER_FRAME}.",
     ),
     "IPAdapterFromParams": Way(
         "Steers regions, each by a reference of its own.", "*Regional Image Prompts*, then *Apply IP-Adapter*."
@@ -98,9 +98,7 @@ WAYS = {
         "*Encode Reference Image*. The weight is *Combine Image Prompts* with 'add' and that weight.",
     ),
     "IPAdapterCombineEmbeds": Way("Makes one of several embeds.", "*Combine Image Prompts*, with a weight for each."),
-    "IPAdapterNoise": Way(
-        "Makes noise, for image_negative.", "*Noise for Negative Image*, at any size and with a seed."
-    ),
+    "IPAdapterNoise": Way("Makes noise, for image_negative.", "*Negative Image Noise*, at any size and with a seed."),
     "PrepImageForClipVision": Way(
         "Crops a picture to a square of 224 pixels and sharpens it.",
         "fit and sharpening of *Encode Reference Image*, at the size that the encoder has.",
@@ -128,7 +126,7 @@ WAYS = {
     "IPAdapterApply": Way(
         "Steers a model by one or several references.",
         f"{ENCODE}. weight_type is embeds_scaling there: 'original' is 'V only', 'linear' is 'K+V', 'channel penalty' is "
-        "'K+mean(V) w/ C penalty'; noise is *Noise for Negative Image* into negative_image.",
+        "'K+mean(V) w/ C penalty'; noise is *Negative Image Noise* into negative_image.",
     ),
     "IPAdapterApplyFaceID": Way("The same for faces.", f"{FACE}; faceid_v2 is plus_version, weight_v2 is structure."),
     "IPAdapterTilesMasked": Way(

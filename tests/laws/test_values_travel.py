@@ -35,6 +35,7 @@ root, name = sys.argv[1], "/somewhere/else/custom_nodes/renamed"
 spec = importlib.util.spec_from_file_location(name, root + "/__init__.py", submodule_search_locations=[root])
 sys.modules[name] = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(sys.modules[name])
+importlib.import_module(name + ".nodes")
 importlib.import_module(name + ".ipadapter_core.import_name").publish()
 values = pickle.loads(open(sys.argv[3], "rb").read())
 print("names:", sorted(one for one in sys.modules if one.split(".")[0] == "pack"))

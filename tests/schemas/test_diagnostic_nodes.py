@@ -84,7 +84,7 @@ def test_seeing_a_trace_is_in_the_file(folders):
 def test_seeing_a_trace_before_the_run_is_explained():
     """And one of a model without an adapter tells just the steps."""
     model, run = execute("IPAdapterCoreWatch", model=exact_model(), attention_maps=False).result
-    with pytest.raises(RecordingError, match="put Watch IP-Adapter between Apply"):
+    with pytest.raises(RecordingError, match="put Record Attention between Apply"):
         trace_of(run)
     sample(model, text(0), text(1), (1, 4, 16, 16), steps=2)
     assert trace_of(run)["applications"] == [] and trace_of(run)["steps"] == 2

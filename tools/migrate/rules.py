@@ -119,13 +119,13 @@ def save_embeds(name: str, node: Found, changes: Changes) -> str:
 
 
 def noise(name: str, node: Found, changes: Changes) -> str:
-    """*Noise for Negative Image*."""
+    """*Negative Image Noise*."""
     made = changes.add(
         name, "IPAdapterCoreNoise", type=changes.value(node, "type"), strength=changes.value(node, "strength", 1.0),
         blur=changes.value(node, "blur", 0), seed=0, image=changes.value(node, "image_optional"),
     )  # fmt: skip
     changes.taken_over[Source(name, 0)] = Source(made, 0)
-    return "Noise for Negative Image, with a seed of its own: other noise than before"
+    return "Negative Image Noise, with a seed of its own: other noise than before"
 
 
 def frame_weights(name: str, node: Found, changes: Changes) -> str:

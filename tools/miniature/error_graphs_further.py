@@ -89,7 +89,7 @@ def nothing_was_watched(shop: Workshop) -> Step:
 
 
 def nothing_to_trace(shop: Workshop) -> Step:
-    """Save with Trace before any run."""
+    """Save Image with Metadata before any run."""
     watched = Step("IPAdapterCoreWatch", {"model": shop.checkpoint()}, slot=1)
     return Step("IPAdapterCoreSaveTrace", {"images": shop.picture(), "run": watched})
 
@@ -219,7 +219,7 @@ def _maps(shop: Workshop, blocks: str) -> Step:
     application = Application(BLOCKS, (), ())
     spot = MapKey(application, ("middle", 0), (2, 2), (2, 2), None, (0,))  # type: ignore[arg-type]
     notes = SimpleNamespace(sums={spot: None}, run=SimpleNamespace(applications=[application]))
-    watched = Step("Watch IP-Adapter", note="after a run with input blocks at 0", make=lambda: notes)
+    watched = Step("Record Attention", note="after a run with input blocks at 0", make=lambda: notes)
     return Step("IPAdapterCoreAttentionMaps", {"run": watched, "image": shop.picture(), "blocks": blocks})
 
 
