@@ -1,10 +1,29 @@
 """Every call of ComfyUI that is not a hook: files, devices, memory, attention."""
 
+from pathlib import Path
+from typing import cast
+
+import safetensors.torch
 import torch
 from torch import Tensor
 
 import comfy.ldm.modules.attention
 import comfy.model_management
+import comfy.utils
+
+from .checkpoint.headers import Container, Header, flattened
+from .checkpoint.pickles import read_tree
+
+SAFETENSORS = (".safetensors", ".sft")  # endings that ComfyUI's own reader, which may stream, knows the container by
+
+
+def read_tensors(file: Path, header: Header) -> dict[str, Tensor]:
+    """The tensors by their names in the file, mapped rather than read where the file allows it."""
+    if header.container is Container.TORCH:
+        return flattened(read_tree(file, "cpu"))
+    if file.suffix.lower() in SAFETENSORS:
+        return cast(dict[str, Tensor], comfy.utils.load_torch_file(str(file), safe_load=True))
+    return safetensors.torch.load_file(file)
 
 
 def base_attention(query: Tensor, key: Tensor, value: Tensor, options: dict) -> Tensor:

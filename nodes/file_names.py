@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-MOST = 10  # names in a sentence
+from ..ipadapter_core.quoting import listed, quoted
 
 
 def known_name(name: str, names: Iterable[str]) -> str:
@@ -15,9 +15,8 @@ def check_name(name: str | None, names: Sequence[str], where: str) -> bool | str
     """For `validate_inputs`: whether `names` has the file, else a sentence; a name that is still to be computed is None."""
     if name is None or known_name(name, names) in names:
         return True
-    listed = ", ".join(names[:MOST]) + (f" and {len(names) - MOST} more" if len(names) > MOST else "")
-    there = f"one of {listed}" if names else "a file, and there are none"
-    return f"{where}: found '{name[:200]}', expected {there}: choose a file of this node's list"
+    there = f"one of {listed(names)}" if names else "a file, and there are none"
+    return f"{where}: found '{quoted(name)}', expected {there}: choose a file of this node's list"
 
 
 def _with_slashes(name: str) -> str:

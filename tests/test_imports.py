@@ -4,6 +4,7 @@ import ast
 from pathlib import Path
 
 import pytest
+from pack.tools.docs.rooms_picture import imported_modules, room_of
 
 ROOT = Path(__file__).parents[1]
 
@@ -17,13 +18,13 @@ ROOMS = {
     "import_name": set(),
     "attention": set(),
     "images": {"errors", "limits"},
-    "host": set(),
+    "host": {"checkpoint"},
     "masks": set(),
     "weights": {"errors", "limits", "quoting"},
     "checkpoint": {"errors", "limits", "quoting"},
     "prompt": {"checkpoint", "errors", "limits", "masks", "quoting", "weights"},
     "drawing": {"errors", "weights"},
-    "adapter": {"checkpoint", "errors", "prompt", "quoting"},
+    "adapter": {"checkpoint", "errors", "host", "prompt", "quoting"},
     "sampling": {"adapter", "attention", "checkpoint", "errors", "masks", "prompt", "warn_once", "weights"},
     "encoders": {"checkpoint", "errors", "host", "images", "limits", "quoting", "prompt", "warn_once"},
     "patchers": {"adapter", "attention", "checkpoint", "errors", "host", "masks", "prompt", "sampling", "warn_once",
@@ -44,30 +45,17 @@ def sources():
     return [file for file in files if file != ROOT / "ipadapter_core" / "__init__.py"]
 
 
-def room_of(file: Path) -> str:
-    parts = file.relative_to(ROOT).parts
-    return "nodes" if parts[0] == "nodes" else Path(parts[1]).stem
-
-
 def imported_rooms(file: Path) -> set[str]:
-    """The rooms that a file's relative imports lead to."""
-    package = file.relative_to(ROOT).parts[:-1]
-    rooms = set()
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-        if not isinstance(node, ast.ImportFrom) or not node.level:
-            continue
-        base = package[: len(package) - node.level + 1]
-        names = [[*base, *node.module.split(".")]] if node.module else [[*base, alias.name] for alias in node.names]
-        for parts in names:
-            inside = parts[0] == "ipadapter_core" and len(parts) > 1
-            rooms.add(parts[1] if inside and room_of(file) != "nodes" else parts[0])
-    return rooms - {room_of(file)}
+    """The rooms that a file's relative imports lead to; for a node all of the core is one."""
+    room = room_of(file.relative_to(ROOT).parts)
+    found = {parts[0] if room == "nodes" else room_of(parts) for parts in imported_modules(file)}
+    return found - {room}
 
 
 @pytest.mark.parametrize("file", sources(), ids=lambda file: str(file.relative_to(ROOT)))
 def test_imports_flow_one_way(file):
     """A file imports only from the rooms that its own room may know."""
-    room = room_of(file)
+    room = room_of(file.relative_to(ROOT).parts)
     assert room in ROOMS, f"{room} is a new room: say in ROOMS what it may import"
     assert imported_rooms(file) <= ROOMS[room]
 

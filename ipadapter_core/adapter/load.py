@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import safetensors.torch
 from torch import Tensor
@@ -10,19 +10,16 @@ from torch import Tensor
 import comfy.model_management
 import comfy.model_patcher
 import comfy.ops
-import comfy.utils
 
-from ..checkpoint.headers import AGAIN, Container, Header, flattened, header_of, read_header
+from ..checkpoint.headers import AGAIN, Header, flattened, header_of, read_header
 from ..checkpoint.key_names import LORA, is_lora
-from ..checkpoint.pickles import read_tree
 from ..checkpoint.recognise import Recognised, recognise
 from ..checkpoint.tensors import check_numbers
 from ..errors import CheckpointError, is_out_of_memory
+from ..host import read_tensors
 from ..quoting import quoted
 from .managed import ManagedAdapter
 from .network import Adapter
-
-SAFETENSORS = (".safetensors", ".sft")  # endings that ComfyUI's own reader, which may stream, knows the container by
 
 
 def load_adapter(path: str) -> ManagedAdapter:
@@ -71,13 +68,9 @@ def _managed(found: Recognised, tensors: Mapping[str, Tensor]) -> ManagedAdapter
 
 
 def _read(file: Path, header: Header) -> dict[str, Tensor]:
-    """The tensors by their names in the file, mapped rather than read where the file allows it."""
+    """The tensors by their names in the file; raises `CheckpointError` where they are not as the header says."""
     try:
-        if header.container is Container.TORCH:
-            return flattened(read_tree(file, "cpu"))
-        if file.suffix.lower() in SAFETENSORS:
-            return cast(dict[str, Tensor], comfy.utils.load_torch_file(str(file), safe_load=True))
-        return safetensors.torch.load_file(file)
+        return read_tensors(file, header)
     except (OSError, ValueError, RuntimeError, KeyError, safetensors.SafetensorError) as error:
         if is_out_of_memory(error):
             raise

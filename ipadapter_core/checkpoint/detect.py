@@ -7,12 +7,12 @@ from ..errors import CheckpointError
 from ..limits import LAYERS as HIGHEST
 from ..quoting import listed, quoted
 from .enums import BaseModel
-from .formats import Format, Layout, too_large
+from .formats import NUMBER, Format, Layout, too_large
 from .key_names import FACE_LORA_KEY, LAYERS, LORA, PROJECTOR
 from .layouts import nearest_layout
 from .spec import AdapterSpec, FileNumber, LayerSpec, ProjectorSpec, Shapes
 
-LAYER_KEY = re.compile(r"([0-9]{1,4})\.(.+)")
+LAYER_KEY = re.compile(rf"({NUMBER})\.(.+)")
 EXPECTED = (
     "an IP-Adapter holds an image projector (image_proj) and key/value projections (ip_adapter or adapter_modules)"
 )

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from ..limits import DEPTH, TOKENS, WIDTH
+from ..limits import DEPTH, LAYER_DIGITS, TOKENS, WIDTH
 from .enums import BaseModel, Feature, FormatName, LayerKind, Negative, ProjectorKind
 from .spec import ProjectorSpec, Shapes
 
@@ -64,6 +64,7 @@ def dimensions(vectors: str = "", matrices: str = "", cubes: str = "") -> dict[s
     return {key: count for keys, count in counted for key in keys.split()}
 
 
+NUMBER = rf"[0-9]{{1,{LAYER_DIGITS}}}"  # in a key, of a layer or a block
 RESAMPLER = dimensions("", "proj_in.weight proj_out.weight layers.0.0.to_q.weight", "latents")
 LINEAR = dimensions("proj.bias norm.weight norm.bias", "proj.weight")
 KEY_VALUE = frozenset({"to_k_ip.weight", "to_v_ip.weight"})
@@ -72,7 +73,7 @@ BIASED = KEY_VALUE | {"to_k_ip.bias", "to_v_ip.bias"}
 
 def depth(shapes: Shapes, prefix: str, limit: int = DEPTH) -> int:
     """How many numbered blocks there are below a prefix; numbers beyond the limit do not count."""
-    number = re.compile(re.escape(prefix) + r"([0-9]{1,4})\.")
+    number = re.compile(re.escape(prefix) + rf"({NUMBER})\.")
     found = {int(match[1]) for key in shapes if (match := number.match(key))}
     return len([one for one in found if one < limit])
 

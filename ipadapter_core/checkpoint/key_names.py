@@ -8,19 +8,20 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 
+from .formats import NUMBER
 from .layouts import canonical
 
 PROJECTOR, LAYERS, LORA = "image_proj.", "ip_adapter.", "lora."
 WRAPPERS = ("state_dict.", "model_state_dict.", "model.", "module.", "ema_model.", "weights.", "params.")
-FACE_LORA_KEY = re.compile(r"ip_adapter\.([0-9]{1,4})\.to_(q|k|v|out)_lora\.(down|up)\.weight")
+FACE_LORA_KEY = re.compile(rf"ip_adapter\.({NUMBER})\.to_(q|k|v|out)_lora\.(down|up)\.weight")
 ELSEWHERE = ("controlnet_adapter_modules.",)  # CSGO's second set of layers, for a ControlNet: not part of the adapter
 BESIDE = (  # what trainers keep in the same file
     "optimizer.", "optimizer_states.", "optimizer_state_dict.", "lr_scheduler.", "lr_schedulers.", "scheduler.", "scaler.",
     "args.", "config.", "epoch", "global_step", "step", "loss", "random_states.", "unet.", "noise_scheduler.",
 )  # fmt: skip
 DIFFUSERS_KEY = re.compile(
-    r"(?:unet\.)?(down_blocks|up_blocks|mid_block)\.(?:([0-9]{1,4})\.)?attentions\.([0-9]{1,4})\."
-    r"transformer_blocks\.([0-9]{1,4})\.attn([12])\.processor\."
+    rf"(?:unet\.)?(down_blocks|up_blocks|mid_block)\.(?:({NUMBER})\.)?attentions\.({NUMBER})\."
+    rf"transformer_blocks\.({NUMBER})\.attn([12])\.processor\."
     r"(to_[kv]_ip|to_(?:q|k|v|out)_lora\.(?:down|up))(?:\.0)?\.weight"
 )
 ORDER = {"down_blocks": 0, "up_blocks": 1, "mid_block": 2}

@@ -12,6 +12,7 @@ from .formats import (
     BIASED,
     KEY_VALUE,
     LINEAR,
+    NUMBER,
     RESAMPLER,
     Format,
     Layout,
@@ -24,7 +25,7 @@ from .spec import ProjectorSpec, Shapes
 
 PERCEIVER_HEADS = 8  # of sorryhyun's trainer, which writes them into the metadata
 ANIMA_LORA = re.compile(
-    r"blocks\.[0-9]{1,4}\.((self|cross)_attn\.(q|k|v|output)_proj|mlp\.layer[12])\.lora_[AB]\.weight"
+    rf"blocks\.{NUMBER}\.((self|cross)_attn\.(q|k|v|output)_proj|mlp\.layer[12])\.lora_[AB]\.weight"
 )
 
 

@@ -3,6 +3,7 @@
 import re
 from typing import NamedTuple
 
+from ..checkpoint.formats import NUMBER
 from ..checkpoint.spec import Shapes
 
 
@@ -34,11 +35,11 @@ VISION = "vision_model."
 LAYOUTS = (  # position table, layer number, projection and the side on which it has the pooled width
     (
         f"{VISION}embeddings.position_embedding.weight",
-        r"vision_model\.encoder\.layers\.([0-9]{1,4})\.",
+        rf"vision_model\.encoder\.layers\.({NUMBER})\.",
         "visual_projection.weight",
         0,
     ),
-    ("visual.positional_embedding", r"visual\.transformer\.resblocks\.([0-9]{1,4})\.", "visual.proj", 1),
+    ("visual.positional_embedding", rf"visual\.transformer\.resblocks\.({NUMBER})\.", "visual.proj", 1),
 )
 
 

@@ -2,21 +2,17 @@
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import cast
 
 import safetensors.torch
 from torch import Tensor
 
-import comfy.utils
-
-from ..checkpoint.headers import Container, Header, flattened, read_header
-from ..checkpoint.pickles import read_tree
+from ..checkpoint.headers import Header, read_header
 from ..checkpoint.recognise import READ
 from ..checkpoint.tensors import check_numbers
 from ..errors import CheckpointError, EncoderMismatchError
+from ..host import read_tensors
 from ..quoting import listed, quoted
 
-SAFETENSORS = (".safetensors", ".sft")
 WRAPPERS = ("model_state_dict.", "state_dict.", "module.")
 NAMED = 3  # tensors that a message names
 UNUSED = ("position_ids", "logit_scale", "logit_bias")  # numbers that no image passes
@@ -41,12 +37,7 @@ def encoder_weights(path: Path) -> dict[str, Tensor]:
     """The tensors without what trainers wrap around their names; raises `EncoderMismatchError` for NaN and infinity."""
     header = encoder_header(path)
     try:
-        if header.container is Container.TORCH:
-            found = flattened(read_tree(path, "cpu"))
-        elif path.suffix.lower() in SAFETENSORS:
-            found = cast(dict[str, Tensor], comfy.utils.load_torch_file(str(path), safe_load=True))
-        else:
-            found = safetensors.torch.load_file(path)
+        found = read_tensors(path, header)
         check_numbers({key: one for key, one in found.items() if one.is_floating_point()}, path.name)
     except (CheckpointError, OSError, ValueError, safetensors.SafetensorError) as error:
         said = (

@@ -1,7 +1,7 @@
 """What an application holds on compute devices while a model samples, until ComfyUI cleans up."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -29,11 +29,7 @@ RowsKey = tuple[torch.device, torch.dtype, Size, BatchLayout]
 
 
 class DeviceCache:
-    """Tensors made once for each device and dtype. Copies and pickles begin empty.
-
-    Threads of several devices come here, and another run's cleanup may come between two lines: what was found or made is
-    returned, never looked up again.
-    """
+    """Tensors made once for each device and dtype. Copies and pickles begin empty."""
 
     def __init__(self) -> None:
         self._layers: dict[tuple[torch.device, torch.dtype], PlacedLayers] = {}
@@ -47,42 +43,27 @@ class DeviceCache:
 
     def layers(self, device: torch.device, dtype: torch.dtype, make: Callable[[], PlacedLayers]) -> PlacedLayers:
         """Keys and values of every layer."""
-        found = self._layers.get((device, dtype))
-        if found is None:
-            found = self._layers[device, dtype] = make()
-        return found
+        return _cached(self._layers, (device, dtype), make)
 
     @torch.compiler.disable  # a compiled layer finds what it needs made ready before the call
     def mask(self, key: MaskKey, make: Callable[[], Tensor]) -> Tensor:
         """The masks as weights (M, L, 1) of the tokens of a grid, for a latent of a size that covers an area."""
-        found = self._masks.get(key)
-        if found is None:
-            found = self._masks[key] = make()
-        return found
+        return _cached(self._masks, key, make)
 
     @torch.compiler.disable
     def mask_rows(self, key: RowsKey, make: Callable[[], Tensor]) -> Tensor:
         """The mask of each row of a batch, (B, L, 1)."""
-        found = self._mask_rows.get(key)
-        if found is None:
-            found = self._mask_rows[key] = make()
-        return found
+        return _cached(self._mask_rows, key, make)
 
     @torch.compiler.disable
     def index(self, device: torch.device, places: tuple[int, ...]) -> Tensor:
         """Places as an index (B,)."""
-        found = self._indices.get((device, places))
-        if found is None:
-            found = self._indices[device, places] = torch.tensor(places, device=device)
-        return found
+        return _cached(self._indices, (device, places), lambda: torch.tensor(places, device=device))
 
     @torch.compiler.disable
     def frames(self, device: torch.device, weights: tuple[float, ...]) -> Tensor:
         """The weights of the images of a batch, (F,)."""
-        found = self._frames.get((device, weights))
-        if found is None:
-            found = self._frames[device, weights] = torch.tensor(weights, device=device)
-        return found
+        return _cached(self._frames, (device, weights), lambda: torch.tensor(weights, device=device))
 
     def held(self) -> list[Tensor]:
         """Every tensor that is held now."""
@@ -96,3 +77,19 @@ class DeviceCache:
         """Lets go of everything."""
         for part in (self._layers, self._masks, self._mask_rows, self._indices, self._frames):
             part.clear()
+
+
+Key = TypeVar("Key")
+Kept = TypeVar("Kept")
+
+
+def _cached(known: dict[Key, Kept], key: Key, make: Callable[[], Kept]) -> Kept:
+    """What is known, or what is made now.
+
+    Threads of several devices come here, and another run's cleanup may come between two lines: what was found or made is
+    returned, never looked up again.
+    """
+    found = known.get(key)
+    if found is None:
+        found = known[key] = make()
+    return found

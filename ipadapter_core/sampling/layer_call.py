@@ -107,6 +107,12 @@ def add_attention(base: Tensor, query: Tensor, to: Sequence[LayerKeyValue], head
     return base
 
 
+def add_in_place(base: Tensor, weighed: Weighed) -> Tensor:
+    """The very `base`, with an output times its multiplier added."""
+    out, multiplier = weighed
+    return base.add_(out) if multiplier is None else base.addcmul_(out, multiplier)
+
+
 def add_weighed(base: Tensor | None, weighed: Weighed, exclusive: bool = False) -> Tensor:
     """`base`, if any, and an output times its multiplier; written into `base`, or the output, where nobody else holds it."""
     out, multiplier = weighed
@@ -117,5 +123,5 @@ def add_weighed(base: Tensor | None, weighed: Weighed, exclusive: bool = False) 
     if base is None:
         return out.mul_(multiplier) if exclusive else out * multiplier
     if exclusive:
-        return base.add_(out) if multiplier is None else base.addcmul_(out, multiplier)
+        return add_in_place(base, weighed)
     return base + out if multiplier is None else torch.addcmul(base, out, multiplier)

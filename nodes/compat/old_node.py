@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from comfy_api.latest import io
 
+from ...ipadapter_core.quoting import quoted
 from ...ipadapter_core.warn_once import warn_once
 from ..checked import CheckedNode
 from .inputs import PROGRAM_INPUTS
@@ -82,7 +83,7 @@ class OldNode(CheckedNode):
         if any(one.kind is one.VAR_KEYWORD for one in accepted.values()):
             accepted = {*accepted, *declared, *cls.arguments}
         for name in inputs.keys() - set(accepted):
-            warn_once(f"the argument {name[:200]} has no effect here; other releases of the node had it")
+            warn_once(f"the argument {quoted(name)} has no effect here; other releases of the node had it")
         found: dict[str, Any] = {}
         for name, value in inputs.items():
             if name not in accepted:

@@ -1,12 +1,11 @@
 """Files that belong elsewhere are told what they are and which node takes them: one example of each row, by its real keys."""
 
-import json
-
 import pytest
 from pack.ipadapter_core.checkpoint.headers import read_header
 from pack.ipadapter_core.checkpoint.recognise import recognise
 from pack.ipadapter_core.checkpoint.signatures import ADAPTERS, OTHERS
 from pack.ipadapter_core.errors import CheckpointError
+from pack.tools.miniature.hollow_file import hollow_file
 
 pytestmark = [pytest.mark.inputs, pytest.mark.adapters]
 
@@ -82,22 +81,6 @@ FURTHER = {  # other names that the same kinds go by
 FILES = [(name, keys) for name, keys in EXAMPLES.items()] + [(name, keys) for name in FURTHER for keys in FURTHER[name]]
 
 
-def write(path, shapes, metadata=None):
-    """A safetensors file of these keys, every tensor of the given shape, its contents a hole."""
-    header, offset = {"__metadata__": metadata} if metadata else {}, 0
-    for key, shape in shapes.items():
-        size = 2
-        for one in shape:
-            size *= one
-        header[key] = {"dtype": "F16", "shape": list(shape), "data_offsets": [offset, offset + size]}
-        offset += size
-    text = json.dumps(header).encode()
-    with path.open("wb") as file:
-        file.write(len(text).to_bytes(8, "little") + text)
-        file.truncate(8 + len(text) + offset)
-    return path
-
-
 def said(path):
     with pytest.raises(CheckpointError) as caught:
         recognise(read_header(path), path.name)
@@ -115,7 +98,7 @@ def test_each_signature_gives_its_sentence(name, keys, tmp_path):
     row = next(row for row in ADAPTERS + OTHERS if row.name == name)
     shapes = keys if isinstance(keys, dict) else dict.fromkeys(keys, (4, 4))
     expected = f"file.safetensors: is {row.what}, not an IP-Adapter that this pack loads; {row.then}"
-    assert said(write(tmp_path / "file.safetensors", shapes)) == expected
+    assert said(hollow_file(tmp_path / "file.safetensors", shapes)) == expected
 
 
 def test_gguf_prompts_and_embeds(tmp_path):
@@ -124,8 +107,8 @@ def test_gguf_prompts_and_embeds(tmp_path):
 
     (tmp_path / "model.gguf").write_bytes(b"GGUF\x03\x00\x00\x00" + bytes(64))
     assert "is a GGUF model; use the loader of the pack ComfyUI-GGUF" in said(tmp_path / "model.gguf")
-    prompt = write(
-        tmp_path / "p.safetensors", {"image.0.features.0": (1, 4)}, {"format": "ipadapter-core image prompt 1"}
+    prompt = hollow_file(
+        tmp_path / "p.safetensors", {"image.0.features.0": (1, 4)}, metadata={"format": "ipadapter-core image prompt 1"}
     )
     assert "is a saved image prompt; use Load Image Prompt" in said(prompt)
     torch.save(torch.zeros(1, 4), tmp_path / "e.ipadpt")
@@ -137,4 +120,4 @@ def test_a_damaged_adapter_is_not_called_something_else(tmp_path):
     layers = {key: shape for key, shape in KV.items() if key != "ip_adapter.1.to_k_ip.weight"}
     linear = {"image_proj.proj.weight": (16, 4), "image_proj.proj.bias": (16,), "image_proj.norm.weight": (4,),
               "image_proj.norm.bias": (4,)}  # fmt: skip
-    assert "ip_adapter.1.to_k_ip.weight are missing" in said(write(tmp_path / "cut.safetensors", layers | linear))
+    assert "ip_adapter.1.to_k_ip.weight are missing" in said(hollow_file(tmp_path / "cut.safetensors", layers | linear))

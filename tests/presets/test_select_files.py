@@ -1,6 +1,5 @@
 """The preset loader finds files by what is in them, says why, and says what is missing."""
 
-import json
 import time
 from dataclasses import replace
 
@@ -12,6 +11,7 @@ from pack.ipadapter_core.presets.catalogue import MEANINGS, Preset
 from pack.ipadapter_core.presets.identify import identify
 from pack.ipadapter_core.presets.select_files import ModelSizes, select
 from pack.tools.miniature.faces import affine, norm
+from pack.tools.miniature.hollow_file import hollow_file
 from pack.tools.miniature.published_faces import PUBLISHED, SD15, SDXL, layers, projector, resampler
 
 pytestmark = pytest.mark.faces
@@ -62,20 +62,6 @@ ENCODERS = {"h": encoder(1280, 32, 257, 1024), "g": encoder(1664, 48, 257, 1280)
 NEEDS = {"base1024": "h", "base1280": "g"}
 
 
-def write(path, shapes, dtype="F16"):
-    """A safetensors file of true size without contents: a header, then a hole."""
-    header, offset = {}, 0
-    for key, shape in shapes.items():
-        size = 2 * torch.Size(shape).numel()
-        header[key] = {"dtype": dtype, "shape": list(shape), "data_offsets": [offset, offset + size]}
-        offset += size
-    text = json.dumps(header).encode()
-    with path.open("wb") as file:
-        file.write(len(text).to_bytes(8, "little") + text)
-        file.truncate(8 + len(text) + offset)
-    return path
-
-
 @pytest.fixture
 def model_folders(tmp_path):
     """Every kind of file under a name that says nothing."""
@@ -83,11 +69,11 @@ def model_folders(tmp_path):
     folder.mkdir()
     vision.mkdir()
     for number, shapes in enumerate(FILES.values()):
-        write(folder / f"file{number:02}.safetensors", shapes)
+        hollow_file(folder / f"file{number:02}.safetensors", shapes)
     for number, shapes in enumerate(ENCODERS.values()):
-        write(vision / f"model{number}.safetensors", shapes)
+        hollow_file(vision / f"model{number}.safetensors", shapes)
     (folder / "broken.safetensors").write_bytes(b"<html>not found</html>")
-    write(folder / "a lora.safetensors", {"lora_unet_x.lora_up.weight": (4, 4)})
+    hollow_file(folder / "a lora.safetensors", {"lora_unet_x.lora_up.weight": (4, 4)})
     return sorted(folder.iterdir()), sorted(vision.iterdir())
 
 
@@ -112,20 +98,20 @@ def test_names_rank_files_that_are_alike_inside(model_folders, tmp_path):
         Preset.PLUS: "ip-adapter-plus_sd15.safetensors", Preset.PLUS_FACE: "ip-adapter-plus-face_sd15.safetensors",
         Preset.COMPOSITION: "ip_plus_composition_sd15.safetensors",
     }  # fmt: skip
-    paths = [write(tmp_path / name, PLUS15) for name in alike.values()]
+    paths = [hollow_file(tmp_path / name, PLUS15) for name in alike.values()]
     for preset, name in alike.items():
         found = select(preset, MODELS["SD1.5"], paths, model_folders[1])
         assert found.adapter.name == name
         assert "it has the published file's name, unlike" in found.report
     names = ("ip-adapter-faceid-plus_sd15.safetensors", "ip-adapter-faceid-plusv2_sd15.safetensors")
-    paths = [write(tmp_path / name, PUBLISHED["plusv2_sd15"][0]) for name in names]
+    paths = [hollow_file(tmp_path / name, PUBLISHED["plusv2_sd15"][0]) for name in names]
     assert select(Preset.FACEID_PLUS, MODELS["SD1.5"], paths, model_folders[1]).adapter.name == names[0]
     assert select(Preset.FACEID_PLUS_V2, MODELS["SD1.5"], paths, model_folders[1]).adapter.name == names[1]
     names = ("ip-adapter_sd15.safetensors", "ip-adapter_sd15_light_v11.safetensors")
-    paths = [write(tmp_path / name, FILES[Preset.STANDARD, "SD1.5"]) for name in names]
+    paths = [hollow_file(tmp_path / name, FILES[Preset.STANDARD, "SD1.5"]) for name in names]
     assert select(Preset.STANDARD, MODELS["SD1.5"], paths, model_folders[1]).adapter.name == names[0]
     assert select(Preset.LIGHT, MODELS["SD1.5"], paths, model_folders[1]).adapter.name == names[1]
-    paths = [write(tmp_path / name, PLUS15) for name in ("x.safetensors", "y.safetensors")]
+    paths = [hollow_file(tmp_path / name, PLUS15) for name in ("x.safetensors", "y.safetensors")]
     assert (
         "its name says no more than y.safetensors: choose one in Load IP-Adapter"
         in select(Preset.PLUS, MODELS["SD1.5"], paths, model_folders[1]).report
@@ -170,7 +156,7 @@ def test_pytorch_files_are_read_without_their_contents(tmp_path):
     torch.save(tree, tmp_path / "old.bin", _use_new_zipfile_serialization=False)
     expected = FILES[Preset.STANDARD, "SD1.5"]
     assert read_shapes(tmp_path / "a.bin") == read_shapes(tmp_path / "old.bin") == expected
-    same = identify(write(tmp_path / "b.safetensors", expected)).spec
+    same = identify(hollow_file(tmp_path / "b.safetensors", expected)).spec
     assert identify(tmp_path / "a.bin").spec == replace(same, file="a.bin")
     (tmp_path / "c.bin").write_bytes(b"PK\x03\x04 broken")
     with pytest.raises(CheckpointError, match="c.bin: cannot be read"):
@@ -180,8 +166,8 @@ def test_pytorch_files_are_read_without_their_contents(tmp_path):
 
 def test_five_hundred_files_list_in_a_tenth_of_a_second_the_second_time(tmp_path, capsys, monkeypatch):
     """Only what changed is read again."""
-    paths = [write(tmp_path / f"{number:03}.safetensors", PLUSXL) for number in range(500)]
-    write(tmp_path / "vision.safetensors", ENCODERS["h"])
+    paths = [hollow_file(tmp_path / f"{number:03}.safetensors", PLUSXL) for number in range(500)]
+    hollow_file(tmp_path / "vision.safetensors", ENCODERS["h"])
     times = []
     for _ in range(2):
         start = time.perf_counter()
@@ -193,7 +179,7 @@ def test_five_hundred_files_list_in_a_tenth_of_a_second_the_second_time(tmp_path
     reads = []
     original = identify.function
     monkeypatch.setattr(identify, "function", lambda path: reads.append(path) or original(path))
-    write(paths[7], PLUS15)
+    hollow_file(paths[7], PLUS15)
     select(Preset.PLUS, MODELS["SDXL"], paths, [tmp_path / "vision.safetensors"])
     assert reads == [paths[7]]
 
@@ -202,6 +188,6 @@ def test_openai_names_of_an_encoder_are_known(tmp_path):
     """OpenCLIP's naming has the projection the other way round."""
     shapes = {"visual.positional_embedding": (257, 1280), "visual.proj": (1280, 1024),
               "visual.transformer.resblocks.31.ln_1.weight": (1280,)}  # fmt: skip
-    known = identify(write(tmp_path / "h.safetensors", ENCODERS["h"])).encoder
-    assert known is not None and identify(write(tmp_path / "o.safetensors", shapes)).encoder == known
-    assert identify(write(tmp_path / "x.safetensors", {"a": (1,)})).encoder is None
+    known = identify(hollow_file(tmp_path / "h.safetensors", ENCODERS["h"])).encoder
+    assert known is not None and identify(hollow_file(tmp_path / "o.safetensors", shapes)).encoder == known
+    assert identify(hollow_file(tmp_path / "x.safetensors", {"a": (1,)})).encoder is None

@@ -28,11 +28,13 @@ def arrows() -> Arrows:
         parts = file.relative_to(ROOT).parts
         if parts != ("ipadapter_core", "__init__.py"):
             own = found.setdefault(room_of(parts), set())
-            own |= {room_of(target) for target in _imports(file, parts[:-1])} - {room_of(parts), "ipadapter_core"}
+            own |= {room_of(target) for target in imported_modules(file)} - {room_of(parts), "ipadapter_core"}
     return found
 
 
-def _imports(file: Path, package: tuple[str, ...]) -> list[tuple[str, ...]]:
+def imported_modules(file: Path) -> list[tuple[str, ...]]:
+    """What a file's relative imports lead to, as parts of a path below the repository."""
+    package = file.relative_to(ROOT).parts[:-1]
     targets: list[tuple[str, ...]] = []
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and node.level:

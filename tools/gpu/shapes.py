@@ -6,7 +6,7 @@ from typing import NamedTuple
 from ..bench.scenes import SCENES, Layer, Scene
 
 KOLORS_TEXT = 256  # tokens of ChatGLM3
-SD35_TEXT, ANIMA_TEXT = 333, 512
+ANIMA_TEXT = 512
 TOKENS = (1, 4, 16, 128, 257)
 USUAL, MOST = 16, 4  # tokens and adapters where something else is varied
 

@@ -79,7 +79,6 @@ PROJECTORS = {
     "Art": lambda context: {**affine("image_embeds", 4 * context, PICTURE), **norm("norm", context)},
     "CSGO": pair,
 }
-WITH_LORA = ("FaceID", "FaceID Plus")
 
 
 def weights_of(kind: str, widths: list[int], context: int, seed: int = 1, lora: bool = False) -> dict[str, Tensor]:

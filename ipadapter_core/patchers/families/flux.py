@@ -19,7 +19,7 @@ from ...attention.image_attention import split_heads
 from ...checkpoint.spec import AdapterSpec, LayerKind
 from ...errors import ModelMismatchError
 from ...sampling.application import Application, Block
-from ...sampling.layer_call import LayerCall, Weighed, add_weighed
+from ...sampling.layer_call import LayerCall, Weighed, add_in_place, add_weighed
 from ...sampling.layer_slot import Slots, slots_by_block
 from ...sampling.plan import ModelCallPlan
 from ...sampling.run import Run
@@ -98,11 +98,7 @@ class ImageAttention:
         exclusive = self.alone and exclusive_output(plan, None, extra_options) and not torch.is_grad_enabled()
         out = attention if exclusive else attention.clone()  # another pack may still hold what it returned
         heads, length = addition.out.shape[1:3]
-        rows = split_heads(out[:, -length:], heads)
-        if addition.multiplier is None:
-            rows.add_(addition.out)
-        else:
-            rows.addcmul_(addition.out, addition.multiplier)
+        add_in_place(split_heads(out[:, -length:], heads), addition)
         return out
 
 

@@ -23,7 +23,7 @@ from ...checkpoint.spec import AdapterSpec
 from ...errors import ModelMismatchError
 from ...sampling.application import Application, Block, LiveAdapter
 from ...sampling.batch_layout import BatchLayout
-from ...sampling.layer_call import LayerCall, Observer, add_weighed, attend, mask_multiplier
+from ...sampling.layer_call import LayerCall, Observer, add_in_place, attend, mask_multiplier
 from ...sampling.layer_slot import LayerSlot, Slots, slots_by_block
 from ...sampling.plan import ModelCallPlan
 from ...sampling.prepared import PreparedApplication, per_image, select_rows
@@ -104,8 +104,7 @@ class JointImageAttention:
         out = out if exclusive else out.clone()  # another pack, or a backward pass, may still hold it
         rows = out[:, self.text :]
         for _, key_value in found:
-            rows = add_weighed(rows, attend(image[0], key_value, heads), exclusive=True)
-        out[:, self.text :] = rows
+            add_in_place(rows, attend(image[0], key_value, heads))
         return out
 
 
