@@ -9,6 +9,7 @@ from pack.ipadapter_core.errors import InputError
 from pack.ipadapter_core.images.transparency import GREY
 from pack.ipadapter_core.inputs.images import read_images, read_opaque_images
 from pack.ipadapter_core.limits import RANGE_SLACK
+from pack.tools.time_bars import slowness, within
 from torch import Tensor
 from torch.nn.functional import interpolate
 
@@ -62,12 +63,12 @@ REFUSED = {
 def test_what_is_no_image_is_refused_in_one_sentence(name):
     """Found shape, dtype and range, expected ones, and the input; in less than a second."""
     make, found = REFUSED[name]
-    value, start = make(), time.process_time()
-    with pytest.raises(InputError, match=found) as refused:
+    value = make()
+    with within(1), pytest.raises(InputError, match=found) as refused:
         read_images(value, WHERE)
     message = str(refused.value)
     assert message.startswith(f"{WHERE}: found ") and "expected" in message
-    assert len(message) < 400 and "\n" not in message and time.process_time() - start < 1
+    assert len(message) < 400 and "\n" not in message
 
 
 @pytest.mark.parametrize("channels", (3, 4))
@@ -158,8 +159,8 @@ def test_the_check_costs_less_than_a_millisecond(layout):
     given = LAYOUTS[layout]()
     times = []
     for _ in range(100):
-        start = time.process_time()
+        start = time.thread_time()
         read_images(given, WHERE)
-        times.append(time.process_time() - start)
+        times.append(time.thread_time() - start)
     print(f"\n  {layout}: {min(times) * 1e3:.2f} ms")
-    assert min(times) < 1e-3
+    assert min(times) < 1e-3 * slowness()

@@ -1,7 +1,6 @@
 """Small workflows with images and masks that are not what they seem, run as ComfyUI runs them."""
 
 import logging
-import time
 from types import SimpleNamespace
 
 import pytest
@@ -10,6 +9,7 @@ from pack.ipadapter_core.errors import InputError
 from pack.nodes.folders import register_folders
 from pack.tools.miniature.executing import Step, execute
 from pack.tools.miniature.files import Workshop, workshop
+from pack.tools.time_bars import within
 from torch import Tensor
 
 import folder_paths
@@ -130,11 +130,9 @@ def test_noise_of_nan_is_refused():
 def test_tiles_of_one_row_end_at_once(shop: Workshop):
     """4 tiles on 1 x 4096 took all memory, 0 tiles 97 seconds."""
     given = {"ip_adapter": shop.adapter().value(), "clip_vision": shop.encoder().value(), "image": noise(1, 1, 4096, 3)}
-    start = time.process_time()
     for tiles in (0, 4):
-        with pytest.raises(InputError, match="4096 x 1"):
+        with within(1), pytest.raises(InputError, match="4096 x 1"):
             execute("IPAdapterCoreEncodeTiled", tiles=tiles, **given)
-    assert time.process_time() - start < 1
 
 
 SPOILED = ("../../prompt", "a/" * 1000 + "b", "a" * 300, "a\0b", "a\ud800", "/prompt")

@@ -7,7 +7,6 @@ import pickle
 import resource
 import struct
 import tempfile
-import time
 import zipfile
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from pack.ipadapter_core.errors import CheckpointError
 from pack.ipadapter_core.limits import HEADER_BYTES, MESSAGE
 from pack.ipadapter_core.presets.identify import FileKind, identify
 from pack.tools.miniature.models import adapter_weights
+from pack.tools.time_bars import within
 from safetensors.torch import save, save_file
 
 pytestmark = [pytest.mark.trust, pytest.mark.inputs]
@@ -94,7 +94,8 @@ CORPUS = {  # name: content
     "nested without end": safetensors(b'{"a":' + b"[" * 200_000),
     "a list": safetensors(b"[1]"), "not UTF-8": safetensors(b'{"\xff": 1}'),
     "a number of 5,000 digits": safetensors(b'{"a": {"dtype": "F32", "shape": [' + b"9" * 5000 + b'], "data_offsets": []}}'),
-    "100,000 keys": safetensors(MANY), "a key of a megabyte": safetensors({"k" * 1_000_000: entry([1], 0, 4)}),
+    "100,000 keys": safetensors(MANY), "100,000 keys without a place": safetensors(dict.fromkeys(MANY, 0)),
+    "a key of a megabyte": safetensors({"k" * 1_000_000: entry([1], 0, 4)}),
     "entries that are none": safetensors({"a": 1}), "an entry without a shape": safetensors({"a": {"dtype": "F32"}}),
     "10**15 rows": safetensors({KEY: entry([10**15, 4], 0, 4096)}),
     "a negative size": safetensors({KEY: entry([-1, 4], 0, 16)}),
@@ -144,12 +145,12 @@ def test_hostile_content(case, ending, tmp_path):
 
 
 def refused(path):
-    start, peak = time.thread_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    assert 20 < len(identify(path).said) <= MESSAGE
-    with pytest.raises(CheckpointError) as caught:
-        load_adapter(str(path))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with within(2):
+        assert 20 < len(identify(path).said) <= MESSAGE
+        with pytest.raises(CheckpointError) as caught:
+            load_adapter(str(path))
     assert 20 < len(str(caught.value)) <= MESSAGE and "hostile" in str(caught.value)
-    assert time.thread_time() - start < 2
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - peak) / 1024
     assert grown < MEGABYTES + (path.stat().st_size / 2**20 if identify(path).kind is not FileKind.UNREADABLE else 0)
 

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from pack.ipadapter_core.errors import IPAdapterError
 from pack.ipadapter_core.limits import MESSAGE
 from pack.tools.fuzz.kinds import Kind
+from pack.tools.time_bars import slowness
 
 SECONDS = 2.0  # of processor time that an input may take
 MEGABYTES = 500  # that an input may take beyond the file
@@ -68,7 +69,7 @@ def _try_out(kind: Kind, value: Any, folder: Path, tally: Tally) -> None:
             raise AssertionError(f"a message of {len(str(error))} characters: {str(error)[:200]}") from error
     seconds, megabytes = time.thread_time() - before, _peak() - peak
     tally.seconds, tally.megabytes = max(tally.seconds, seconds), max(tally.megabytes, megabytes)
-    if seconds > SECONDS or megabytes > MEGABYTES:
+    if (seconds > SECONDS and seconds > SECONDS * slowness()) or megabytes > MEGABYTES:
         raise AssertionError(f"{seconds:.1f} s and {megabytes:.0f} MB for one input")
 
 
