@@ -1,7 +1,7 @@
 """What `dev.py versions` makes of pytest's last line."""
 
 import pytest
-from pack.tools.versions.main import Outcome, outcome
+from pack.tools.versions.main import SOURCES, Outcome, chosen, outcome
 
 pytestmark = [pytest.mark.trust, pytest.mark.tool]
 
@@ -20,3 +20,10 @@ def test_outcomes(output, passed, failed, seconds, right):
     found = outcome("0.18.2", output)
     assert found == Outcome("0.18.2", passed, failed, seconds)
     assert found.right == right
+
+
+def test_what_is_left_out():
+    """Each version has its words; the newest runs everything."""
+    found = {version: " ".join(chosen(version)) for version in SOURCES}
+    assert found["0.30.0"] == "" and "FLUX" in found["0.16.3"]
+    assert len({found[version] for version in ("0.18.2", "0.24.0", "0.27.0")}) == 1 and "FLUX" not in found["0.18.2"]
