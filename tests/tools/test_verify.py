@@ -4,9 +4,11 @@ import json
 
 import pytest
 import torch
+from diffusers import UNet2DConditionModel
+from pack.ipadapter_core.checkpoint import unet_formats
 from pack.ipadapter_core.checkpoint.enums import BaseModel
 from pack.tools.miniature import faces, models, transformers
-from pack.tools.verify import found, main, pair, report
+from pack.tools.verify import found, main, pair, reference_unet, report
 from safetensors.torch import save_file
 
 import comfy.model_detection
@@ -46,6 +48,21 @@ def unet_file(base, folder, changes):
         saved(weights, folder / "ipadapter" / f"{kind}_{name}.safetensors")
     if base == "SD1.5":
         saved(faces.weights_of("FaceID", widths, width, lora=True), folder / "ipadapter" / "faceid_sd15.safetensors")
+        saved(faces.weights_of("FaceID Plus", widths, width), folder / "ipadapter" / "faceplus_sd15.safetensors")
+
+
+def kolors_file(folder):
+    """diffusers' own file of a UNet like Kolors', and its adapter."""
+    unet = UNet2DConditionModel(
+        sample_size=16, in_channels=4, out_channels=4, layers_per_block=2, block_out_channels=(64, 128, 256),
+        attention_head_dim=(1, 2, 4), cross_attention_dim=96, down_block_types=("DownBlock2D", *["CrossAttnDownBlock2D"] * 2),
+        up_block_types=(*["CrossAttnUpBlock2D"] * 2, "UpBlock2D"), transformer_layers_per_block=(1, 2, 10),
+        use_linear_projection=True, addition_embed_type="text_time", addition_time_embed_dim=256,
+        projection_class_embeddings_input_dim=4096 + 6 * 256, encoder_hid_dim=192, encoder_hid_dim_type="text_proj",
+    )  # fmt: skip
+    saved(models.randomise(unet, 3).state_dict(), folder / "unet" / "diffusion_pytorch_model.safetensors")
+    widths = [size for size, count in ((128, 4), (256, 20), (256, 30), (128, 6), (256, 10)) for _ in range(count)]
+    saved(faces.weights_of("Kolors plus", widths, 96), folder / "ipadapter" / "kolors_plus.safetensors")
 
 
 @pytest.fixture
@@ -60,6 +77,7 @@ def small_sizes(monkeypatch):
         return sizes | transformers.ANIMA if sizes and sizes.get("image_model") == "anima" else sizes
 
     monkeypatch.setattr(comfy.model_detection, "detect_unet_config", detected)
+    monkeypatch.setattr(unet_formats, "KOLORS_WIDTH", 160)
 
 
 @pytest.fixture
@@ -79,11 +97,12 @@ def folder(sd15_folder):
         model = transformers.tiny_transformer(name, **changes)
         saved(model.model.diffusion_model.state_dict(), sd15_folder / "diffusion_models" / file)
         saved(transformers.weights_of(shapes), sd15_folder / "ipadapter" / adapter)
+    kolors_file(sd15_folder)
     return sd15_folder
 
 
 def test_every_family_is_verified(folder, capsys):
-    """All pairs hold; UNets beside diffusers on the same files, below the bar or as near as the models without adapter."""
+    """All pairs hold; all that diffusers has beside it on the same files, below the bar or as near as without adapter."""
     out = folder / "out"
     status = main.main(["--models", str(folder), "--out", str(out), "--size", "64"])
     said = capsys.readouterr().out
@@ -93,10 +112,11 @@ def test_every_family_is_verified(folder, capsys):
     assert set(rows) == {
         "base_sd15.safetensors", "plus_sd15.safetensors", "faceid_sd15.safetensors", "base_sdxl.safetensors",
         "plus_sdxl.safetensors", "xlabs.safetensors", "sd35_ipa.safetensors", "anima_ipa.safetensors",
+        "faceplus_sd15.safetensors", "kolors_plus.safetensors",
     }  # fmt: skip
     assert all(row["zero_is_identical"] and row["passed"] and 1e-4 < row["effect"] < 10 for row in rows.values())
     compared = {name for name, row in rows.items() if row["error"] is not None}
-    assert compared == {name for name in rows if name.endswith(("sd15.safetensors", "sdxl.safetensors"))}
+    assert compared == set(rows) - {"anima_ipa.safetensors"}
     assert all(rows[name]["error"] <= pair.BAR for name in compared), {name: rows[name]["error"] for name in compared}
     assert all(row["adapter"] in (out / "verify.md").read_text() and row["adapter"] in said for row in rows.values())
     assert rows["base_sd15.safetensors"]["adapter_sha256"] == found.sha256(
@@ -109,7 +129,7 @@ def test_a_sentence_for_what_has_no_pair(sd15_folder, capsys):
     saved(transformers.weights_of(TRANSFORMERS["flux.safetensors"][3]), sd15_folder / "ipadapter" / "xlabs.safetensors")
     model = transformers.tiny_transformer("SD3", **SD3)
     saved(model.model.diffusion_model.state_dict(), sd15_folder / "diffusion_models" / "sd35.safetensors")
-    for kind in ("plus", "faceid"):
+    for kind in ("plus", "faceid", "faceplus"):
         (sd15_folder / "ipadapter" / f"{kind}_sd15.safetensors").unlink()
     assert main.main(["--models", str(sd15_folder), "--out", str(sd15_folder / "out"), "--size", "64"]) == 0
     said = capsys.readouterr().out
@@ -119,11 +139,10 @@ def test_a_sentence_for_what_has_no_pair(sd15_folder, capsys):
 
 def test_a_wrong_weight_misses_the_bar(sd15_folder, capsys, monkeypatch):
     """Another weight in diffusers is an error far above the bar, in float64 as well; the command fails."""
-    monkeypatch.setattr(
-        pair.Reference, "attach", lambda own, path, weight, real=pair.Reference.attach: real(own, path, 0.5)
-    )
+    real = reference_unet.UNetReference.attach
+    monkeypatch.setattr(reference_unet.UNetReference, "attach", lambda own, path, weight: real(own, path, 0.5))
     assert main.main(["--models", str(sd15_folder), "--out", str(sd15_folder / "out"), "--size", "64"]) == 1
-    assert "3 of 3 pairs miss their bar" in capsys.readouterr().out
+    assert "4 of 4 pairs miss their bar" in capsys.readouterr().out
 
 
 def test_nothing_to_verify_is_a_failure(tmp_path, capsys):
@@ -176,7 +195,7 @@ def test_sd15_at_its_true_size(tmp_path, capsys):
     for tokens in (4, 16, 257):
         saved(file_weights("SD1.5", tokens), tmp_path / f"adapter_{tokens}.safetensors")
     (checkpoint,) = found.look_below(tmp_path).checkpoints
-    assert checkpoint == found.Checkpoint(tmp_path / "sd15.safetensors", BaseModel.SD15, True)
+    assert checkpoint == found.Checkpoint(tmp_path / "sd15.safetensors", BaseModel.SD15, "SD15", True)
     assert main.main(["--models", str(tmp_path), "--out", str(tmp_path / "out"), "--size", "64"]) == 0
     rows = json.loads((tmp_path / "out" / "verify.json").read_text())["rows"]
     assert len(rows) == 3 and all(row["error"] is not None for row in rows)

@@ -1,7 +1,7 @@
 """What `dev.py versions` makes of pytest's last line."""
 
 import pytest
-from pack.tools.versions.main import SOURCES, Outcome, chosen, outcome
+from pack.tools.versions.main import END_TO_END, ROOT, SOURCES, Outcome, chosen, outcome
 
 pytestmark = [pytest.mark.trust, pytest.mark.tool]
 
@@ -27,3 +27,9 @@ def test_what_is_left_out():
     found = {version: " ".join(chosen(version)) for version in SOURCES}
     assert found["0.30.0"] == "" and "FLUX" in found["0.16.3"]
     assert len({found[version] for version in ("0.18.2", "0.24.0", "0.27.0")}) == 1 and "FLUX" not in found["0.18.2"]
+
+
+def test_what_is_run_is_there():
+    """A folder or a file that was moved away would be an error on every version."""
+    places = [place for place in END_TO_END if place.startswith("tests")]
+    assert len(places) == 3 and all((ROOT / place).exists() for place in places)

@@ -18,7 +18,7 @@ from ...ipadapter_core.sampling.strength import Strength
 from ..gpu.setup import relative
 from .found import Checkpoint, sha256
 from .prompts import Given
-from .reference import Reference, why_not
+from .reference import reference_of, why_not
 from .sampling import Sampled, load, sample
 
 WEIGHT, STEPS = 0.8, 2
@@ -96,7 +96,7 @@ def compared(
     latent = patched.calls[0].latent
     comfy.model_management.unload_all_models()
     gc.collect()
-    theirs = Reference(checkpoint, sizes, latent.device, latent.dtype)
+    theirs = reference_of(checkpoint, sizes, latent.device, latent.dtype)
     plain = [theirs.output(call, pixels, None) for call in (*alone.calls, *patched.calls)]
     theirs.attach(adapter, WEIGHT)
     wanted = [theirs.output(call, pixels, given.prompt) for call in patched.calls]

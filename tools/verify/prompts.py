@@ -40,16 +40,31 @@ def prompt_for(spec: AdapterSpec, encoders: Sequence[Path]) -> Given | None:
             continue  # another adapter's encoder
     if feature in SEQUENCES:
         return _of_noise(spec, (1, SEQUENCES[feature], spec.projector.feature_width))
+    if feature is Feature.FACE_AND_PICTURE:
+        return _of_a_face(spec)
     if feature in SINGLE:
         return _of_noise(spec, (1, spec.projector.feature_width))
     return None
+
+
+def _of_a_face(spec: AdapterSpec) -> Given:
+    """An identity and the hidden states that come along, as FaceID Plus V2 reads them."""
+    generator = torch.Generator().manual_seed(3)
+    identity = torch.randn(1, spec.projector.feature_width, generator=generator)
+    seen = torch.randn(1, SEQUENCES[Feature.HIDDEN], spec.projector.picture_width, generator=generator)
+    blend = torch.tensor([[1.0, 1.0]])  # of the identity's own tokens, and of the perceiver's
+    face = (torch.nn.functional.normalize(identity, dim=-1), seen, blend)
+    nothing = (torch.zeros_like(identity), torch.zeros_like(seen), blend)
+    return _given(spec, EncodedImage(face, nothing))
 
 
 def _of_noise(spec: AdapterSpec, shape: tuple[int, ...]) -> Given:
     features: Tensor = torch.randn(shape, generator=torch.Generator().manual_seed(3))
     if spec.projector.feature in (Feature.FACE, Feature.STYLE):
         features = torch.nn.functional.normalize(features, dim=-1)
-    reference = Reference(EncodedImage(features, torch.zeros_like(features)))
-    return Given(
-        ImagePrompt((reference,), spec.projector.feature, spec.encoder), "noise in place of an encoder's features"
-    )
+    return _given(spec, EncodedImage(features, torch.zeros_like(features)))
+
+
+def _given(spec: AdapterSpec, image: EncodedImage) -> Given:
+    prompt = ImagePrompt((Reference(image),), spec.projector.feature, spec.encoder)
+    return Given(prompt, "noise in place of an encoder's features")
