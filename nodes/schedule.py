@@ -6,11 +6,11 @@ from ..ipadapter_core.drawing.weight_plots import plot_schedule
 from ..ipadapter_core.weights.parsing import read_schedule
 from ..ipadapter_core.weights.schedule import SchedulePreset, preset_schedule, schedule_of_curve
 from .checked import CheckedNode
+from .socket_readers import CURVE
 from .sockets import CATEGORY, WeightScheduleSocket
 
-CurveSocket = io.Custom(
-    "CURVE"
-)  # io.Curve is a widget, which would always have a value, and is newer than what we ask for
+# io.Curve is a widget, which would always have a value, and is newer than what we ask for
+CurveSocket = io.Custom(CURVE)
 
 
 class WeightScheduleNode(CheckedNode):

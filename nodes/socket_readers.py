@@ -7,13 +7,14 @@ from torch import Tensor
 
 from comfy_api.latest import io
 
+from ..ipadapter_core.inputs.curves import read_curve
 from ..ipadapter_core.inputs.features import read_features
 from ..ipadapter_core.inputs.images import read_images, read_opaque_images
 from ..ipadapter_core.inputs.masks import read_masks
 from ..ipadapter_core.inputs.numbers import read_count, read_number, read_numbers
 from ..ipadapter_core.inputs.texts import read_file_prefix, read_text
 
-EMBEDS, PARAMS = "EMBEDS", "IPADAPTER_PARAMS"  # types that other packs use too
+EMBEDS, PARAMS, CURVE = "EMBEDS", "IPADAPTER_PARAMS", "CURVE"  # types that other packs use too
 FILE_PREFIX = "filename_prefix"  # texts of this name become names of files
 SEED = "seed"
 SEEDS = 2**63  # our seeds end below it, those of other packs at twice as much
@@ -49,6 +50,10 @@ def _embeds(_node: Any, _declared: Any, value: Any, where: str) -> Any:
     return read_features(value, where) if isinstance(value, Tensor) else value
 
 
+def _curve(_node: Any, _declared: Any, value: Any, where: str) -> Any:
+    return read_curve(value, where)
+
+
 def _params(_node: Any, _declared: Any, value: Any, where: str) -> Any:
     """Rows of other packs, too: a list of images and one of masks among their columns."""
     if not isinstance(value, Mapping):
@@ -61,6 +66,7 @@ def _params(_node: Any, _declared: Any, value: Any, where: str) -> Any:
 
 
 READERS: dict[str, Reader] = {
+    CURVE: _curve,
     EMBEDS: _embeds,
     PARAMS: _params,
     io.Image.io_type: _image,

@@ -87,6 +87,12 @@ def more_frames_than_a_film(shop: Workshop) -> Step:
     return Step("IPAdapterCoreFrameWeights", {"weights": "1, 0", "timing": "linear", "frames": _given(10**9)})
 
 
+def a_curve_without_values_between_its_points(shop: Workshop) -> Step:
+    """As a widget stores it."""
+    curve = _given({"points": [[0.0, 1.0], [1.0, 0.0]], "interpolation": "linear"})
+    return Step("IPAdapterCoreWeightSchedule", {"preset": "ease out", "points": "", "curve": curve})
+
+
 def a_note_that_no_file_can_hold(shop: Workshop) -> Step:
     """Half a surrogate."""
     return Step(
@@ -124,5 +130,6 @@ INPUT_GRAPHS = (
     latents_for_an_image, no_image_in_the_batch, an_image_of_whole_numbers, an_image_of_0_to_255, an_image_with_nan,
     channels_first, one_image_without_its_batch, a_video_as_an_image, an_image_of_two_channels, an_image_as_a_mask,
     embeds_with_nan, more_tiles_than_can_be_encoded, a_weight_that_is_no_number, a_row_of_no_weights, more_frames_than_a_film,
-    a_note_that_no_file_can_hold, a_name_outside_of_the_output_folder, scores_that_are_no_json,
+    a_curve_without_values_between_its_points, a_note_that_no_file_can_hold, a_name_outside_of_the_output_folder,
+    scores_that_are_no_json,
 )  # fmt: skip
