@@ -1,0 +1,4 @@
+from torch import nn
+
+class Anima(nn.Module):
+    blocks: nn.ModuleList

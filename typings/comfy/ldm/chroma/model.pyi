@@ -1,0 +1,5 @@
+from torch import nn
+
+class Chroma(nn.Module):
+    double_blocks: nn.ModuleList
+    single_blocks: nn.ModuleList

@@ -1,0 +1,3 @@
+from ..chroma.model import Chroma
+
+class ChromaRadiance(Chroma): ...

@@ -1,0 +1,4 @@
+from torch import nn
+
+class MMDiT(nn.Module):
+    joint_blocks: nn.ModuleList
