@@ -1,11 +1,11 @@
 """Every call of ComfyUI that is not a hook: files, devices, memory, attention."""
 
 from pathlib import Path
-from typing import cast
+from typing import Any, Protocol, cast
 
 import safetensors.torch
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 import comfy.ldm.modules.attention
 import comfy.model_management
@@ -13,6 +13,26 @@ import comfy.utils
 
 from .checkpoint.headers import Container, Header, flattened
 from .checkpoint.pickles import read_tree
+
+
+class Operations(Protocol):
+    """A namespace of layer classes: `comfy.ops.manual_cast`, whose layers cast their weights to their input, or `torch.nn`."""
+
+    @property
+    def Conv2d(self) -> type[nn.Conv2d]:
+        """A convolution over pixels."""
+        ...
+
+    @property
+    def LayerNorm(self) -> type[nn.LayerNorm]:
+        """A norm over channels."""
+        ...
+
+    @property
+    def Linear(self) -> type[nn.Linear]:
+        """A matrix and a bias."""
+        ...
+
 
 SAFETENSORS = (".safetensors", ".sft")  # endings that ComfyUI's own reader, which may stream, knows the container by
 
@@ -26,7 +46,7 @@ def read_tensors(file: Path, header: Header) -> dict[str, Tensor]:
     return safetensors.torch.load_file(file)
 
 
-def base_attention(query: Tensor, key: Tensor, value: Tensor, options: dict) -> Tensor:
+def base_attention(query: Tensor, key: Tensor, value: Tensor, options: dict[str, Any]) -> Tensor:
     """The text half of a layer as ComfyUI itself computes it, overrides by other packs included."""
     return comfy.ldm.modules.attention.optimized_attention(
         query,

@@ -1,12 +1,19 @@
 """*Apply IP-Adapter*."""
 
+from torch import Tensor
+
+from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io
 
+from ..ipadapter_core.adapter.managed import ManagedAdapter
 from ..ipadapter_core.patchers.apply import apply_image_prompt
 from ..ipadapter_core.prompt.combine import ReferenceMode
+from ..ipadapter_core.prompt.image_prompt import ImagePrompt
 from ..ipadapter_core.sampling.strength import Strength
+from ..ipadapter_core.weights.layer_weights import LayerWeights
 from ..ipadapter_core.weights.parsing import read_numbers
 from ..ipadapter_core.weights.scaling import Scaling
+from ..ipadapter_core.weights.schedule import WeightSchedule
 from .checked import CheckedNode
 from .sockets import CATEGORY, ImagePromptSocket, IPAdapterSocket, LayerWeightsSocket, WeightScheduleSocket
 
@@ -98,18 +105,18 @@ class ApplyIPAdapter(CheckedNode):
     @classmethod
     def execute(  # noqa: PLR0913 - an argument for each input
         cls,
-        model,
-        ip_adapter,
-        image_prompt,
-        weight,
-        start_percent,
-        end_percent,
-        mask=None,
-        layer_weights=None,
-        weight_schedule=None,
-        embeds_scaling=Scaling.V_ONLY,
-        references=ReferenceMode.TOGETHER,
-        frame_weights="",
+        model: ModelPatcher,
+        ip_adapter: ManagedAdapter,
+        image_prompt: ImagePrompt,
+        weight: float,
+        start_percent: float,
+        end_percent: float,
+        mask: Tensor | None = None,
+        layer_weights: LayerWeights | None = None,
+        weight_schedule: WeightSchedule | None = None,
+        embeds_scaling: str = Scaling.V_ONLY,
+        references: str = ReferenceMode.TOGETHER,
+        frame_weights: str = "",
     ) -> io.NodeOutput:
         """Patches a clone."""
         frames = read_numbers(frame_weights, "frame_weights of Apply IP-Adapter") or None

@@ -41,7 +41,7 @@ class CheckedNode(io.ComfyNode):
         own = vars(cls).get("execute")
         execute: Any = getattr(own, "__func__", None)
         if execute is not None and not hasattr(execute, "__wrapped__"):
-            cls.execute = classmethod(_after_reading(execute))  # type: ignore[method-assign]
+            cls.execute = classmethod(_after_reading(execute))  # pyright: ignore[reportAttributeAccessIssue] - one class method for another
 
     @classmethod
     def read(cls, name: str, value: Any) -> Any:
@@ -115,7 +115,7 @@ _known: dict[Any, Declared] = {}
 
 def declared(cls: type[CheckedNode]) -> Declared:
     """What the schema says of a node, read once: the choices, which depend on files, do not matter here."""
-    key = cls.define_schema.__func__  # type: ignore[attr-defined] - the same for the copies that ComfyUI makes
+    key = cls.define_schema.__func__  # the same for the copies that ComfyUI makes
     if key not in _known:
         schema = cls.define_schema()
         inputs = {one.id: one for top in schema.inputs for one in top.get_all()}

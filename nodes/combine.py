@@ -1,8 +1,13 @@
 """*Combine Image Prompts* and *Set Reference Weight*."""
 
+from collections.abc import Mapping
+
+from torch import Tensor
+
 from comfy_api.latest import io
 
 from ..ipadapter_core.prompt.combine import Combination, MaskBatch, combine, weigh
+from ..ipadapter_core.prompt.image_prompt import ImagePrompt
 from ..ipadapter_core.weights.parsing import read_numbers
 from .checked import CheckedNode
 from .sockets import CATEGORY, ImagePromptSocket
@@ -48,7 +53,7 @@ class CombineImagePrompts(CheckedNode):
         )
 
     @classmethod
-    def execute(cls, image_prompts, method, weights="") -> io.NodeOutput:
+    def execute(cls, image_prompts: Mapping[str, ImagePrompt], method: str, weights: str = "") -> io.NodeOutput:
         """Combines in the order of the sockets."""
         names = sorted(image_prompts, key=lambda name: int(name.removeprefix(PREFIX)))
         numbers = read_numbers(weights, "weights of Combine Image Prompts")
@@ -99,6 +104,12 @@ class WeighReference(CheckedNode):
         )
 
     @classmethod
-    def execute(cls, image_prompt, weight, mask=None, mask_batch=MaskBatch.PER_REFERENCE) -> io.NodeOutput:
+    def execute(
+        cls,
+        image_prompt: ImagePrompt,
+        weight: float,
+        mask: Tensor | None = None,
+        mask_batch: str = MaskBatch.PER_REFERENCE,
+    ) -> io.NodeOutput:
         """Makes a prompt over the same encoded pictures."""
         return io.NodeOutput(weigh(image_prompt, weight, mask, MaskBatch(mask_batch)))

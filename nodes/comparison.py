@@ -1,17 +1,29 @@
 """*Sweep IP-Adapter*, *Comparison Grid* and *Score Images*."""
 
+from collections.abc import Sequence
+from typing import TypeVar
+
+from torch import Tensor
+
+from comfy.clip_vision import ClipVisionModel
+from comfy.model_patcher import ModelPatcher
+from comfy.sd import CLIP
 from comfy_api.latest import io, ui
 
+from ..ipadapter_core.adapter.managed import ManagedAdapter
 from ..ipadapter_core.diagnostics.comparison_grid import comparison_grid
 from ..ipadapter_core.diagnostics.score import ScoreTargets, encoder_mismatch_warning, score
 from ..ipadapter_core.diagnostics.score_plots import plot_scores
 from ..ipadapter_core.diagnostics.scores import as_json, balance, table
-from ..ipadapter_core.diagnostics.sweep import read_sweep
+from ..ipadapter_core.diagnostics.sweep import Sweep, read_sweep
 from ..ipadapter_core.patchers.apply import apply_image_prompt
+from ..ipadapter_core.prompt.image_prompt import ImagePrompt
 from ..ipadapter_core.sampling.strength import Strength
 from ..ipadapter_core.weights.layer_weights import LayerWeights
 from .checked import CheckedNode
 from .sockets import INSPECT, ImagePromptSocket, IPAdapterSocket, SweepSocket
+
+Value = TypeVar("Value")
 
 
 class SweepIPAdapter(CheckedNode):
@@ -65,8 +77,16 @@ class SweepIPAdapter(CheckedNode):
 
     @classmethod
     def execute(
-        cls, model, ip_adapter, image_prompt, weights, presets, start_percent, end_percent, mask=None
-    ) -> io.NodeOutput:  # fmt: skip
+        cls,
+        model: ModelPatcher,
+        ip_adapter: ManagedAdapter,
+        image_prompt: ImagePrompt,
+        weights: str,
+        presets: str,
+        start_percent: float,
+        end_percent: float,
+        mask: Tensor | None = None,
+    ) -> io.NodeOutput:
         """Patches a clone for each variant."""
         sweep = read_sweep(weights, presets)
         models = [
@@ -115,7 +135,14 @@ class ComparisonGrid(CheckedNode):
         )
 
     @classmethod
-    def execute(cls, images, sweep, tile, pictures, references=()) -> io.NodeOutput:
+    def execute(
+        cls,
+        images: Sequence[Tensor],
+        sweep: Sequence[Sweep],
+        tile: Sequence[int],
+        pictures: Sequence[int],
+        references: Sequence[Tensor | None] = (),
+    ) -> io.NodeOutput:
         """Draws the sheet; every input comes as a list."""
         grid = comparison_grid(images, sweep[0], tile[0], _given(references), pictures[0])
         return io.NodeOutput(grid, ui=ui.PreviewImage(grid, cls=cls))
@@ -172,14 +199,21 @@ class ScorePictures(CheckedNode):
 
     @classmethod
     def execute(  # noqa: PLR0913 - an argument for each input
-        cls, images, prompt, references=(), clip_vision=(None,), clip=(None,), prompt_scores=(), sweep=(None,)
+        cls,
+        images: Sequence[Tensor],
+        prompt: Sequence[str],
+        references: Sequence[Tensor | None] = (),
+        clip_vision: Sequence[ClipVisionModel | None] | None = None,
+        clip: Sequence[CLIP | None] | None = None,
+        prompt_scores: Sequence[float | None] = (),
+        sweep: Sequence[Sweep | None] | None = None,
     ) -> io.NodeOutput:
         """Measures; every input comes as a list."""
-        encoder, text_encoder, variants = (_given(one or (None,)) or [None] for one in (clip_vision, clip, sweep))
+        encoder, text_encoder = _first(clip_vision), _first(clip)
         score_targets = ScoreTargets(
-            tuple(_given(references)), encoder[0], text_encoder[0], prompt[0], tuple(_given(prompt_scores))
+            tuple(_given(references)), encoder, text_encoder, prompt[0], tuple(_given(prompt_scores))
         )
-        rows = score(images, score_targets, variants[0])
+        rows = score(images, score_targets, _first(sweep))
         best, plot = balance(rows), plot_scores(rows)
         text = "\n".join(line for line in (table(rows), encoder_mismatch_warning(score_targets)) if line)
         shown = ui.PreviewImage(plot, cls=cls).as_dict() | ui.PreviewText(text).as_dict()
@@ -187,5 +221,9 @@ class ScorePictures(CheckedNode):
         return io.NodeOutput(as_json(rows), text, plot, weight, ui=shown)
 
 
-def _given(values) -> list:
+def _given(values: Sequence[Value | None] | None) -> list[Value]:
     return [value for value in values or () if value is not None]
+
+
+def _first(values: Sequence[Value | None] | None) -> Value | None:
+    return next(iter(_given(values)), None)

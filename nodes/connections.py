@@ -19,7 +19,9 @@ def connected_node(name: str) -> str | None:
     prompts: list[Mapping[str, Any]] = [prompt for _, number, prompt, *_ in running if number == context.prompt_id]
     for prompt in prompts:
         inputs: Mapping[str, Any] = prompt.get(context.node_id, {}).get("inputs", {})
-        links = [value for key, value in inputs.items() if key.rpartition(".")[2] == name and isinstance(value, list)]
+        links: list[Any] = [
+            value for key, value in inputs.items() if key.rpartition(".")[2] == name and isinstance(value, list)
+        ]
         if links and links[0][0] in prompt:
             return _titled(links[0][0], prompt[links[0][0]])
     return None

@@ -1,7 +1,11 @@
 """*Encode Reference Image*."""
 
+from torch import Tensor
+
+from comfy.clip_vision import ClipVisionModel
 from comfy_api.latest import io, ui
 
+from ..ipadapter_core.adapter.managed import ManagedAdapter
 from ..ipadapter_core.encoders.clip_vision import encode_references
 from ..ipadapter_core.encoders.options import EncodeOptions
 from ..ipadapter_core.images.fit import ResizeMode
@@ -81,7 +85,14 @@ class EncodeReferenceImage(CheckedNode):
 
     @classmethod
     def execute(
-        cls, ip_adapter, image, fit, clip_vision=None, mask=None, negative_image=None, sharpening=0.0
+        cls,
+        ip_adapter: ManagedAdapter,
+        image: Tensor,
+        fit: str,
+        clip_vision: ClipVisionModel | None = None,
+        mask: Tensor | None = None,
+        negative_image: Tensor | None = None,
+        sharpening: float = 0.0,
     ) -> io.NodeOutput:
         """Encodes every picture of the batch."""
         look = EncodeOptions(ResizeMode(fit), mask, sharpening)

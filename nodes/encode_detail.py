@@ -1,7 +1,11 @@
 """*Encode Tiled Reference* and *Encode Reference (Tiled Detail)*."""
 
+from torch import Tensor
+
+from comfy.clip_vision import ClipVisionModel
 from comfy_api.latest import io, ui
 
+from ..ipadapter_core.adapter.managed import ManagedAdapter
 from ..ipadapter_core.encoders.clip_vision import encode_references
 from ..ipadapter_core.encoders.options import Detail, EncodeOptions
 from ..ipadapter_core.encoders.tiled import encode_tiles
@@ -54,7 +58,14 @@ class EncodeTiledReference(CheckedNode):
 
     @classmethod
     def execute(
-        cls, ip_adapter, image, tiles, clip_vision=None, mask=None, negative_image=None, sharpening=0.0
+        cls,
+        ip_adapter: ManagedAdapter,
+        image: Tensor,
+        tiles: int,
+        clip_vision: ClipVisionModel | None = None,
+        mask: Tensor | None = None,
+        negative_image: Tensor | None = None,
+        sharpening: float = 0.0,
     ) -> io.NodeOutput:
         """Encodes every tile."""
         look = EncodeOptions(mask=mask, sharpening=sharpening)
@@ -106,7 +117,16 @@ class EncodeReferenceInDetail(CheckedNode):
 
     @classmethod
     def execute(  # noqa: PLR0913 - an argument for each input
-        cls, ip_adapter, image, fit, tiles, detail, clip_vision=None, mask=None, negative_image=None, sharpening=0.0
+        cls,
+        ip_adapter: ManagedAdapter,
+        image: Tensor,
+        fit: str,
+        tiles: int,
+        detail: float,
+        clip_vision: ClipVisionModel | None = None,
+        mask: Tensor | None = None,
+        negative_image: Tensor | None = None,
+        sharpening: float = 0.0,
     ) -> io.NodeOutput:
         """Encodes whole pictures and their tiles."""
         look = EncodeOptions(ResizeMode(fit), mask, sharpening, Detail(tiles, detail))

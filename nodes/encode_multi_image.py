@@ -1,7 +1,12 @@
 """*Encode Content and Style* and *Encode Instructed Image*."""
 
+from torch import Tensor
+
+from comfy.clip_vision import ClipVisionModel
+from comfy.sd import CLIP
 from comfy_api.latest import io, ui
 
+from ..ipadapter_core.adapter.managed import ManagedAdapter
 from ..ipadapter_core.encoders.multi_image import Words, encode_content_and_style, encode_instructed
 from ..ipadapter_core.encoders.options import EncodeOptions
 from ..ipadapter_core.images.fit import ResizeMode
@@ -39,7 +44,9 @@ class EncodeContentAndStyle(CheckedNode):
         )
 
     @classmethod
-    def execute(cls, ip_adapter, content, style, clip_vision, fit) -> io.NodeOutput:
+    def execute(
+        cls, ip_adapter: ManagedAdapter, content: Tensor, style: Tensor, clip_vision: ClipVisionModel | None, fit: str
+    ) -> io.NodeOutput:
         """Encodes the pairs."""
         prompt, seen = encode_content_and_style(
             ip_adapter.spec, clip_vision, content, style, EncodeOptions(ResizeMode(fit))
@@ -87,8 +94,16 @@ class EncodeInstructedImage(CheckedNode):
 
     @classmethod
     def execute(
-        cls, ip_adapter, image, clip_vision, clip, instruction, prompt, negative_prompt, fit
-    ) -> io.NodeOutput:  # fmt: skip
+        cls,
+        ip_adapter: ManagedAdapter,
+        image: Tensor,
+        clip_vision: ClipVisionModel | None,
+        clip: CLIP,
+        instruction: str,
+        prompt: str,
+        negative_prompt: str,
+        fit: str,
+    ) -> io.NodeOutput:
         """Encodes picture and words."""
         words = Words(instruction, prompt, negative_prompt)
         made, seen = encode_instructed(ip_adapter.spec, clip_vision, clip, image, words, EncodeOptions(ResizeMode(fit)))

@@ -1,8 +1,13 @@
 """*Load Face Analysis*, *Encode Face* and *Apply FaceID LoRA*."""
 
+from torch import Tensor
+
+from comfy.clip_vision import ClipVisionModel
+from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io, ui
 
-from ..ipadapter_core.encoders.face.analysis import load_analysis
+from ..ipadapter_core.adapter.managed import ManagedAdapter
+from ..ipadapter_core.encoders.face.analysis import FaceAnalysis, load_analysis
 from ..ipadapter_core.encoders.face.encode import FaceOptions, MultiFaceMode, PlusVersion, encode_faces
 from ..ipadapter_core.encoders.face.onnx_session import Provider
 from ..ipadapter_core.encoders.face.selection import Choice, FaceOrder, NoFace
@@ -128,7 +133,17 @@ class EncodeFace(CheckedNode):
 
     @classmethod
     def execute(  # noqa: PLR0913 - ComfyUI passes each input by its name
-        cls, ip_adapter, image, insightface, pick, index, no_face, several, plus_version, structure, clip_vision=None
+        cls,
+        ip_adapter: ManagedAdapter,
+        image: Tensor,
+        insightface: FaceAnalysis | None,
+        pick: str,
+        index: int,
+        no_face: str,
+        several: str,
+        plus_version: str,
+        structure: float,
+        clip_vision: ClipVisionModel | None = None,
     ) -> io.NodeOutput:
         """Finds, chooses and encodes."""
         choice = Choice(FaceOrder(pick), index, NoFace(no_face))
@@ -167,7 +182,7 @@ class ApplyFaceLora(CheckedNode):
         )
 
     @classmethod
-    def execute(cls, model, ip_adapter, strength: float) -> io.NodeOutput:
+    def execute(cls, model: ModelPatcher, ip_adapter: ManagedAdapter, strength: float) -> io.NodeOutput:
         """Adds weight patches."""
         patched = apply_lora(model, ip_adapter, strength)
         return io.NodeOutput(patched.model, ui=ui.PreviewText(patched.report))

@@ -1,8 +1,10 @@
 """*Frame Weights*, *References over Frames* and *Prompts over Frames*."""
 
+from comfy.sd import CLIP
 from comfy_api.latest import io, ui
 
 from ..ipadapter_core.drawing.weight_plots import plot_frames
+from ..ipadapter_core.prompt.image_prompt import ImagePrompt
 from ..ipadapter_core.prompt.per_frame import references_over_frames, words_over_frames
 from ..ipadapter_core.weights.frame_weights import FrameMethod, Ramp, Timing, frame_plan, prompt_schedule, ramp_weights
 from ..ipadapter_core.weights.parsing import read_numbers, written_numbers
@@ -81,7 +83,16 @@ class FrameWeights(CheckedNode):
         )
 
     @classmethod
-    def execute(cls, weights, timing, frames, start_frame=0, end_frame=9999, seed=0, before="") -> io.NodeOutput:
+    def execute(
+        cls,
+        weights: str,
+        timing: str,
+        frames: int,
+        start_frame: int = 0,
+        end_frame: int = 9999,
+        seed: int = 0,
+        before: str = "",
+    ) -> io.NodeOutput:
         """Makes the row and draws it."""
         given, first = (
             read_numbers(weights, "weights of Frame Weights"),
@@ -140,7 +151,9 @@ class ReferencesOverFrames(CheckedNode):
         )
 
     @classmethod
-    def execute(cls, image_prompt, weights, method, lead_in=0, lead_out=0) -> io.NodeOutput:
+    def execute(
+        cls, image_prompt: ImagePrompt, weights: str, method: str, lead_in: int = 0, lead_out: int = 0
+    ) -> io.NodeOutput:
         """Lays the references out."""
         row = read_numbers(weights, "weights of References over Frames") or (1.0,)
         plan = frame_plan(row, len(image_prompt.references), FrameMethod(method), lead_in, lead_out)
@@ -175,7 +188,7 @@ class PromptsOverFrames(CheckedNode):
         )
 
     @classmethod
-    def execute(cls, clip, prompts, frames_each, lead_in=0, lead_out=0) -> io.NodeOutput:
+    def execute(cls, clip: CLIP, prompts: str, frames_each: int, lead_in: int = 0, lead_out: int = 0) -> io.NodeOutput:
         """Encodes every line."""
         lines = [line.strip() for line in prompts.splitlines() if line.strip()] or [""]
         words = [clip.encode_from_tokens_scheduled(clip.tokenize(line)) for line in lines]

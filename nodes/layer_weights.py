@@ -61,7 +61,7 @@ class LayerWeightsNode(CheckedNode):
         )
 
     @classmethod
-    def execute(cls, preset, blocks, second_weight=1.0) -> io.NodeOutput:
+    def execute(cls, preset: str, blocks: str, second_weight: float = 1.0) -> io.NodeOutput:
         """Reads the text and draws the bars."""
         weights = LayerWeights(LayerPreset(preset), 1.0, second_weight, read_overrides(blocks))
         return io.NodeOutput(weights, ui=ui.PreviewImage(plot_layer_weights(weights), cls=cls))

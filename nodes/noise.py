@@ -1,6 +1,7 @@
 """*Negative Image Noise*."""
 
 import torch
+from torch import Tensor
 
 from comfy_api.latest import io
 
@@ -66,7 +67,7 @@ class NoiseForNegative(CheckedNode):
         )
 
     @classmethod
-    def execute(cls, type, strength, blur, seed, image=None) -> io.NodeOutput:
+    def execute(cls, type: str, strength: float, blur: int, seed: int, image: Tensor | None = None) -> io.NodeOutput:
         """Draws the noise."""
         pictures = torch.zeros(BLACK) if image is None else image.contiguous()
         return io.NodeOutput(blurred(add_noise(pictures, Noise(type), strength, seed), blur))

@@ -1,5 +1,6 @@
 """*Load IP-Adapter Preset* and *Load Image Encoder*."""
 
+from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io, ui
 
 from ..ipadapter_core.encoders.face.onnx_session import Provider
@@ -64,7 +65,7 @@ class LoadPreset(CheckedNode):
         )
 
     @classmethod
-    def execute(cls, model, preset: str, lora_strength: float, provider: str) -> io.NodeOutput:
+    def execute(cls, model: ModelPatcher, preset: str, lora_strength: float, provider: str) -> io.NodeOutput:
         """Looks, loads and reports."""
         found = load_preset(model, Preset(preset), model_folders(), lora_strength, Provider(provider))
         return io.NodeOutput(found.model, found.adapter, found.encoder, found.analysis, ui=ui.PreviewText(found.report))

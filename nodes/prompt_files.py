@@ -5,6 +5,7 @@ from pathlib import Path
 from comfy_api.latest import io, ui
 
 from ..ipadapter_core.prompt.files import EMBEDS, load_prompt, prompt_of_embeds, read_embeds, save_prompt
+from ..ipadapter_core.prompt.image_prompt import ImagePrompt
 from .checked import CheckedNode
 from .file_names import check_name
 from .folders import new_prompt_file, prompt_files, prompt_path
@@ -42,7 +43,7 @@ class SaveImagePrompt(CheckedNode):
         )
 
     @classmethod
-    def execute(cls, image_prompt, filename_prefix, note="") -> io.NodeOutput:
+    def execute(cls, image_prompt: ImagePrompt, filename_prefix: str, note: str = "") -> io.NodeOutput:
         """Writes a new file."""
         name, path = new_prompt_file(filename_prefix)
         save_prompt(image_prompt, path, note)
@@ -85,13 +86,13 @@ class LoadImagePrompt(CheckedNode):
         return said if said is not True else check_name(negative_file, [NONE, *prompt_files()], "negative_file")
 
     @classmethod
-    def fingerprint_inputs(cls, file, negative_file=NONE) -> list[tuple[str, int, int]]:
+    def fingerprint_inputs(cls, file: str, negative_file: str = NONE) -> list[tuple[str, int, int]]:
         """Changes when a file is written anew."""
         paths = [prompt_path(name) for name in (file, negative_file) if name != NONE]
         return [(str(path), path.stat().st_mtime_ns, path.stat().st_size) for path in paths]
 
     @classmethod
-    def execute(cls, file, negative_file=NONE) -> io.NodeOutput:
+    def execute(cls, file: str, negative_file: str = NONE) -> io.NodeOutput:
         """Reads the file; nothing in it is run."""
         prompt = _read(prompt_path(file), None if negative_file == NONE else prompt_path(negative_file))
         words = (f"{len(prompt.references)} references", prompt.adapter, prompt.encoder, prompt.made_from)

@@ -3,11 +3,14 @@
 import json
 from types import SimpleNamespace
 
+from torch import Tensor
+
+from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io, ui
 
 from ..ipadapter_core.diagnostics.attention_maps import as_masks, attention_maps, overlays
 from ..ipadapter_core.diagnostics.record import record_attention
-from ..ipadapter_core.diagnostics.recording import Measure
+from ..ipadapter_core.diagnostics.recording import Measure, Recording
 from ..ipadapter_core.diagnostics.trace import KEY, in_words, trace_of
 from ..ipadapter_core.inputs.texts import read_json
 from .checked import CheckedNode, declared
@@ -44,7 +47,7 @@ class WatchIPAdapter(CheckedNode):
         )
 
     @classmethod
-    def execute(cls, model, attention_maps: bool) -> io.NodeOutput:
+    def execute(cls, model: ModelPatcher, attention_maps: bool) -> io.NodeOutput:
         """Makes a clone with an empty notebook."""
         return io.NodeOutput(*record_attention(model, attention_maps))
 
@@ -100,7 +103,7 @@ class AttentionMaps(CheckedNode):
         )
 
     @classmethod
-    def execute(cls, run, image, measure, blocks, threshold) -> io.NodeOutput:
+    def execute(cls, run: Recording, image: Tensor, measure: str, blocks: str, threshold: float) -> io.NodeOutput:
         """Reads the notes."""
         height, width = image.shape[1:3]
         masks = as_masks(attention_maps(run, Measure(measure), (height, width), blocks), threshold)
@@ -144,12 +147,12 @@ class SaveWithTrace(CheckedNode):
         )
 
     @classmethod
-    def execute(cls, images, run, filename_prefix, scores=None) -> io.NodeOutput:
+    def execute(cls, images: Tensor, run: Recording, filename_prefix: str, scores: str | None = None) -> io.NodeOutput:
         """Writes PNG files through ComfyUI's own helper."""
         measured = {"scores": read_json(scores, f"scores of {declared(cls).name}")} if scores else {}
         trace = trace_of(run) | measured
         metadata = (cls.hidden.extra_pnginfo or {}) | {KEY: trace}
         holder = SimpleNamespace(hidden=SimpleNamespace(prompt=cls.hidden.prompt, extra_pnginfo=metadata))
-        saved = ui.ImageSaveHelper.get_save_images_ui(images, filename_prefix, holder)  # type: ignore[arg-type]
+        saved = ui.ImageSaveHelper.get_save_images_ui(images, filename_prefix, holder)
         shown = saved.as_dict() | ui.PreviewText(in_words(trace)).as_dict()
         return io.NodeOutput(json.dumps(trace), ui=shown)

@@ -1,5 +1,8 @@
 """*Regional Image Prompts*."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from comfy_api.latest import io
 
 from ..ipadapter_core.prompt.regions import Region, regional_prompt, regional_words
@@ -57,13 +60,15 @@ class RegionalImagePrompts(CheckedNode):
         )
 
     @classmethod
-    def execute(cls, regions, positive=None, prompt_strength=1.0) -> io.NodeOutput:
+    def execute(
+        cls, regions: Mapping[str, Any], positive: list[Any] | None = None, prompt_strength: float = 1.0
+    ) -> io.NodeOutput:
         """Puts every region in its place."""
         names = ("image_prompt", "mask", "weight", "prompt")
-        found = [
-            Region(*(regions.get(f"{name}_{number}") for name in names))
-            for number in range(1, int(regions["regions"]) + 1)
+        rows: list[list[Any]] = [
+            [regions.get(f"{name}_{number}") for name in names] for number in range(1, int(regions["regions"]) + 1)
         ]
+        found = [Region(*row) for row in rows]
         spoken = positive is not None or any(region.words for region in found)
         words = regional_words(found, positive, prompt_strength) if spoken else None
         return io.NodeOutput(regional_prompt(found), words)

@@ -3,6 +3,7 @@
 from comfy_api.latest import io, ui
 
 from ..ipadapter_core.drawing.weight_plots import plot_schedule
+from ..ipadapter_core.inputs.curves import Curve
 from ..ipadapter_core.weights.parsing import read_schedule
 from ..ipadapter_core.weights.schedule import SchedulePreset, preset_schedule, schedule_of_curve
 from .checked import CheckedNode
@@ -48,7 +49,7 @@ class WeightScheduleNode(CheckedNode):
         )
 
     @classmethod
-    def execute(cls, preset, points, curve=None) -> io.NodeOutput:
+    def execute(cls, preset: str, points: str, curve: Curve | None = None) -> io.NodeOutput:
         """The curve wins over the points, the points over the preset."""
         if curve is not None:
             schedule = schedule_of_curve(curve.interp, [place for place, _ in curve.points])

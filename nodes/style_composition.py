@@ -1,9 +1,16 @@
 """*Apply Style and Composition*."""
 
+from torch import Tensor
+
+from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io
 
+from ..ipadapter_core.adapter.managed import ManagedAdapter
 from ..ipadapter_core.patchers.style_composition import Sources, apply_style_and_composition
+from ..ipadapter_core.prompt.image_prompt import ImagePrompt
 from ..ipadapter_core.sampling.strength import Strength
+from ..ipadapter_core.weights.layer_weights import LayerWeights
+from ..ipadapter_core.weights.schedule import WeightSchedule
 from .checked import CheckedNode
 from .sockets import CATEGORY, ImagePromptSocket, IPAdapterSocket, LayerWeightsSocket, WeightScheduleSocket
 
@@ -59,19 +66,19 @@ class ApplyStyleAndComposition(CheckedNode):
     @classmethod
     def execute(  # noqa: PLR0913 - an argument for each input
         cls,
-        model,
-        ip_adapter,
-        style,
-        composition,
-        style_weight,
-        composition_weight,
-        expand_style,
-        start_percent,
-        end_percent,
-        mask=None,
-        weight_schedule=None,
-        style_layers=None,
-        composition_layers=None,
+        model: ModelPatcher,
+        ip_adapter: ManagedAdapter,
+        style: ImagePrompt,
+        composition: ImagePrompt,
+        style_weight: float,
+        composition_weight: float,
+        expand_style: bool,
+        start_percent: float,
+        end_percent: float,
+        mask: Tensor | None = None,
+        weight_schedule: WeightSchedule | None = None,
+        style_layers: LayerWeights | None = None,
+        composition_layers: LayerWeights | None = None,
     ) -> io.NodeOutput:
         """Patches a clone twice."""
         weights = (style_weight, composition_weight, expand_style)

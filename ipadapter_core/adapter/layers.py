@@ -4,11 +4,14 @@ Parameter names are the published files' (see `checkpoint/layouts.py`). Shapes: 
 D channels of all heads.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import rms_norm, silu
 
 from ..checkpoint.spec import AdapterSpec, LayerKind
+from ..host import Operations
 
 FLUX_HEAD_WIDTH = 128  # of every FLUX.1 model and of Chroma
 SD3_HEAD_WIDTH = 64  # of every SD3 model
@@ -17,7 +20,9 @@ SD3_HEAD_WIDTH = 64  # of every SD3 model
 class KeyValueLayer(nn.Module):
     """A key and a value projection."""
 
-    def __init__(self, spec: AdapterSpec, width: int, operations, bias=False, **options):
+    def __init__(
+        self, spec: AdapterSpec, width: int, operations: Operations, bias: bool = False, **options: Any
+    ) -> None:
         super().__init__()
         context = spec.text_width
         self.to_k_ip = operations.Linear(context, width, bias=bias, **options)
@@ -31,7 +36,7 @@ class KeyValueLayer(nn.Module):
 class BiasedLayer(KeyValueLayer):
     """Projections with biases, as XLabs trained them for FLUX."""
 
-    def __init__(self, spec: AdapterSpec, width: int, operations, **options):
+    def __init__(self, spec: AdapterSpec, width: int, operations: Operations, **options: Any) -> None:
         super().__init__(spec, width, operations, bias=True, **options)
 
 
@@ -41,14 +46,14 @@ class NormedKeyLayer(KeyValueLayer):
     def key_value(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """Image tokens (B, N, C) -> key and value (B, N, D)."""
         key, value = super().key_value(tokens)
-        heads = key.unflatten(-1, (-1, FLUX_HEAD_WIDTH))
+        heads = torch.unflatten(key, -1, (-1, FLUX_HEAD_WIDTH))
         return rms_norm(heads, (FLUX_HEAD_WIDTH,), eps=1e-5).flatten(-2), value
 
 
 class GatedLayer(BiasedLayer):
     """Projections with biases, and a gate over the output that depends on the time embedding (LuciferTC, Anima)."""
 
-    def __init__(self, spec: AdapterSpec, width: int, operations, **options):
+    def __init__(self, spec: AdapterSpec, width: int, operations: Operations, **options: Any) -> None:
         super().__init__(spec, width, operations, **options)
         self.gate = operations.Linear(width, width, **options)
 
@@ -65,7 +70,7 @@ class GatedLayer(BiasedLayer):
 class ScaledLayer(KeyValueLayer):
     """Projections whose output has a learned factor (sorryhyun, Anima)."""
 
-    def __init__(self, spec: AdapterSpec, width: int, operations, **options):
+    def __init__(self, spec: AdapterSpec, width: int, operations: Operations, **options: Any) -> None:
         super().__init__(spec, width, operations, **options)
         self.ip_gate = nn.Parameter(torch.zeros((), **options))
 
@@ -78,7 +83,7 @@ class ScaledLayer(KeyValueLayer):
 class TimeNorm(nn.Module):
     """A norm whose shift and scale depend on the time embedding."""
 
-    def __init__(self, time_width: int, width: int, operations, **options):
+    def __init__(self, time_width: int, width: int, operations: Operations, **options: Any) -> None:
         super().__init__()
         self.linear = operations.Linear(time_width, 2 * width, **options)
         self.norm = operations.LayerNorm(width, eps=1e-6, elementwise_affine=False, **options)
@@ -92,20 +97,20 @@ class TimeNorm(nn.Module):
 class HeadNorm(nn.Module):
     """The weight of an RMS norm over the channels of one head."""
 
-    def __init__(self, width: int, dtype=None, device=None):
+    def __init__(self, width: int, **options: Any) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.ones(width, dtype=dtype, device=device))
+        self.weight = nn.Parameter(torch.ones(width, **options))
 
     def forward(self, tokens: Tensor) -> Tensor:
         """(B, N, D) -> (B, N, D)."""
-        heads = tokens.unflatten(-1, (-1, self.weight.shape[0]))
+        heads = torch.unflatten(tokens, -1, (-1, self.weight.shape[0]))
         return rms_norm(heads, (heads.shape[-1],), self.weight.to(tokens), eps=1e-6).flatten(-2)
 
 
 class JointLayer(KeyValueLayer):
     """Projections behind a norm that depends on time, and norms for the image's own queries and keys (InstantX, SD3.5)."""
 
-    def __init__(self, spec: AdapterSpec, width: int, operations, **options):
+    def __init__(self, spec: AdapterSpec, width: int, operations: Operations, **options: Any) -> None:
         super().__init__(spec, width, operations, **options)
         self.norm_ip = TimeNorm(spec.projector.width, spec.projector.context_width, operations, **options)
         self.norm_q = HeadNorm(SD3_HEAD_WIDTH, **options)
@@ -128,6 +133,6 @@ LAYERS = {
 }
 
 
-def build_layer(spec: AdapterSpec, width: int, operations, dtype=None, device=None) -> nn.Module:
+def build_layer(spec: AdapterSpec, width: int, operations: Operations, **options: Any) -> nn.Module:
     """The uninitialised layer; its `state_dict` has the keys below `ip_adapter.<number>.` of a file."""
-    return LAYERS[spec.layer_kind](spec, width, operations, dtype=dtype, device=device)
+    return LAYERS[spec.layer_kind](spec, width, operations, **options)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import safetensors.torch
+import safetensors
 from torch import Tensor
 
 import comfy.model_management

@@ -1,6 +1,7 @@
 """An adapter whose memory ComfyUI manages, and the keys and values that it made of each reference."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -24,7 +25,7 @@ class ManagedAdapter:
 
     spec: AdapterSpec
     patcher: comfy.model_patcher.ModelPatcher
-    lora: dict[str, Tensor] = field(default_factory=dict, repr=False)
+    lora: dict[str, Tensor] = field(default_factory=dict[str, Tensor], repr=False)
     gain: float = 1.0
     projected: ProjectedReferences = field(default_factory=ProjectedReferences, repr=False)
 
@@ -58,8 +59,8 @@ class ManagedAdapter:
 class _Translation:
     """A linear layer of a model that may lie anywhere and in any dtype, on tokens (B, N, C)."""
 
-    layer: nn.Module
+    layer: Any  # a module with a weight and a bias
 
     def __call__(self, tokens: Tensor) -> Tensor:
-        weight, bias = (part.to(tokens) for part in (self.layer.weight, self.layer.bias))  # type: ignore[union-attr]
+        weight, bias = (part.to(tokens) for part in (self.layer.weight, self.layer.bias))
         return nn.functional.linear(tokens, weight, bias)

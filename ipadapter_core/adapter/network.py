@@ -1,8 +1,11 @@
 """The adapter itself: a projector and a key and a value projection for each cross-attention layer."""
 
+from typing import Any
+
 from torch import Tensor, nn
 
 from ..checkpoint.spec import AdapterSpec, FileNumber
+from ..host import Operations
 from ..prompt.features import Features
 from .layers import KeyValueLayer, build_layer
 from .projectors.build import build_projector
@@ -15,10 +18,9 @@ class Adapter(nn.Module):
     Source: Ye et al. 2023, "IP-Adapter", equation 5; tencent-ailab/IP-Adapter (62e4af9), attention_processor.py.
     """
 
-    def __init__(self, spec: AdapterSpec, operations, dtype=None, device=None):
+    def __init__(self, spec: AdapterSpec, operations: Operations, **options: Any) -> None:
         super().__init__()
         self.spec = spec
-        options = {"dtype": dtype, "device": device}
         self.reads = {layer.number: slice(*layer.tokens or (None,)) for layer in spec.layers}
         self.image_proj = build_projector(spec.projector, operations, **options)
         self.ip_adapter = nn.ModuleDict(
@@ -31,7 +33,9 @@ class Adapter(nn.Module):
 
     def numbered_layer(self, number: FileNumber) -> KeyValueLayer:
         """The layer that has `number` in the file."""
-        return self.ip_adapter[str(number)]  # type: ignore[return-value]
+        layer = self.ip_adapter[str(number)]
+        assert isinstance(layer, KeyValueLayer)
+        return layer
 
     def layer_at(self, index: int) -> KeyValueLayer:
         """The layer in a place, counted from 0 in the file's order."""

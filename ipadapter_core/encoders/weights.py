@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-import safetensors.torch
+import safetensors
 from torch import Tensor
 
 from ..checkpoint.headers import Header, read_header

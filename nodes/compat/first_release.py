@@ -1,5 +1,6 @@
 """The ids that ComfyUI_IPAdapter_plus had from September 2023 to March 2024."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from comfy_api.latest import io
@@ -34,13 +35,13 @@ DESCRIPTION = (
 )
 
 
-def _schema(node_id: str, name: str, inputs: list[io.Input], *outputs: io.Output) -> io.Schema:
+def _schema(node_id: str, name: str, inputs: Sequence[io.Input], *outputs: io.Output) -> io.Schema:
     return io.Schema(
         node_id=node_id,
         display_name=name,
         category=CATEGORY,
         description=DESCRIPTION,
-        inputs=inputs,
+        inputs=list(inputs),
         outputs=list(outputs),
         is_deprecated=True,
     )

@@ -1,5 +1,8 @@
 """The inputs that nodes of ComfyUI_IPAdapter_plus share: names, defaults, bounds and options as they are there."""
 
+from collections.abc import Sequence
+from typing import Any
+
 from comfy_api.latest import io
 
 from ...ipadapter_core.compat.weight_types import WEIGHT_TYPES, Results
@@ -35,10 +38,10 @@ def whole(name: str, tooltip: str, bounds: tuple[int, int], default: int = 0) ->
     return io.Int.Input(name, default=default, min=bounds[0], max=bounds[1], tooltip=tooltip)
 
 
-def choice(name: str, options: list, tooltip: str, default: str | None = None) -> io.Input:
+def choice(name: str, options: Sequence[str], tooltip: str, default: str | None = None) -> io.Input:
     """One of several words."""
-    words = [getattr(option, "value", option) for option in options]
-    more = {} if default is None else {"default": default}
+    words = [str(getattr(option, "value", option)) for option in options]
+    more: dict[str, Any] = {} if default is None else {"default": default}
     return io.Combo.Input(name, options=words, tooltip=tooltip, **more)
 
 
@@ -118,7 +121,7 @@ def adapter(optional: bool = False) -> io.Input:
 
 
 def apply_schema(
-    node_id: str, display_name: str, category: str, inputs: list, outputs: list | None = None
+    node_id: str, display_name: str, category: str, inputs: Sequence[io.Input], outputs: Sequence[io.Output] = ()
 ) -> io.Schema:
     """The schema of a node that patches a model: model and adapter first, the choice of results last."""
     model = io.Model.Input("model", tooltip="The model to steer; a patched copy comes out.")
@@ -128,22 +131,29 @@ def apply_schema(
         category=category,
         description=f"As in ComfyUI_IPAdapter_plus. {WAY_OVER}",
         inputs=[model, adapter(), *inputs, results()],
-        outputs=[io.Model.Output(display_name="MODEL"), *(outputs or [])],
+        outputs=[io.Model.Output(display_name="MODEL"), *outputs],
     )
 
 
 WAY_OVER = "Kept so that old graphs run; its help page says how the same is done with the nodes of IP-Adapter Core."
 
 
-def other_schema(node_id: str, display_name: str, category: str, inputs: list, outputs: list, **more) -> io.Schema:
+def other_schema(
+    node_id: str,
+    display_name: str,
+    category: str,
+    inputs: Sequence[io.Input],
+    outputs: Sequence[io.Output],
+    **more: Any,
+) -> io.Schema:
     """The schema of any other node."""
     return io.Schema(
         node_id=node_id,
         display_name=display_name,
         category=category,
         description=f"As in ComfyUI_IPAdapter_plus. {WAY_OVER}",
-        inputs=inputs,
-        outputs=outputs,
+        inputs=list(inputs),
+        outputs=list(outputs),
         **more,
     )
 

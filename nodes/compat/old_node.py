@@ -34,6 +34,7 @@ class OldNode(CheckedNode):
     takes_lists = True
     further_inputs = {one.id: one for one in PROGRAM_INPUTS}
 
+    FUNCTION: str  # the method that ComfyUI calls
     arguments: frozenset[str] = frozenset()  # of its methods
     RETURN_TYPES = _OfSchema(lambda schema: tuple(one.io_type for one in schema.outputs))
     RETURN_NAMES = _OfSchema(lambda schema: tuple(one.display_name for one in schema.outputs))
@@ -106,7 +107,7 @@ def called_as(*methods: Method) -> Callable[[Node], Node]:
     """Gives a node its old methods; ComfyUI calls the first of them, too, so that there is one way in."""
 
     def decorate(node: Node) -> Node:
-        node.FUNCTION = methods[0].name  # type: ignore[assignment]
+        node.FUNCTION = methods[0].name
         node.arguments = frozenset(RENAMED.get(name, name) for one in methods for order in one.orders for name in order)
         for one in methods:
             setattr(node, one.name, _door(one))

@@ -62,19 +62,22 @@ class Words(list[str]):
 
     def current(self, word: str) -> str:
         """The option that a word means today; a word that means none is given back."""
-        if list.__contains__(self, word):
+        if self._has(word):
             return word
-        renamed = [one for one in RENAMED.get(word, ()) if list.__contains__(self, one)]
+        renamed = [one for one in RENAMED.get(word, ()) if self._has(one)]
         return (*renamed, known_name(word, self))[0]
 
+    def _has(self, word: str) -> bool:
+        return super().__contains__(word)
+
     def __contains__(self, word: object) -> bool:
-        return isinstance(word, str) and list.__contains__(self, self.current(word))
+        return isinstance(word, str) and self._has(self.current(word))
 
     def __eq__(self, other: object) -> bool:
-        return other == io.Combo.io_type if isinstance(other, str) else list.__eq__(self, other)
+        return other == io.Combo.io_type if isinstance(other, str) else super().__eq__(other)
 
     def __ne__(self, other: object) -> bool:
         return not self == other
 
-    def __hash__(self) -> int:
+    def __hash__(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride] - ComfyUI looks it up as a type
         return hash(io.Combo.io_type)

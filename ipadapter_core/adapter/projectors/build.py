@@ -1,8 +1,11 @@
 """From a projector's description to the network."""
 
+from typing import Any
+
 from torch import nn
 
 from ...checkpoint.spec import ProjectorKind, ProjectorSpec
+from ...host import Operations
 from .face import FacePlusProjector, FaceProjector, IdentityResampler
 from .identity import NoProjector
 from .instructed_resampler import InstructedResampler
@@ -30,6 +33,6 @@ PROJECTORS = {
 }
 
 
-def build_projector(spec: ProjectorSpec, operations, dtype=None, device=None) -> nn.Module:
+def build_projector(spec: ProjectorSpec, operations: Operations, **options: Any) -> nn.Module:
     """The uninitialised network for a description; its `state_dict` has the keys below `image_proj.` of a file."""
-    return PROJECTORS[spec.kind](spec, operations, dtype=dtype, device=device)
+    return PROJECTORS[spec.kind](spec, operations, **options)

@@ -1,20 +1,22 @@
 """The projectors of the face adapters: an identity vector, alone or with a look at the face itself, to image tokens."""
 
+from typing import Any
+
 from torch import Tensor, nn
 
 from ...checkpoint.spec import ProjectorSpec
-from .resampler import PerceiverAttention, Resampler, feed_forward
+from ...host import Operations
+from .resampler import Resampler, perceiver_layers
 
 
-class FaceProjector(nn.Module):
+class IdentityParts(nn.Module):
     """Two layers and a norm: an identity (B, E) to image tokens (B, N, C). FaceID has 4 tokens, Portrait 16.
 
     Source: tencent-ailab/IP-Adapter (62e4af9), ip_adapter/ip_adapter_faceid.py, MLPProjModel.
     """
 
-    def __init__(self, spec: ProjectorSpec, operations, dtype=None, device=None):
+    def __init__(self, spec: ProjectorSpec, operations: Operations, **options: Any) -> None:
         super().__init__()
-        options = {"dtype": dtype, "device": device}
         self.shape = (spec.tokens, spec.context_width)
         self.proj = nn.Sequential(
             operations.Linear(spec.feature_width, spec.width, **options),
@@ -23,9 +25,17 @@ class FaceProjector(nn.Module):
         )
         self.norm = operations.LayerNorm(spec.context_width, **options)
 
-    def forward(self, identity: Tensor) -> Tensor:
+    def tokens(self, identity: Tensor) -> Tensor:
         """(B, E) -> (B, N, C)."""
         return self.norm(self.proj(identity).unflatten(-1, self.shape))
+
+
+class FaceProjector(IdentityParts):
+    """An identity (B, E) alone to image tokens (B, N, C)."""
+
+    def forward(self, identity: Tensor) -> Tensor:
+        """(B, E) -> (B, N, C)."""
+        return self.tokens(identity)
 
 
 class IdentityResampler(Resampler):
@@ -35,9 +45,9 @@ class IdentityResampler(Resampler):
     `_encode_prompt_image_emb`.
     """
 
-    def forward(self, identity: Tensor) -> Tensor:
+    def forward(self, features: Tensor) -> Tensor:
         """(B, E) -> (B, N, C)."""
-        return super().forward(identity.unsqueeze(1))
+        return super().forward(features.unsqueeze(1))
 
 
 class FacePerceiver(nn.Module):
@@ -46,33 +56,23 @@ class FacePerceiver(nn.Module):
     Source: tencent-ailab/IP-Adapter (62e4af9), ip_adapter/ip_adapter_faceid.py, FacePerceiverResampler.
     """
 
-    def __init__(self, spec: ProjectorSpec, operations, dtype=None, device=None):
+    def __init__(self, spec: ProjectorSpec, operations: Operations, **options: Any) -> None:
         super().__init__()
-        options = {"dtype": dtype, "device": device}
-        width, inner = spec.context_width, spec.heads * 64
+        width = spec.context_width
         self.proj_in = operations.Linear(spec.picture_width, width, **options)
         self.proj_out = operations.Linear(width, width, **options)
         self.norm_out = operations.LayerNorm(width, **options)
-        self.layers = nn.ModuleList(
-            nn.ModuleList(
-                (
-                    PerceiverAttention(width, spec.heads, inner, operations, **options),
-                    feed_forward(width, operations, **options),
-                )
-            )
-            for _ in range(spec.depth)
-        )
+        self.layers = perceiver_layers(spec.depth, width, spec.heads, operations, **options)
 
     def forward(self, latents: Tensor, appearance: Tensor) -> Tensor:
         """(B, N, C) and (B, L, E) -> (B, N, C)."""
         appearance = self.proj_in(appearance)
-        for attention, transition in self.layers:  # type: ignore[misc]
-            latents = attention(appearance, latents) + latents
-            latents = transition(latents) + latents
+        for layer in self.layers:
+            latents = layer(appearance, latents)
         return self.norm_out(self.proj_out(latents))
 
 
-class FacePlusProjector(FaceProjector):
+class FacePlusProjector(IdentityParts):
     """Identity and appearance to image tokens: FaceID Plus, Plus V2 and Kolors FaceID Plus.
 
     `blend` (B, 2) says how much of the identity's own tokens and of the perceiver's goes in: (0, 1) is the equation of
@@ -80,13 +80,13 @@ class FacePlusProjector(FaceProjector):
     Source: tencent-ailab/IP-Adapter (62e4af9), ip_adapter/ip_adapter_faceid.py, ProjPlusModel (`shortcut`, `scale`).
     """
 
-    def __init__(self, spec: ProjectorSpec, operations, dtype=None, device=None):
-        super().__init__(spec, operations, dtype=dtype, device=device)
-        self.perceiver_resampler = FacePerceiver(spec, operations, dtype=dtype, device=device)
+    def __init__(self, spec: ProjectorSpec, operations: Operations, **options: Any) -> None:
+        super().__init__(spec, operations, **options)
+        self.perceiver_resampler = FacePerceiver(spec, operations, **options)
 
-    def forward(self, features: tuple[Tensor, Tensor, Tensor]) -> Tensor:  # type: ignore[override]
+    def forward(self, features: tuple[Tensor, Tensor, Tensor]) -> Tensor:
         """identity (B, E), appearance (B, L, P), blend (B, 2) -> (B, N, C)."""
         identity, appearance, blend = features
-        tokens = super().forward(identity)
+        tokens = self.tokens(identity)
         own, seen = blend.to(tokens).view(-1, 2, 1, 1).unbind(1)
         return own * tokens + seen * self.perceiver_resampler(tokens, appearance)

@@ -1,45 +1,35 @@
 """The projector of IP-Adapter-Instruct: a resampler that also reads what shall be taken from the picture."""
 
-from torch import Tensor, nn
+from typing import Any
+
+from torch import Tensor
 
 from ...checkpoint.spec import ProjectorSpec
-from .resampler import PerceiverAttention, Resampler, feed_forward
+from ...host import Operations
+from .resampler import ResamplerParts, perceiver_layers
 
 
-class InstructedResampler(Resampler):
+class InstructedResampler(ResamplerParts):
     """A picture, the prompt and an instruction to image tokens; each layer reads them in this order.
 
     Source: unity-research/IP-Adapter-Instruct (d5fa8b5), ip_adapter/resampler_Instruct.py, ResamplerInstructBigger.
     """
 
-    def __init__(self, spec: ProjectorSpec, operations, dtype=None, device=None):
-        super().__init__(spec, operations, dtype=dtype, device=device)
-        options = {"dtype": dtype, "device": device}
-        width, inner = spec.width, spec.heads * 64
-
-        def layers() -> nn.ModuleList:
-            return nn.ModuleList(
-                nn.ModuleList(
-                    (
-                        PerceiverAttention(width, spec.heads, inner, operations, **options),
-                        feed_forward(width, operations, **options, times=2),
-                    )
-                )
-                for _ in range(spec.depth)
-            )
-
+    def __init__(self, spec: ProjectorSpec, operations: Operations, **options: Any) -> None:
+        super().__init__(spec, operations, **options)
+        width = spec.width
         self.proj_new_input = operations.Linear(spec.text_width, width, **options)
         self.proj_prompt_input = operations.Linear(spec.text_width, width, **options)
-        self.prompt_layers = layers()
-        self.new_input_layers = layers()
+        self.prompt_layers, self.new_input_layers = (
+            perceiver_layers(spec.depth, width, spec.heads, operations, 2, **options) for _ in range(2)
+        )
 
-    def forward(self, features: tuple[Tensor, Tensor, Tensor]) -> Tensor:  # type: ignore[override]
+    def forward(self, features: tuple[Tensor, Tensor, Tensor]) -> Tensor:
         """picture (B, L, E), instruction and prompt (B, T, text) -> (B, N, C)."""
         picture, instruction, prompt = features
         sources = (self.proj_in(picture), self.proj_prompt_input(prompt), self.proj_new_input(instruction))
         latents = self.latents.to(sources[0]).expand(picture.shape[0], -1, -1)
         for step in zip(self.layers, self.prompt_layers, self.new_input_layers, strict=True):
-            for source, (attention, transition) in zip(sources, step, strict=True):  # type: ignore[misc]
-                latents = attention(source, latents) + latents
-                latents = transition(latents) + latents
+            for source, layer in zip(sources, step, strict=True):
+                latents = layer(source, latents)
         return self.norm_out(self.proj_out(latents))

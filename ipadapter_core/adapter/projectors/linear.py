@@ -1,8 +1,11 @@
 """The projector of the base adapters."""
 
+from typing import Any
+
 from torch import Tensor, nn
 
 from ...checkpoint.spec import ProjectorSpec
+from ...host import Operations
 
 
 class LinearProjector(nn.Module):
@@ -11,11 +14,11 @@ class LinearProjector(nn.Module):
     Source: tencent-ailab/IP-Adapter (62e4af9), ip_adapter/ip_adapter.py, ImageProjModel.
     """
 
-    def __init__(self, spec: ProjectorSpec, operations, dtype=None, device=None):
+    def __init__(self, spec: ProjectorSpec, operations: Operations, **options: Any) -> None:
         super().__init__()
         self.shape = (spec.tokens, spec.context_width)
-        self.proj = operations.Linear(spec.feature_width, spec.tokens * spec.context_width, dtype=dtype, device=device)
-        self.norm = operations.LayerNorm(spec.context_width, dtype=dtype, device=device)
+        self.proj = operations.Linear(spec.feature_width, spec.tokens * spec.context_width, **options)
+        self.norm = operations.LayerNorm(spec.context_width, **options)
 
     def forward(self, features: Tensor) -> Tensor:
         """(B, E) -> (B, N, C)."""

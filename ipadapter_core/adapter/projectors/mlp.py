@@ -1,8 +1,11 @@
 """The projectors made of two linear layers."""
 
+from typing import Any
+
 from torch import Tensor, nn
 
 from ...checkpoint.spec import ProjectorSpec
+from ...host import Operations
 
 
 class MLPProjector(nn.Module):
@@ -11,13 +14,13 @@ class MLPProjector(nn.Module):
     Source: tencent-ailab/IP-Adapter (62e4af9), ip_adapter/ip_adapter.py, MLPProjModel.
     """
 
-    def __init__(self, spec: ProjectorSpec, operations, dtype=None, device=None):
+    def __init__(self, spec: ProjectorSpec, operations: Operations, **options: Any) -> None:
         super().__init__()
         self.proj = nn.Sequential(
-            operations.Linear(spec.feature_width, spec.width, dtype=dtype, device=device),
+            operations.Linear(spec.feature_width, spec.width, **options),
             nn.GELU(),
-            operations.Linear(spec.width, spec.context_width, dtype=dtype, device=device),
-            operations.LayerNorm(spec.context_width, dtype=dtype, device=device),
+            operations.Linear(spec.width, spec.context_width, **options),
+            operations.LayerNorm(spec.context_width, **options),
         )
 
     def forward(self, features: Tensor) -> Tensor:
@@ -31,15 +34,15 @@ class MLPTokensProjector(nn.Module):
     Source: InstantX/FLUX.1-dev-IP-Adapter, MLPProjModel.
     """
 
-    def __init__(self, spec: ProjectorSpec, operations, dtype=None, device=None):
+    def __init__(self, spec: ProjectorSpec, operations: Operations, **options: Any) -> None:
         super().__init__()
         self.shape = (spec.tokens, spec.context_width)
         self.proj = nn.Sequential(
-            operations.Linear(spec.feature_width, spec.width, dtype=dtype, device=device),
+            operations.Linear(spec.feature_width, spec.width, **options),
             nn.GELU(),
-            operations.Linear(spec.width, spec.tokens * spec.context_width, dtype=dtype, device=device),
+            operations.Linear(spec.width, spec.tokens * spec.context_width, **options),
         )
-        self.norm = operations.LayerNorm(spec.context_width, dtype=dtype, device=device)
+        self.norm = operations.LayerNorm(spec.context_width, **options)
 
     def forward(self, features: Tensor) -> Tensor:
         """(B, E) -> (B, N, C)."""

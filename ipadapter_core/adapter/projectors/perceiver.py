@@ -1,16 +1,19 @@
 """The projector of the PE-Core adapter for Anima: learned queries that read the picture, then one another."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear, scaled_dot_product_attention
 
 from ...checkpoint.spec import ProjectorSpec
+from ...host import Operations
 
 
 class JointAttention(nn.Module):
     """Attention with one weight for query, key and value, under the names of `nn.MultiheadAttention`."""
 
-    def __init__(self, width: int, heads: int, operations, **options):
+    def __init__(self, width: int, heads: int, operations: Operations, **options: Any) -> None:
         super().__init__()
         self.heads = heads
         self.in_proj_weight = nn.Parameter(torch.empty(3 * width, width, **options))
@@ -21,7 +24,7 @@ class JointAttention(nn.Module):
         """query (B, N, D), source (B, L, D) -> (B, N, D)."""
         weights, biases = (part.to(query).chunk(3) for part in (self.in_proj_weight, self.in_proj_bias))
         query, key, value = (
-            linear(tokens, weight, bias).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+            torch.unflatten(linear(tokens, weight, bias), -1, (self.heads, -1)).transpose(1, 2)
             for tokens, weight, bias in zip((query, source, source), weights, biases, strict=True)
         )
         return self.out_proj(scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2))
@@ -30,7 +33,7 @@ class JointAttention(nn.Module):
 class PerceiverBlock(nn.Module):
     """Cross-attention to the picture, self-attention among the queries, two layers; each after a norm, each added."""
 
-    def __init__(self, spec: ProjectorSpec, operations, **options):
+    def __init__(self, spec: ProjectorSpec, operations: Operations, **options: Any) -> None:
         super().__init__()
         width = spec.width
         self.q_norm_x = operations.LayerNorm(width, **options)
@@ -59,9 +62,8 @@ class Perceiver(nn.Module):
 
     ip_centroid: Tensor
 
-    def __init__(self, spec: ProjectorSpec, operations, dtype=None, device=None):
+    def __init__(self, spec: ProjectorSpec, operations: Operations, **options: Any) -> None:
         super().__init__()
-        options = {"dtype": dtype, "device": device}
         self.register_buffer("ip_centroid", torch.zeros(spec.feature_width, **options))
         self.queries = nn.Parameter(torch.zeros(1, spec.tokens, spec.width, **options))
         self.kv_proj = operations.Linear(spec.feature_width, spec.width, **options)

@@ -1,11 +1,16 @@
 """The projector of the plus adapters: learned latents that attend to the encoder's patches."""
 
+from typing import Any
+
 import torch
 from einops import rearrange
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
 from ...checkpoint.spec import ProjectorSpec
+from ...host import Operations
+
+HEAD_WIDTH = 64  # of every resampler
 
 
 class PerceiverAttention(nn.Module):
@@ -14,9 +19,8 @@ class PerceiverAttention(nn.Module):
     Source: tencent-ailab/IP-Adapter (62e4af9), ip_adapter/resampler.py, after lucidrains' flamingo-pytorch.
     """
 
-    def __init__(self, width: int, heads: int, inner: int, operations, dtype=None, device=None):
+    def __init__(self, width: int, heads: int, inner: int, operations: Operations, **options: Any) -> None:
         super().__init__()
-        options = {"dtype": dtype, "device": device}
         self.heads = heads
         self.norm1 = operations.LayerNorm(width, **options)
         self.norm2 = operations.LayerNorm(width, **options)
@@ -37,9 +41,8 @@ class PerceiverAttention(nn.Module):
         return self.to_out(rearrange(out, "B H N D -> B N (H D)"))
 
 
-def feed_forward(width: int, operations, dtype=None, device=None, times: int = 4) -> nn.Sequential:
+def feed_forward(width: int, operations: Operations, times: int = 4, **options: Any) -> nn.Sequential:
     """Norm, widen by `times`, GELU, narrow; without biases, as in the published files."""
-    options = {"dtype": dtype, "device": device}
     return nn.Sequential(
         operations.LayerNorm(width, **options),
         operations.Linear(width, times * width, bias=False, **options),
@@ -48,32 +51,49 @@ def feed_forward(width: int, operations, dtype=None, device=None, times: int = 4
     )
 
 
-class Resampler(nn.Module):
-    """Features (B, L, E) to a fixed number of image tokens (B, N, C).
+class PerceiverLayer(nn.ModuleList):
+    """Cross-attention from latents, then two layers, each added; in a file they are numbered."""
+
+    def __init__(self, width: int, heads: int, operations: Operations, times: int = 4, **options: Any) -> None:
+        attention = PerceiverAttention(width, heads, heads * HEAD_WIDTH, operations, **options)
+        super().__init__((attention, feed_forward(width, operations, times, **options)))
+
+    def forward(self, features: Tensor, latents: Tensor) -> Tensor:
+        """features (B, L, D), latents (B, N, D) -> (B, N, D)."""
+        attention, transition = self
+        latents = attention(features, latents) + latents
+        return transition(latents) + latents
+
+
+def perceiver_layers(
+    depth: int, width: int, heads: int, operations: Operations, times: int = 4, **options: Any
+) -> nn.ModuleList:
+    """Layers that follow one another."""
+    return nn.ModuleList(PerceiverLayer(width, heads, operations, times, **options) for _ in range(depth))
+
+
+class ResamplerParts(nn.Module):
+    """What every resampler has: latents, a way in, layers, a way out.
 
     Source: tencent-ailab/IP-Adapter (62e4af9), ip_adapter/resampler.py.
     """
 
-    def __init__(self, spec: ProjectorSpec, operations, dtype=None, device=None):
+    def __init__(self, spec: ProjectorSpec, operations: Operations, **options: Any) -> None:
         super().__init__()
-        options = {"operations": operations, "dtype": dtype, "device": device}
-        inner = spec.heads * 64
-        self.latents = nn.Parameter(torch.zeros(1, spec.tokens, spec.width, dtype=dtype, device=device))
-        self.proj_in = operations.Linear(spec.feature_width, spec.width, dtype=dtype, device=device)
-        self.proj_out = operations.Linear(spec.width, spec.context_width, dtype=dtype, device=device)
-        self.norm_out = operations.LayerNorm(spec.context_width, dtype=dtype, device=device)
-        self.layers = nn.ModuleList(
-            nn.ModuleList(
-                (PerceiverAttention(spec.width, spec.heads, inner, **options), feed_forward(spec.width, **options))
-            )
-            for _ in range(spec.depth)
-        )
+        self.latents = nn.Parameter(torch.zeros(1, spec.tokens, spec.width, **options))
+        self.proj_in = operations.Linear(spec.feature_width, spec.width, **options)
+        self.proj_out = operations.Linear(spec.width, spec.context_width, **options)
+        self.norm_out = operations.LayerNorm(spec.context_width, **options)
+        self.layers = perceiver_layers(spec.depth, spec.width, spec.heads, operations, **options)
+
+
+class Resampler(ResamplerParts):
+    """Features (B, L, E) to a fixed number of image tokens (B, N, C)."""
 
     def forward(self, features: Tensor) -> Tensor:
         """(B, L, E) -> (B, N, C)."""
         features = self.proj_in(features)
         latents = self.latents.to(features).expand(features.shape[0], -1, -1)
-        for attention, transition in self.layers:  # type: ignore[misc]
-            latents = attention(features, latents) + latents
-            latents = transition(latents) + latents
+        for layer in self.layers:
+            latents = layer(features, latents)
         return self.norm_out(self.proj_out(latents))

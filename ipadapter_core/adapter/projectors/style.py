@@ -1,9 +1,12 @@
 """The projectors of the style adapters: IP-Adapter-Art, and CSGO with its pair of pictures."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
 from ...checkpoint.spec import ProjectorSpec
+from ...host import Operations
 from .resampler import Resampler
 
 
@@ -13,12 +16,12 @@ class StyleProjector(nn.Module):
     Source: diffusers 0.42.1, models/embeddings.py, ImageProjection; aihao2000/IP-Adapter-Art saves it as it is.
     """
 
-    def __init__(self, spec: ProjectorSpec, operations, dtype=None, device=None):
+    def __init__(self, spec: ProjectorSpec, operations: Operations, **options: Any) -> None:
         super().__init__()
         width = spec.context_width
         self.shape = (spec.tokens, width)
-        self.image_embeds = operations.Linear(spec.feature_width, spec.tokens * width, dtype=dtype, device=device)
-        self.norm = operations.LayerNorm(width, dtype=dtype, device=device)
+        self.image_embeds = operations.Linear(spec.feature_width, spec.tokens * width, **options)
+        self.norm = operations.LayerNorm(width, **options)
 
     def forward(self, features: Tensor) -> Tensor:
         """(B, E) -> (B, N, C)."""
@@ -31,11 +34,11 @@ class ContentStyleProjector(nn.Module):
     Source: instantX-research/CSGO (556fb40), ip_adapter/ip_adapter.py, class CSGO.
     """
 
-    def __init__(self, spec: ProjectorSpec, operations, dtype=None, device=None):
+    def __init__(self, spec: ProjectorSpec, operations: Operations, **options: Any) -> None:
         super().__init__()
         content, style = spec.parts
-        self.content = Resampler(content, operations, dtype=dtype, device=device)
-        self.style = Resampler(style, operations, dtype=dtype, device=device)
+        self.content = Resampler(content, operations, **options)
+        self.style = Resampler(style, operations, **options)
 
     def forward(self, features: tuple[Tensor, Tensor]) -> Tensor:
         """The hidden states of content and style, (B, L, E) each -> (B, N content + N style, C)."""

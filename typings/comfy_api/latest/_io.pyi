@@ -196,6 +196,9 @@ class HiddenHolder:
     prompt: dict[str, Any] | None
     extra_pnginfo: dict[str, Any] | None
 
+class NodeInfoV1:
+    input: dict[str, dict[str, Any]]
+
 class Schema:
     node_id: str
     display_name: str | None
@@ -222,6 +225,7 @@ class Schema:
         is_experimental: bool = False,
         **more: Any,
     ) -> None: ...
+    def get_v1_info(self, cls: type[ComfyNode]) -> NodeInfoV1: ...
 
 class NodeOutput:
     args: tuple[Any, ...]
