@@ -102,19 +102,18 @@ class Recording:
         query = call.query if call.query.ndim == 3 else call.query.transpose(1, 2).flatten(2)
         call = call._replace(query=query)
         mask = None if application.mask is None else mask_rows(application, prepared.layout, grid, query)
-        frames = len(layout.frames)
         with torch.no_grad():
             for number, polarity in enumerate(layout.polarities):
                 if polarity != POSITIVE:
                     continue
-                own = slice(number * frames, (number + 1) * frames)
+                own = layout.rows_of(number)
                 maps = _maps(application, index, call, own, tuple(_of_pass(one, number, own, layout) for one in pair))
                 if mask is not None:
                     maps = maps * _rows(mask, own).squeeze(-1).to(maps)
                 if prepared.weight is not None:
                     maps[0] *= _rows(prepared.weight, own).squeeze(-1).to(maps)
                 block = application.blocks[index][:2]
-                key = MapKey(application, block, grid, layout.latent, layout.areas[number], layout.frames)
+                key = MapKey(application, block, grid, layout.latent, layout.areas[number], layout.frames[own])
                 total, calls = self.sums.get(key, (0, 0))
                 self.sums[key] = MapSum(total + maps, calls + 1)
 
@@ -138,7 +137,7 @@ def _maps(application: Application, index: int, call: LayerCall, own: slice, pai
     found = measures(query, key, value, call.heads, sizes)
     found[0] /= found[0].sum(dim=0, keepdim=True).mean(dim=-1, keepdim=True).clamp(min=torch.finfo(found.dtype).tiny)
     assert call.layout is not None
-    return _by_reference(found, application, call.layout.frames)
+    return _by_reference(found, application, call.layout.frames[own])
 
 
 def _token_counts(application: Application, index: int, keys: int, queries: int) -> list[int]:

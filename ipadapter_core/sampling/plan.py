@@ -138,7 +138,7 @@ class ModelCallPlan:
         if larger is None:
             raise SamplingError(
                 f"a layer of the model is called with {batch} images, where {len(layout.polarities)} passes of "
-                f"{len(layout.frames)} were expected, so that it cannot be known which of them see the reference: take out "
+                f"{layout.images} were expected, so that it cannot be known which of them see the reference: take out "
                 "the node that splits or repeats the batch, or Apply IP-Adapter"
             )
         return larger

@@ -9,6 +9,7 @@ from enum import Enum
 from typing import Any
 
 from ..adapter.key_value_bank import NEGATIVE, POSITIVE
+from ..errors import SamplingError
 from ..warn_once import warn_once
 
 NEGATIVE_ROLES = ("neg", "empty", "uncond")
@@ -34,14 +35,15 @@ class GuiderRoles:
         self._lists = [(entries, polarity_of_role(role)) for role, entries in conds.items() if entries]
         self._polarities: dict[Any, set[int]] = {}
         for entries, polarity in self._lists:
-            for entry in entries:
-                self._polarities.setdefault(entry.get("uuid"), set()).add(polarity)
+            for mark in (mark for entry in entries for mark in _marks(entry)):
+                self._polarities.setdefault(mark, set()).add(polarity)
 
     def polarity(self, entries: Conds | None) -> int | None:
         """The side of a list of entries; None where nothing tells.
 
         The very list wins, then equal entries, then an entry that stands on one side only: entries that ComfyUI copies
-        from the positive to the negative list, so that both cover the same area, keep their uuid.
+        from the positive to the negative list, so that both cover the same area, keep their uuid. A guider that copies its
+        entries keeps at least the very tensor of their text.
         """
         if not entries:
             return None
@@ -52,12 +54,18 @@ class GuiderRoles:
         for known, polarity in self._lists:
             if uuids == [entry.get("uuid") for entry in known]:
                 return polarity
-        certain = {side for uuid in uuids for side in self._sides(uuid)}
+        certain = {side for entry in entries for mark in _marks(entry) for side in self._sides(mark)}
         return certain.pop() if len(certain) == 1 else None
 
-    def _sides(self, uuid: Any) -> set[int]:
-        sides = self._polarities.get(uuid, set())
+    def _sides(self, mark: Any) -> set[int]:
+        sides = self._polarities.get(mark, set())
         return sides if len(sides) == 1 else set()
+
+
+def _marks(entry: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What an entry can be known by: ComfyUI's own number for it, and its text."""
+    text = entry.get("cross_attn")
+    return (entry.get("uuid"),) if text is None else (entry.get("uuid"), id(text))
 
 
 def polarity_of_role(role: str) -> int:
@@ -82,14 +90,21 @@ def old_polarity_of_index(index: int) -> int:
 def polarities(roles: GuiderRoles | None, conds: Sequence[Conds | None]) -> tuple[int, ...]:
     """The side of each list of one call.
 
-    Where nothing tells, said once in the log: a lone list that the guider itself does not know is another node's
-    additional prompt to guide away from (the old Perp-Neg node), so it sees the negative; else the index rule holds.
+    A list that the guider itself does not know, beside those that it does or alone, is another node's additional prompt to
+    guide away from (the old Perp-Neg node), so it sees the negative. Where no guider can be seen, the order of the lists is
+    what tells. Both are said once in the log. Raises `SamplingError` where a guider knows none of several lists.
     """
     known = [roles.polarity(entries) if roles else None for entries in conds]
-    unknown = [index for index, entries in enumerate(conds) if entries and known[index] is None]
-    if roles is not None and len(conds) == len(unknown) == 1:
-        warn_once("another node asks for a prompt that the guider does not know, which is taken as a negative one")
-        return (NEGATIVE,)
-    if unknown:
+    given = [index for index, entries in enumerate(conds) if entries]
+    unknown = [index for index in given if known[index] is None]
+    if roles is None and unknown:
         warn_once("which prompt is the positive one cannot be seen here: the first of a call is taken as positive")
+    elif unknown:
+        if len(unknown) == len(given) > 1:
+            raise SamplingError(
+                f"{len(given)} prompts go into one call, and the guider knows none of them, so that it cannot be known which "
+                "one is positive: take another guider node, or take out Apply IP-Adapter"
+            )
+        warn_once("another node asks for a prompt that the guider does not know, which is taken as a negative one")
+        known = [NEGATIVE if index in unknown else side for index, side in enumerate(known)]
     return tuple(polarity_of_index(index) if side is None else side for index, side in enumerate(known))

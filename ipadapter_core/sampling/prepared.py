@@ -74,7 +74,12 @@ def mask_rows(application: Application, layout: BatchLayout, grid: Size, like: T
 def _in_rows(weights: list[Tensor], layout: BatchLayout) -> Tensor:
     """(M, L, 1) for each pass, or once for all -> (B, L, 1), each image with its frame's mask."""
     of_pass = weights * (len(layout.areas) // len(weights))
-    return torch.cat([one[[min(frame, one.shape[0] - 1) for frame in layout.frames]] for one in of_pass])
+    return torch.cat(
+        [
+            one[[min(frame, one.shape[0] - 1) for frame in layout.frames[layout.rows_of(number)]]]
+            for number, one in enumerate(of_pass)
+        ]
+    )
 
 
 def select_rows(tensor: Tensor, prepared: PreparedApplication) -> Tensor:

@@ -4,6 +4,7 @@ import logging
 
 import pytest
 import torch
+from pack.ipadapter_core.errors import SamplingError
 from pack.tests.oracles.recorded_passes import (
     Recorder,
     alone,
@@ -195,12 +196,24 @@ class NamelessGuider(comfy.samplers.CFGGuider):
 
 
 class CopyingGuider(comfy.samplers.CFGGuider):
-    """A guider that hides where its prompts come from."""
+    """A guider that makes entries of its own out of its prompts, in an order of its own."""
 
     def predict_noise(self, x, timestep, model_options=None, seed=None):
-        lists = [[entry | {"uuid": object()} for entry in self.conds[role]] for role in ("positive", "negative")]
-        first, second = comfy.samplers.calc_cond_batch(self.inner_model, lists, x, timestep, model_options)
+        lists = [[self.copied(entry) for entry in self.conds[role]] for role in ("negative", "positive")]
+        second, first = comfy.samplers.calc_cond_batch(self.inner_model, lists, x, timestep, model_options)
         return second + 3 * (first - second)
+
+    def copied(self, entry):
+        """The same text under another number."""
+        return entry | {"uuid": object()}
+
+
+class HidingGuider(CopyingGuider):
+    """A guider whose prompts nobody has seen before."""
+
+    def copied(self, entry):
+        """Another tensor, too."""
+        return entry | {"uuid": object(), "cross_attn": entry["cross_attn"].clone()}
 
 
 class DirectGuider(comfy.samplers.CFGGuider):
@@ -220,7 +233,6 @@ class DirectGuider(comfy.samplers.CFGGuider):
     ("kind", "said", "sides", "passes"),
     [
         (NamelessGuider, "'first'", BOTH, 2),
-        (CopyingGuider, "first of a call", BOTH, 2),
         (DirectGuider, "calls the model directly", {"positive": [POSITIVE]}, 1),
     ],
 )
@@ -233,6 +245,26 @@ def test_polarity_unknown_is_said_once(world, caplog, kind, said, sides, passes)
         guide(guider, steps=3)
     assert [said in message for message in caplog.messages].count(True) == 1
     world.check(sides, 3 * passes)
+
+
+def test_polarity_of_copied_entries(world, caplog):
+    """Entries are known by their text, in whatever order they come. Seen to fail with the uuids alone."""
+    guider = CopyingGuider(world.model)
+    guider.set_conds(POSITIVE, NEGATIVE)
+    guider.set_cfg(4.0)
+    with caplog.at_level(logging.WARNING):
+        guide(guider, steps=1)
+    assert not caplog.messages
+    world.check(BOTH, 2)
+
+
+def test_polarity_of_prompts_that_nobody_knows(world):
+    """Several lists of which the guider knows none: one sentence."""
+    guider = HidingGuider(world.model)
+    guider.set_conds(POSITIVE, NEGATIVE)
+    guider.set_cfg(4.0)
+    with pytest.raises(SamplingError, match="the guider knows none of them"):
+        guide(guider, steps=1)
 
 
 def test_polarity_known_is_not_talked_about(world, caplog):

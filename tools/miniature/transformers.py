@@ -93,9 +93,8 @@ def predict(
     model: comfy.model_patcher.ModelPatcher, call: Call, passes=(1, 0), run: Run | None = None, **options
 ) -> Tensor:
     """The network's prediction inside ComfyUI's own chain of wrappers, with the model patched as for sampling."""
-    options = (
-        model.model_options["transformer_options"] | {"cond_or_uncond": list(passes), "sigmas": call.sigma} | options
-    )
+    announced = {"cond_or_uncond": list(passes), "sigmas": call.sigma, "wrappers": dict(model.wrappers)}
+    options = model.model_options["transformer_options"] | announced | options
     run = run or Run()
     pictures = call.latent.shape[0] // len(passes)
     if STEP not in options:

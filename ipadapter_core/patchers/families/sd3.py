@@ -183,8 +183,7 @@ def _joined(part: Tensor) -> Tensor:
 def _weights(application: Application, layout: BatchLayout, like: Tensor) -> Tensor:
     """The weight of each row of the batch at each layer, (layers, B)."""
     layers = torch.tensor([(layer.negative, layer.positive) for layer in application.layers], dtype=torch.float64)
-    sides = [side for side in layout.polarities for _ in layout.frames]
-    return (layers[:, sides] * application.strength.weight).to(like.device, like.dtype)
+    return (layers[:, list(layout.sides)] * application.strength.weight).to(like.device, like.dtype)
 
 
 def compose(applications: list[Application], options: Options, run: Run, state: CallState) -> Options:

@@ -4,6 +4,8 @@ Other packs change the batch between the sampler and the model: context windows 
 cuts the latent and stacks the tiles (tile by tile, each with all passes), regional prompts repeat the positive passes.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -12,7 +14,6 @@ from ...masks.token_grid import CANVAS, Area
 from ...sampling.batch_layout import BatchLayout
 from ...sampling.polarity import polarity_of_index
 from ...sampling.run import Step
-from ...warn_once import warn_once
 
 LAYOUT = "ipadapter_core_layout"
 PROBES = 256  # places where a tile may be before it is given up
@@ -26,18 +27,14 @@ def layout_of(options: Options, step: Step, x: Tensor | None = None, masked: boo
     `x` (B, C, H, W) is what the model is called with, by default what the sampler sees. Where each tile lies is looked
     for only when some mask has to know.
     """
-    passes = options.get("cond_or_uncond") or [0]
-    x = step.canvas.repeat(len(passes), 1, 1, 1) if x is None else x
+    passes = passes_of(options)
+    x = step.canvas.repeat(len(passes), *[1] * (step.canvas.ndim - 1)) if x is None else x
     if x.shape[0] % len(passes):
-        raise SamplingError(
-            f"the model is called with {x.shape[0]} images in {len(passes)} passes, so that it cannot be known which of them "
-            "see the reference: take out the node that splits the batch, or Apply IP-Adapter"
-        )
+        raise _unknown_batch(x, passes)
     in_a_pass = x.shape[0] // len(passes)
     frames = frames_of(options, step.pictures)
     if in_a_pass % len(frames):
-        warn_once(f"{in_a_pass} pictures came where {len(frames)} were expected: counted from the first frame")
-        frames = tuple(range(in_a_pass))
+        frames = _shown(x, passes, step)
     tiles = in_a_pass // len(frames)
     polarities = [step.polarities[i] if i < len(step.polarities) else polarity_of_index(i) for i in passes]
     areas = [step.areas.get(uuid, CANVAS) for uuid in options.get("uuids", ())]
@@ -45,7 +42,19 @@ def layout_of(options: Options, step: Step, x: Tensor | None = None, masked: boo
     if masked:
         areas = _located(areas, x, frames, step)
     size = (x.shape[-2], x.shape[-1])
-    return BatchLayout(tuple(polarities * tiles), frames, tuple(areas), size, tuple(passes) * tiles)
+    rows = frames * len(passes) * tiles
+    return BatchLayout(tuple(polarities * tiles), rows, tuple(areas), size, tuple(passes) * tiles)
+
+
+def passes_of(options: Options) -> list[int]:
+    """The passes of a model call, by their index in the guider's call. Raises `SamplingError` where it names none."""
+    passes = options.get("cond_or_uncond")
+    if not passes:
+        raise SamplingError(
+            "another pack calls the model without cond_or_uncond in its options, so that it cannot be known which passes see "
+            "the reference: take out that sampler or model node, or Apply IP-Adapter"
+        )
+    return list(passes)
 
 
 def frames_of(options: Options, pictures: int) -> tuple[int, ...]:
@@ -65,32 +74,60 @@ def frames_of(options: Options, pictures: int) -> tuple[int, ...]:
     return shown if len(shown) == pictures else tuple(range(pictures))
 
 
+def _shown(x: Tensor, passes: Sequence[int], step: Step) -> tuple[int, ...]:
+    """The place in the whole batch of each picture of a pass, by its values, where another pack shows some that it does not
+    name; every pass has to show the same.
+
+    Raises `SamplingError` where they cannot be told.
+    """
+    canvas = step.canvas.to(x.device)
+    found = [[frame for frame, whole in enumerate(canvas) if find(row, whole) is not None] for row in x]
+    shown = [frames[0] if len(frames) == 1 else None for frames in found]
+    in_a_pass = len(shown) // len(passes)
+    first = tuple(frame for frame in shown[:in_a_pass] if frame is not None)
+    if len(first) < in_a_pass or shown != list(first) * len(passes):
+        raise _unknown_batch(x, passes)
+    return first
+
+
+def _unknown_batch(x: Tensor, passes: Sequence[int]) -> SamplingError:
+    return SamplingError(
+        f"the model is called with {x.shape[0]} images in {len(passes)} passes, so that it cannot be known which of them see "
+        "the reference: take out the node that splits the batch, or Apply IP-Adapter"
+    )
+
+
 def _located(areas: list[Area], x: Tensor, frames: tuple[int, ...], step: Step) -> list[Area]:
-    """The areas, with those of another size than `x` replaced by the place on the canvas where `x` was cut out."""
+    """The areas, with those of another size than `x` replaced by the place on the canvas where `x` was cut out.
+
+    Raises `SamplingError` where a part's place cannot be found.
+    """
     height, width = step.canvas.shape[-2:]
     size = (x.shape[-2], x.shape[-1])
     whole = step.canvas[0 if step.pictures == len(frames) else frames[0]]
-    located = []
+    located: list[Area] = []
     for number, area in enumerate(areas):
-        place = None
         if (round(area.height * height), round(area.width * width)) != size:
             place = find(x[number * len(frames)], whole.to(x.device))
             if place is None:
-                warn_once("the model sees an unknown part of the picture: masks are laid over each part as a whole")
-                area = CANVAS
-        if place is not None:
+                raise SamplingError(
+                    f"the model is called with a part of {size[1]} x {size[0]} latent pixels that lies nowhere on the canvas "
+                    f"of {width} x {height}, so that a mask cannot be laid over it: take out the node that changes the latent, or "
+                    "the mask in Apply IP-Adapter"
+                )
             area = Area(place[0] / height, place[1] / width, size[0] / height, size[1] / width)
         located.append(area)
     return located
 
 
 def find(tile: Tensor, canvas: Tensor) -> tuple[int, int] | None:
-    """Top and left of a tile (C, h, w) on a canvas (C, H, W) that holds the very same values; it may run over the edge.
+    """Top and left of a tile (.., h, w) on a canvas (.., H, W) that holds the very same values; it may run over the edge.
 
     Noise does not repeat itself, so the values tell the place, whichever pack cut the tile.
     """
+    tile, canvas = tile.flatten(0, -3), canvas.flatten(0, -3)
     height, width = tile.shape[-2:]
-    if height > canvas.shape[-2] or width > canvas.shape[-1]:
+    if height > canvas.shape[-2] or width > canvas.shape[-1] or len(tile) != len(canvas):
         return None
     for top, left in (canvas == tile[:, :1, :1]).all(dim=0).nonzero()[:PROBES].tolist():
         if torch.equal(canvas.roll((-top, -left), (1, 2))[:, :height, :width], tile):

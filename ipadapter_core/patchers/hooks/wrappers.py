@@ -20,7 +20,8 @@ from ...sampling.polarity import GuiderRoles
 from ...sampling.run import Run
 from ...sampling.timeline import Timeline
 from ...warn_once import warn_once
-from .batch_layout import LAYOUT, layout_of
+from .batch_layout import LAYOUT, layout_of, passes_of
+from .part_of_batch import PLAN, watched
 from .torch_compile import is_compiled, program_name, with_constant_structure, with_places
 
 NAME = "ipadapter_core"
@@ -28,7 +29,6 @@ RECORDING = "ipadapter_core_recording"
 RUN = "ipadapter_core_run"
 STEP = "ipadapter_core_step"
 LIKE = "ipadapter_core_like"
-PLAN = "ipadapter_core_plan"
 COMPOSED = "ipadapter_core_composed"
 IGNORES_UNKNOWN_KWARGS = (
     "ipadapter_core_deaf"  # set by families whose network looks at no arguments but those that it knows
@@ -118,11 +118,16 @@ class ApplyModelWrapper:
                 options[STEP] = with_constant_structure(options[STEP], applications, like)
             for application in applications:
                 application.placed(like.device, like.dtype)
-            options = self.compose(applications, options, run, CallState(model.diffusion_model, t))
+            decided, state = options, CallState(model.diffusion_model, t)
+            options = self.compose(applications, decided, run, state)
             if compiled:
                 name = program_name(applications, options[PLAN])
                 kwargs = kwargs | {name: None}
                 control = with_places(control, name) if options.get(IGNORES_UNKNOWN_KWARGS) else control
+            else:
+                options = watched(
+                    options, lambda part: self.compose(applications, decided | {LAYOUT: part}, run, state)[PLAN]
+                )
         return executor(x, t, c_concat, c_crossattn, control, options, **kwargs)
 
 
@@ -130,8 +135,8 @@ def _decided(options: Options, applications: list[Application], x, t, model) -> 
     """Options with a step in them: the one that `begin_step` decided, or for a sampler that calls the model directly."""
     if STEP in options:
         return options, options.get(RUN) or Run()
-    warn_once("a sampler calls the model directly, so the first of its passes is taken as positive")
     run = Run(timeline=Timeline(model.model_sampling.percent_to_sigma))
-    passes = options.get("cond_or_uncond") or (0,)
+    passes = passes_of(options)
+    warn_once("a sampler calls the model directly, so the first of its passes is taken as positive")
     step = run.step([None] * (1 + max(passes)), x[: x.shape[0] // len(passes)], t, applications)
     return options | {STEP: step}, run
