@@ -124,6 +124,7 @@ def _sample(model: ModelPatcher, images: int = 1) -> torch.Tensor:
 
 
 SAMPLING_GRAPHS = (
-    a_batch_that_is_split_inside, a_batch_that_is_split_further_inside, a_batch_that_is_split_around, a_call_that_names_no_passes, images_that_are_shown_in_part,
-    prompts_that_a_guider_hides, a_part_of_the_canvas_that_is_not_there,
+    a_batch_that_is_split_inside, a_batch_that_is_split_further_inside, a_batch_that_is_split_around,
+    a_call_that_names_no_passes, images_that_are_shown_in_part, prompts_that_a_guider_hides,
+    a_part_of_the_canvas_that_is_not_there,
 )  # fmt: skip

@@ -112,8 +112,8 @@ def _located(areas: list[Area], x: Tensor, frames: tuple[int, ...], step: Step) 
             if place is None:
                 raise SamplingError(
                     f"the model is called with a part of {size[1]} x {size[0]} latent pixels that lies nowhere on the canvas "
-                    f"of {width} x {height}, so that a mask cannot be laid over it: take out the node that changes the latent, or "
-                    "the mask in Apply IP-Adapter"
+                    f"of {width} x {height}, so that a mask cannot be laid over it: take out the node that changes the "
+                    "latent, or the mask in Apply IP-Adapter"
                 )
             area = Area(place[0] / height, place[1] / width, size[0] / height, size[1] / width)
         located.append(area)
