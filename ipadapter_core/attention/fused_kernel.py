@@ -9,6 +9,7 @@ maximum (Dao et al. 2022, "FlashAttention", algorithm 1).
 
 from collections.abc import Sequence
 from math import e, log2, sqrt
+from typing import Any
 
 import torch
 import triton
@@ -21,12 +22,17 @@ from .kernel_table import Tile
 USUAL, FOR_WIDE = Tile(64, 32, 4, 3), Tile(32, 32, 8, 2)  # where nothing was measured; a bank has 4 to 257 keys
 WIDEST = 256  # channels of a head, rounded up to a power of two
 LARGEST = 4  # banks of one pass
+PRODUCTS = {
+    torch.float32: tl.float32,
+    torch.bfloat16: tl.bfloat16,
+}  # what products of other dtypes are made in: float16
 
 
 @triton.jit
 def _attend(  # noqa: PLR0913 - a kernel has no objects to put them in
-    queries, channels, key, value, count, stride, scale, WIDTH: tl.constexpr, KEYS: tl.constexpr, INSIDE: tl.constexpr
-):
+    queries: tl.tensor, channels: tl.tensor, key: tl.tensor, value: tl.tensor, count: tl.tensor, stride: tl.tensor,
+    scale: tl.tensor, WIDTH: tl.constexpr, KEYS: tl.constexpr, INSIDE: tl.constexpr,
+):  # fmt: skip
     """softmax(q K / sqrt(d)) V of one block of queries (M, C) over `count` keys, in float32.
 
     INSIDE is the dtype that products are made in: the queries' own, or float32.
@@ -53,7 +59,9 @@ def _attend(  # noqa: PLR0913 - a kernel has no objects to put them in
 
 @triton.jit
 def _kernel(  # noqa: PLR0913
-    query, output, length, heads, scale, query_strides, keys, values, counts, shares, strides, multipliers, steps,
+    query: tl.tensor, output: tl.tensor, length: tl.tensor, heads: tl.tensor, scale: tl.tensor, query_strides: tl.tensor,
+    keys: tl.tensor, values: tl.tensor, counts: tl.tensor, shares: tl.tensor, strides: tl.tensor, multipliers: tl.tensor,
+    steps: tl.tensor,
     BANKS: tl.constexpr, WIDTH: tl.constexpr, ROUND: tl.constexpr, QUERIES: tl.constexpr, KEYS: tl.constexpr,
     INSIDE: tl.constexpr,
 ):  # fmt: skip
@@ -94,20 +102,31 @@ def fused_attention(
     batch, length, wide = query.shape
     width = wide // heads
     every = [LayerKeyValue(key, value, None), *banks]
-    keys = tuple(_by_channel(bank.key) for bank in every)
-    values = tuple(_like(_by_channel(bank.value), one) for bank, one in zip(every, keys, strict=True))
-    multipliers = tuple(None if bank.multiplier is None else bank.multiplier.expand(batch, length, 1) for bank in every)
     query = _by_channel(query)
     output = torch.empty((batch, length, wide), dtype=query.dtype, device=query.device)
     rounded = max(16, triton.next_power_of_2(width))
     tile = tile or (USUAL if rounded < WIDEST else FOR_WIDE)
     _kernel[(triton.cdiv(length, tile.queries), batch * heads)](
-        query,
-        output,
-        length,
-        heads,
-        log2(e) / sqrt(width),
-        query.stride()[:2],
+        *(query, output, length, heads, log2(e) / sqrt(width), query.stride()[:2]),
+        *_of_banks(every, batch, length),
+        BANKS=len(every),
+        WIDTH=width,
+        ROUND=rounded,
+        QUERIES=tile.queries,
+        KEYS=tile.keys,
+        INSIDE=PRODUCTS.get(query.dtype, tl.float16),
+        num_warps=tile.warps,
+        num_stages=tile.stages,
+    )
+    return output
+
+
+def _of_banks(banks: Sequence[LayerKeyValue], batch: int, length: int) -> tuple[tuple[Any, ...], ...]:
+    """The kernel's tuples: keys, values, counts, shares, strides, multipliers and their steps, an entry for each bank."""
+    keys = tuple(_by_channel(bank.key) for bank in banks)
+    values = tuple(_like(_by_channel(bank.value), one) for bank, one in zip(banks, keys, strict=True))
+    multipliers = tuple(None if bank.multiplier is None else bank.multiplier.expand(batch, length, 1) for bank in banks)
+    return (
         keys,
         values,
         tuple(one.shape[1] for one in keys),
@@ -115,20 +134,7 @@ def fused_attention(
         tuple(one.stride()[:2] for one in keys),
         multipliers,
         tuple((0, 0) if one is None else one.stride()[:2] for one in multipliers),
-        BANKS=len(every),
-        WIDTH=width,
-        ROUND=rounded,
-        QUERIES=tile.queries,
-        KEYS=tile.keys,
-        INSIDE=tl.float32
-        if query.dtype == torch.float32
-        else tl.bfloat16
-        if query.dtype == torch.bfloat16
-        else tl.float16,
-        num_warps=tile.warps,
-        num_stages=tile.stages,
     )
-    return output
 
 
 def _by_channel(tensor: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ N image tokens, H heads, D channels of all heads.
 
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
@@ -43,4 +44,4 @@ def image_attention(query: Tensor, key: Tensor, value: Tensor, heads: int) -> Te
 
 def split_heads(tokens: Tensor, heads: int) -> Tensor:
     """A view (B, H, L, D / H) of tokens (B, L, D)."""
-    return tokens.unflatten(-1, (heads, -1)).transpose(1, 2)
+    return torch.unflatten(tokens, -1, (heads, -1)).transpose(1, 2)

@@ -138,11 +138,12 @@ def _dotted(name: str) -> str:
 @contextmanager
 def _inert_names() -> Generator[None, None, None]:
     """Only ours for the time being: ComfyUI allows the real class of some of these names, which would be made instead."""
-    others = torch.serialization.get_safe_globals()
-    torch.serialization.clear_safe_globals()
-    torch.serialization.add_safe_globals([(Inert, name) for name in INERT])
+    globals_of: Any = cast(Any, torch.serialization)  # which has no types
+    others = globals_of.get_safe_globals()
+    globals_of.clear_safe_globals()
+    globals_of.add_safe_globals([(Inert, name) for name in INERT])
     try:
         yield
     finally:
-        torch.serialization.clear_safe_globals()
-        torch.serialization.add_safe_globals(others)
+        globals_of.clear_safe_globals()
+        globals_of.add_safe_globals(others)

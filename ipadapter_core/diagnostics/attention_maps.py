@@ -60,7 +60,7 @@ def _on_canvas(sums: Iterable[tuple[MapKey, MapSum]], measure: int, frames: int)
         if total.ndim == 0:
             total = torch.zeros(values.shape[1], frames, *canvas, dtype=torch.float64)
             count = torch.zeros(1, frames, *canvas, dtype=torch.float64)
-        planes = values[measure].double().cpu().unflatten(-1, spot.grid)
+        planes = torch.unflatten(values[measure].double().cpu(), -1, spot.grid)
         planes = _to_pixels(spot.grid[0], height) @ planes @ _to_pixels(spot.grid[1], width).T
         rows = (round(spot.area.top * canvas[0]) + torch.arange(height)) % canvas[0]
         columns = (round(spot.area.left * canvas[1]) + torch.arange(width)) % canvas[1]

@@ -6,7 +6,7 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from ..drawing.paper import INK, _font, _paper, _tensor
+from ..drawing.paper import INK, font, image_tensor, paper
 from ..errors import ComparisonError
 from .sweep import Sweep
 
@@ -33,7 +33,7 @@ def comparison_grid(
     before = (tile + GAP) if heading else 0
     row_height = LABEL + deep * (tile + GAP)
     size = (before + len(sweep.weights) * (tile + GAP) + GAP, LABEL + len(sweep.presets) * row_height + GAP)
-    image, draw = _paper(size)
+    image, draw = paper(size)
     for number, column in enumerate(shown):
         row, place = divmod(number, len(sweep.weights))
         left, top = before + GAP + place * (tile + GAP), LABEL + row * row_height
@@ -47,7 +47,7 @@ def comparison_grid(
         if step == 0:
             _write(draw, GAP, LABEL + 2, "reference" if len(heading) == 1 else "references")
         image.paste(picture, (GAP, 2 * LABEL + step * (tile + GAP)))
-    return _tensor(image)
+    return image_tensor(image)
 
 
 def _tile(picture: Tensor, tile: int) -> Image.Image:
@@ -60,4 +60,4 @@ def _tile(picture: Tensor, tile: int) -> Image.Image:
 
 
 def _write(draw: ImageDraw.ImageDraw, left: float, top: float, text: str) -> None:
-    draw.text((left, top), text, fill=INK, font=_font())
+    draw.text((left, top), text, fill=INK, font=font())

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from PIL import ImageDraw
 from torch import Tensor
 
-from ..drawing.paper import FAINT, INK, _font, _paper, _tensor
+from ..drawing.paper import FAINT, INK, font, image_tensor, paper
 from .comparison_grid import LABEL
 from .scores import Row, balance
 
@@ -30,14 +30,14 @@ def plot_scores(rows: Sequence[Row]) -> Tensor:
     down = -(-len(panels) // across)
     presets = list(dict.fromkeys(row.preset for row in rows))
     legend = LABEL if len(presets) > 1 else 0
-    image, draw = _paper((across * PANEL[0], down * PANEL[1] + legend))
+    image, draw = paper((across * PANEL[0], down * PANEL[1] + legend))
     best = balance(rows)
     for number, (name, read) in enumerate(panels):
         corner = (number % across * PANEL[0], number // across * PANEL[1])
         _panel(draw, corner, name, [(_place(row, rows), float(read(row) or 0), row) for row in rows], best)
     for number, preset in enumerate(presets if legend else ()):
-        draw.text((MARGIN + number * 150, down * PANEL[1]), str(preset), fill=_colour(number), font=_font())
-    return _tensor(image)
+        draw.text((MARGIN + number * 150, down * PANEL[1]), str(preset), fill=_colour(number), font=font())
+    return image_tensor(image)
 
 
 def _place(row: Row, rows: Sequence[Row]) -> float:
@@ -61,12 +61,12 @@ def _panel(
     def spot(place: float, value: float) -> tuple[float, float]:
         return left + width * (place - start) / max(end - start, 1e-9), top + height * (high - value) / (high - low)
 
-    draw.text((left, corner[1] + 10), name, fill=INK, font=_font())
+    draw.text((left, corner[1] + 10), name, fill=INK, font=font())
     draw.rectangle((left, top, left + width, top + height), outline=FAINT)
     for value in (low, high):
-        draw.text((corner[0] + 2, spot(start, value)[1] - 6), _number(value), fill=INK, font=_font())
+        draw.text((corner[0] + 2, spot(start, value)[1] - 6), _number(value), fill=INK, font=font())
     for place in sorted({place for place, _, _ in points}):
-        draw.text((spot(place, low)[0] - 6, top + height + 4), f"{place:g}", fill=INK, font=_font())
+        draw.text((spot(place, low)[0] - 6, top + height + 4), f"{place:g}", fill=INK, font=font())
     for number, preset in enumerate(dict.fromkeys(row.preset for _, _, row in points)):
         line = sorted(spot(place, value) for place, value, row in points if row.preset == preset)
         draw.line(line, fill=_colour(number), width=2)

@@ -8,14 +8,14 @@ from torch import Tensor
 PAPER, INK, FAINT = (28, 30, 34), (222, 224, 228), (78, 82, 90)
 
 
-def _paper(size: tuple[int, int]) -> tuple[Image.Image, ImageDraw.ImageDraw]:
+def paper(size: tuple[int, int]) -> tuple[Image.Image, ImageDraw.ImageDraw]:
     image = Image.new("RGB", size, PAPER)
     return image, ImageDraw.Draw(image)
 
 
-def _font() -> ImageFont.ImageFont | ImageFont.FreeTypeFont:
+def font() -> ImageFont.ImageFont | ImageFont.FreeTypeFont:
     return ImageFont.load_default()
 
 
-def _tensor(image: Image.Image) -> Tensor:
-    return torch.from_numpy(numpy.asarray(image).astype(numpy.float32) / 255).unsqueeze(0)
+def image_tensor(image: Image.Image) -> Tensor:
+    return torch.as_tensor(numpy.asarray(image).astype(numpy.float32) / 255).unsqueeze(0)

@@ -113,4 +113,4 @@ def _label(draw: ImageDraw.ImageDraw, centre: float, top: float, text: str) -> N
 def _tensor(panels: list[Image.Image]) -> Tensor:
     """Pictures below one another as a batch of one, (1, H, W, 3) in 0..1."""
     pixels = numpy.concatenate([numpy.asarray(panel) for panel in panels])
-    return torch.from_numpy(pixels.astype(numpy.float32) / 255).unsqueeze(0)
+    return torch.as_tensor(pixels.astype(numpy.float32) / 255).unsqueeze(0)

@@ -48,14 +48,14 @@ class RotaryAttention(nn.Module):
     def forward(self, tokens: Tensor, angles: Tensor) -> Tensor:
         """tokens (B, L, D), angles (L, 32) -> (B, L, D)."""
         joint = linear(tokens, self.in_proj_weight.to(tokens), self.in_proj_bias.to(tokens))
-        query, key, value = (part.unflatten(-1, (-1, HEAD_WIDTH)).transpose(1, 2) for part in joint.chunk(3, -1))
+        query, key, value = (torch.unflatten(part, -1, (-1, HEAD_WIDTH)).transpose(1, 2) for part in joint.chunk(3, -1))
         out = scaled_dot_product_attention(turned(query, angles), turned(key, angles), value)
         return self.out_proj(out.transpose(1, 2).flatten(2))
 
 
 def turned(heads: Tensor, angles: Tensor) -> Tensor:
     """Neighbouring channels of (B, H, L, D) as points that turn by (L, D / 2)."""
-    first, second = heads.unflatten(-1, (-1, 2)).unbind(-1)
+    first, second = torch.unflatten(heads, -1, (-1, 2)).unbind(-1)
     cosine, sine = angles.cos().to(heads), angles.sin().to(heads)
     return torch.stack((first * cosine - second * sine, first * sine + second * cosine), dim=-1).flatten(-2)
 
@@ -120,7 +120,7 @@ class PerceptionTransformer(nn.Module):
         table = self.positional_embedding.to(like)
         if (rows, columns) == (self.side, self.side):
             return table
-        grid = table[1:].T.unflatten(1, (self.side, self.side)).unsqueeze(0)
+        grid = torch.unflatten(table[1:].T, 1, (self.side, self.side)).unsqueeze(0)
         grid = interpolate(grid, size=(rows, columns), mode="bilinear", align_corners=False)
         return torch.cat((table[:1], grid[0].flatten(1).T))
 

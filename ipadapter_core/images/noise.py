@@ -92,7 +92,7 @@ def warped(pictures: Tensor, smoothness: float, generator: Generator) -> Tensor:
 def _displacement(size: torch.Size, smoothness: float, generator: Generator) -> Tensor:
     """Where each pixel is taken from, (1, H, W, 2) across and down, in halves of the picture's side."""
     sigma = smoothness * SMOOTHNESS * min(size) / SIZE
-    axes = []
+    axes: list[Tensor] = []
     for _ in range(2):
         field = torch.rand((1, 1, *size), generator=generator) * 2 - 1
         if sigma > 0:

@@ -58,7 +58,7 @@ def tile_masks(boxes: Sequence[Box], height: int, width: int) -> Tensor:
     Where tiles overlap, one fades into the next in a straight line. The picture's longer side has `SAMPLES` samples at most.
     """
     scale = min(1.0, SAMPLES / max(height, width))
-    masks = []
+    masks: list[Tensor] = []
     for box in boxes:
         down = _fade([one.top for one in boxes], box.top, box.side, height, round(height * scale))
         across = _fade([one.left for one in boxes], box.left, box.side, width, round(width * scale))
@@ -78,10 +78,10 @@ def pool_grid(features: Tensor, count: int) -> Tensor:
     before. A class token, which has no place in the picture, and features that are one vector become the mean over tiles.
     """
     if features.ndim == 2:
-        return features.unflatten(0, (-1, count * count)).mean(dim=1)
+        return torch.unflatten(features, 0, (-1, count * count)).mean(dim=1)
     side = isqrt(features.shape[1])
     alone = features.shape[1] - side * side  # class tokens
-    means = features[:, :alone].unflatten(0, (-1, count * count)).mean(dim=1)
+    means = torch.unflatten(features[:, :alone], 0, (-1, count * count)).mean(dim=1)
     grid = rearrange(features[:, alone:], "(b r c) (h w) e -> b e (r h) (c w)", r=count, c=count, h=side)
     patches = adaptive_avg_pool2d(grid, side).flatten(2).transpose(1, 2)
     return torch.cat((means, patches), dim=1)

@@ -1,7 +1,7 @@
 """From a mask over the picture to a weight for each latent token, exactly, at any size."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -53,10 +53,14 @@ def _lengthened(values: Tensor, count: int) -> Tensor:
     return torch.cat((values, values[-1:].expand(count - values.shape[0], -1, -1)))
 
 
+def _sorted_once(edges: Tensor) -> Tensor:
+    return cast(Any, edges).unique()  # which has no types in PyTorch
+
+
 def _on_common_edges(masks: Sequence[CanvasMask]) -> tuple[list[Tensor], Tensor, Tensor]:
     """The masks' values between the edges of all of them: nothing is averaged, so nothing is lost."""
-    rows, columns = (torch.cat([mask[axis] for mask in masks]).unique() for axis in (1, 2))
-    fitted = []
+    rows, columns = (_sorted_once(torch.cat([mask[axis] for mask in masks])) for axis in (1, 2))
+    fitted: list[Tensor] = []
     for mask in masks:
         down, across = (
             torch.searchsorted(own, (edges[:-1] + edges[1:]) / 2) - 1

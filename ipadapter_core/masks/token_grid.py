@@ -43,7 +43,7 @@ def box_matrix(boxes: Tensor, samples: Tensor, start: float = 0.0, extent: float
     high = torch.minimum(edges[1:, None], around[1:])
     overlap = (high - low).clamp(min=0)
     overlap = overlap / overlap.sum(dim=1, keepdim=True)
-    return overlap.unflatten(1, (-1, len(samples) - 1)).sum(dim=1)
+    return torch.unflatten(overlap, 1, (-1, len(samples) - 1)).sum(dim=1)
 
 
 def token_grid(tokens: int, shapes: tuple[Size, ...]) -> Size:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from enum import Enum
 from functools import partial
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -148,11 +149,15 @@ def _average(features: Tensor, weights: Tensor) -> Tensor:
     return (features * weights).sum(dim=0) / weights.sum()
 
 
+def _lengths(features: Tensor) -> Tensor:
+    return cast(Any, features).norm(dim=-1, keepdim=True)  # which has no types in PyTorch
+
+
 def _norm_average(features: Tensor, weights: Tensor) -> Tensor:
-    lengths = features.norm(dim=-1, keepdim=True)
+    lengths = _lengths(features)
     tiny = torch.finfo(features.dtype).tiny
     direction = _average(features / lengths.clamp(min=tiny), weights)
-    return _average(lengths, weights) * direction / direction.norm(dim=-1, keepdim=True).clamp(min=tiny)
+    return _average(lengths, weights) * direction / _lengths(direction).clamp(min=tiny)
 
 
 def _difference(features: Tensor, weights: Tensor) -> Tensor:

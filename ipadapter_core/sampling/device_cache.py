@@ -1,7 +1,7 @@
 """What an application holds on compute devices while a model samples, until ComfyUI cleans up."""
 
 from collections.abc import Callable
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -28,6 +28,14 @@ MaskKey = tuple[torch.device, torch.dtype, Size, Size, Area]
 RowsKey = tuple[torch.device, torch.dtype, Size, BatchLayout]
 
 
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+def never_compiled(method: Method) -> Method:
+    """The method as `torch.compile` steps around it; PyTorch's own decorator has no types."""
+    return cast(Any, torch.compiler).disable(method)
+
+
 class DeviceCache:
     """Tensors made once for each device and dtype. Copies and pickles begin empty."""
 
@@ -45,22 +53,22 @@ class DeviceCache:
         """Keys and values of every layer."""
         return _cached(self._layers, (device, dtype), make)
 
-    @torch.compiler.disable  # a compiled layer finds what it needs made ready before the call
+    @never_compiled  # a compiled layer finds what it needs made ready before the call
     def mask(self, key: MaskKey, make: Callable[[], Tensor]) -> Tensor:
         """The masks as weights (M, L, 1) of the tokens of a grid, for a latent of a size that covers an area."""
         return _cached(self._masks, key, make)
 
-    @torch.compiler.disable
+    @never_compiled
     def mask_rows(self, key: RowsKey, make: Callable[[], Tensor]) -> Tensor:
         """The mask of each row of a batch, (B, L, 1)."""
         return _cached(self._mask_rows, key, make)
 
-    @torch.compiler.disable
+    @never_compiled
     def index(self, device: torch.device, places: tuple[int, ...]) -> Tensor:
         """Places as an index (B,)."""
         return _cached(self._indices, (device, places), lambda: torch.tensor(places, device=device))
 
-    @torch.compiler.disable
+    @never_compiled
     def frames(self, device: torch.device, weights: tuple[float, ...]) -> Tensor:
         """The weights of the images of a batch, (F,)."""
         return _cached(self._frames, (device, weights), lambda: torch.tensor(weights, device=device))

@@ -116,11 +116,10 @@ def add_in_place(base: Tensor, weighed: Weighed) -> Tensor:
 def add_weighed(base: Tensor | None, weighed: Weighed, exclusive: bool = False) -> Tensor:
     """`base`, if any, and an output times its multiplier; written into `base`, or the output, where nobody else holds it."""
     out, multiplier = weighed
-    if base is None and multiplier is None:
-        return out
-    if torch.is_grad_enabled():
-        exclusive = False
+    exclusive = exclusive and not torch.is_grad_enabled()
     if base is None:
+        if multiplier is None:
+            return out
         return out.mul_(multiplier) if exclusive else out * multiplier
     if exclusive:
         return add_in_place(base, weighed)

@@ -1,12 +1,13 @@
 """Which applications act at which layer of a model."""
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from .application import Application, Block
 
 
-class LayerSlot(NamedTuple):
+@dataclass(frozen=True)
+class LayerSlot:
     """An application at a layer: its place among the model's applications, and the layer's place in its banks."""
 
     application: Application

@@ -54,8 +54,9 @@ def prepare(
 
 def _weighted_mask(prepared: PreparedApplication, grid: Size, like: Tensor) -> Tensor:
     weights = mask_rows(prepared.application, prepared.layout, grid, like)
-    late = prepared.weight is None or prepared.application.scaled_late
-    return weights if late else weights * prepared.weight
+    if prepared.weight is None or prepared.application.scaled_late:
+        return weights
+    return weights * prepared.weight
 
 
 def mask_rows(application: Application, layout: BatchLayout, grid: Size, like: Tensor) -> Tensor:
@@ -89,8 +90,9 @@ def select_rows(tensor: Tensor, prepared: PreparedApplication) -> Tensor:
     polarities = prepared.layout.polarities
     if polarities == (0, 1):
         return tensor
-    sides = polarities[:1] if len(set(polarities)) == 1 else polarities
-    return torch.cat([tensor[side : side + 1] for side in sides]) if len(sides) > 1 else tensor[sides[0] : sides[0] + 1]
+    if len(set(polarities)) == 1:
+        return tensor[polarities[0] : polarities[0] + 1]
+    return torch.cat([tensor[side : side + 1] for side in polarities])
 
 
 def per_image(tensor: Tensor, rows: int) -> Tensor:

@@ -8,6 +8,7 @@ up_blocks.b.attentions.a is output 3 b + a.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
 
@@ -44,7 +45,8 @@ class LayerPreset(str, Enum):
     INVOKE_PRECISE_STYLE = "InvokeAI precise style"
 
 
-class BlockRef(NamedTuple):
+@dataclass(frozen=True)
+class BlockRef:
     """Where a block is: its part of the UNet, its number there, and its index among the `count` blocks that run."""
 
     part: str

@@ -40,7 +40,7 @@ def read_blocks(text: str, places: Sequence[BlockRef], where: str) -> frozenset[
 
     Returns part and number of each. Raises `WeightError` for a word that names none of `places`.
     """
-    chosen = set() if text.strip() else set(places)
+    chosen: set[BlockRef] = set() if text.strip() else set(places)
     for entry in _entries(text):
         indices = INDICES.fullmatch(entry)
         if indices:

@@ -66,7 +66,7 @@ def decode(outputs: list[Tensor], size: tuple[int, int]) -> Detections:
         center, distance, points = center[keep], distance.reshape(-1, 4)[keep], points.reshape(-1, 10)[keep]
         scores.append(score.reshape(-1)[keep])
         boxes.append(torch.cat((center - distance[:, :2] * stride, center + distance[:, 2:] * stride), dim=1))
-        landmarks.append(center.unsqueeze(1) + points.unflatten(1, (5, 2)) * stride)
+        landmarks.append(center.unsqueeze(1) + torch.unflatten(points, 1, (5, 2)) * stride)
     found = Detections(torch.cat(boxes), torch.cat(scores), torch.cat(landmarks))
     kept = best(found.boxes, found.scores)
     return Detections(*(part[kept] for part in found))

@@ -1,6 +1,7 @@
 """Which faces of a picture count, and what to do with a picture that shows none."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from enum import Enum
 from typing import Any, NamedTuple
 
@@ -25,7 +26,8 @@ class NoFace(str, Enum):
     FAIL = "fail"
 
 
-class Choice(NamedTuple):
+@dataclass(frozen=True)
+class Choice:
     """How faces are chosen."""
 
     pick: FaceOrder = FaceOrder.LARGEST

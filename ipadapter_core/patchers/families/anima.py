@@ -12,6 +12,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 import comfy.lora
@@ -92,7 +93,7 @@ class BehindBlock:
         for slot, addition in plan.pending.pop((PLACE, self.number, BEHIND), ()):
             live = slot.application.live
             gate = live.patcher.model.layer_at(slot.index).gate_at(time_embedding)[:, :, None, None]
-            out = out.addcmul(gate.to(out.dtype), addition.unflatten(1, out.shape[1:4]).to(out.dtype))
+            out = out.addcmul(gate.to(out.dtype), torch.unflatten(addition, 1, out.shape[1:4]).to(out.dtype))
         return out
 
 

@@ -159,7 +159,7 @@ def _ratio(had: Tensor, wanted: Tensor, like: Tensor) -> Tensor:
 
 def _times(tokens: Tensor, ratio: Tensor) -> Tensor:
     """Tokens (B, L, D) times a ratio for each channel of a head."""
-    return (tokens.unflatten(-1, (-1, SD3_HEAD_WIDTH)) * ratio.to(tokens.dtype)).flatten(-2)
+    return (torch.unflatten(tokens, -1, (-1, SD3_HEAD_WIDTH)) * ratio.to(tokens.dtype)).flatten(-2)
 
 
 def _image_key_value(application: Application, index: int, timed: TimedTokens, like: Tensor) -> tuple[Tensor, Tensor]:
@@ -168,7 +168,7 @@ def _image_key_value(application: Application, index: int, timed: TimedTokens, l
     assert live is not None
     references = len(timed.tokens)
     pairs = live.patcher.model.layer_at(index).key_value_at(timed.tokens.flatten(0, 1).to(like), timed.time.to(like))
-    key, value = (part.unflatten(0, (references, 2)) for part in pairs)
+    key, value = (torch.unflatten(part, 0, (references, 2)) for part in pairs)
     value = value * timed.weights.to(like)
     if application.layers[index].negative_sees_reference:
         key, value = (part[:, POSITIVE:].expand_as(part) for part in (key, value))
@@ -224,7 +224,7 @@ def _resample(live: LiveAdapter, sigma: Tensor) -> TimedTokens:
     features = torch.cat(both).to(sigma.device)
     tokens, time = live.patcher.model.image_proj(features, sigma.float() * 1000)
     weights = torch.tensor([one.weight for one in live.references], device=sigma.device).view(-1, 1, 1, 1)
-    return TimedTokens(tokens.unflatten(0, (-1, 2)), time, weights)
+    return TimedTokens(torch.unflatten(tokens, 0, (-1, 2)), time, weights)
 
 
 SD3 = Family(MODELS, blocks_for, compose)

@@ -1,0 +1,3 @@
+from typing import Any
+
+def linear_sum_assignment(cost_matrix: Any, maximize: bool = False) -> tuple[Any, Any]: ...
