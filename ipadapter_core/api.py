@@ -4,7 +4,6 @@ Whatever stands in `__all__` keeps its name, its arguments and its meaning withi
 """
 
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor
 
@@ -14,6 +13,7 @@ from .adapter import load as adapter_file
 from .adapter.managed import ManagedAdapter
 from .encoders import load as encoder_file
 from .encoders.clip_vision import encode_references
+from .encoders.image_encoder import ImageEncoder
 from .encoders.options import EncodeOptions
 from .errors import IPAdapterError
 from .images.fit import ResizeMode
@@ -29,7 +29,8 @@ from .weights.layer_weights import LayerWeights
 from .weights.schedule import WeightSchedule
 
 __all__ = [
-    "Combination", "EncodeOptions", "IPAdapterError", "ImagePrompt", "LayerPreset", "LayerWeights", "ManagedAdapter",
+    "Combination", "EncodeOptions", "IPAdapterError", "ImageEncoder", "ImagePrompt", "LayerPreset", "LayerWeights",
+    "ManagedAdapter",
     "ResizeMode", "Strength", "WeightSchedule", "apply", "combine", "encode_images", "load_adapter", "load_image_encoder",
     "load_prompt", "save_prompt",
 ]  # fmt: skip
@@ -43,7 +44,7 @@ def load_adapter(path: str | Path) -> ManagedAdapter:
     return adapter_file.load_adapter(str(path))
 
 
-def load_image_encoder(path: str | Path) -> Any:
+def load_image_encoder(path: str | Path) -> ImageEncoder:
     """An image encoder from a file or from a folder in Hugging Face's layout: what the CLIP_VISION socket carries.
 
     Raises `EncoderMismatchError` where it is not a supported encoder, or not all of one.
@@ -63,7 +64,7 @@ def load_prompt(path: str | Path) -> ImagePrompt:
 
 def encode_images(
     adapter: ManagedAdapter,
-    encoder: Any,
+    encoder: ImageEncoder,
     images: Tensor,
     options: EncodeOptions | None = None,
     negative: Tensor | None = None,

@@ -5,7 +5,6 @@ from typing import TypeVar
 
 from torch import Tensor
 
-from comfy.clip_vision import ClipVisionModel
 from comfy.model_patcher import ModelPatcher
 from comfy.sd import CLIP
 from comfy_api.latest import io, ui
@@ -16,6 +15,7 @@ from ..ipadapter_core.diagnostics.score import ScoreTargets, encoder_mismatch_wa
 from ..ipadapter_core.diagnostics.score_plots import plot_scores
 from ..ipadapter_core.diagnostics.scores import as_json, balance, table
 from ..ipadapter_core.diagnostics.sweep import Sweep, read_sweep
+from ..ipadapter_core.encoders.image_encoder import ImageEncoder
 from ..ipadapter_core.patchers.apply import apply_image_prompt
 from ..ipadapter_core.prompt.image_prompt import ImagePrompt
 from ..ipadapter_core.sampling.strength import Strength
@@ -203,7 +203,7 @@ class ScorePictures(CheckedNode):
         images: Sequence[Tensor],
         prompt: Sequence[str],
         references: Sequence[Tensor | None] = (),
-        clip_vision: Sequence[ClipVisionModel | None] | None = None,
+        clip_vision: Sequence[ImageEncoder | None] | None = None,
         clip: Sequence[CLIP | None] | None = None,
         prompt_scores: Sequence[float | None] = (),
         sweep: Sequence[Sweep | None] | None = None,

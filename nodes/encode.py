@@ -2,11 +2,11 @@
 
 from torch import Tensor
 
-from comfy.clip_vision import ClipVisionModel
 from comfy_api.latest import io, ui
 
 from ..ipadapter_core.adapter.managed import ManagedAdapter
 from ..ipadapter_core.encoders.clip_vision import encode_references
+from ..ipadapter_core.encoders.image_encoder import ImageEncoder
 from ..ipadapter_core.encoders.options import EncodeOptions
 from ..ipadapter_core.images.fit import ResizeMode
 from .checked import CheckedNode
@@ -89,7 +89,7 @@ class EncodeReferenceImage(CheckedNode):
         ip_adapter: ManagedAdapter,
         image: Tensor,
         fit: str,
-        clip_vision: ClipVisionModel | None = None,
+        clip_vision: ImageEncoder | None = None,
         mask: Tensor | None = None,
         negative_image: Tensor | None = None,
         sharpening: float = 0.0,

@@ -2,11 +2,11 @@
 
 from torch import Tensor
 
-from comfy.clip_vision import ClipVisionModel
 from comfy_api.latest import io, ui
 
 from ..ipadapter_core.adapter.managed import ManagedAdapter
 from ..ipadapter_core.encoders.clip_vision import encode_references
+from ..ipadapter_core.encoders.image_encoder import ImageEncoder
 from ..ipadapter_core.encoders.options import Detail, EncodeOptions
 from ..ipadapter_core.encoders.tiled import encode_tiles
 from ..ipadapter_core.images.fit import ResizeMode
@@ -62,7 +62,7 @@ class EncodeTiledReference(CheckedNode):
         ip_adapter: ManagedAdapter,
         image: Tensor,
         tiles: int,
-        clip_vision: ClipVisionModel | None = None,
+        clip_vision: ImageEncoder | None = None,
         mask: Tensor | None = None,
         negative_image: Tensor | None = None,
         sharpening: float = 0.0,
@@ -123,7 +123,7 @@ class EncodeReferenceInDetail(CheckedNode):
         fit: str,
         tiles: int,
         detail: float,
-        clip_vision: ClipVisionModel | None = None,
+        clip_vision: ImageEncoder | None = None,
         mask: Tensor | None = None,
         negative_image: Tensor | None = None,
         sharpening: float = 0.0,

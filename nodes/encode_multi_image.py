@@ -2,11 +2,11 @@
 
 from torch import Tensor
 
-from comfy.clip_vision import ClipVisionModel
 from comfy.sd import CLIP
 from comfy_api.latest import io, ui
 
 from ..ipadapter_core.adapter.managed import ManagedAdapter
+from ..ipadapter_core.encoders.image_encoder import ImageEncoder
 from ..ipadapter_core.encoders.multi_image import Words, encode_content_and_style, encode_instructed
 from ..ipadapter_core.encoders.options import EncodeOptions
 from ..ipadapter_core.images.fit import ResizeMode
@@ -45,7 +45,7 @@ class EncodeContentAndStyle(CheckedNode):
 
     @classmethod
     def execute(
-        cls, ip_adapter: ManagedAdapter, content: Tensor, style: Tensor, clip_vision: ClipVisionModel | None, fit: str
+        cls, ip_adapter: ManagedAdapter, content: Tensor, style: Tensor, clip_vision: ImageEncoder | None, fit: str
     ) -> io.NodeOutput:
         """Encodes the pairs."""
         prompt, seen = encode_content_and_style(
@@ -97,7 +97,7 @@ class EncodeInstructedImage(CheckedNode):
         cls,
         ip_adapter: ManagedAdapter,
         image: Tensor,
-        clip_vision: ClipVisionModel | None,
+        clip_vision: ImageEncoder | None,
         clip: CLIP,
         instruction: str,
         prompt: str,

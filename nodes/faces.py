@@ -2,7 +2,6 @@
 
 from torch import Tensor
 
-from comfy.clip_vision import ClipVisionModel
 from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io, ui
 
@@ -11,6 +10,7 @@ from ..ipadapter_core.encoders.face.analysis import FaceAnalysis, load_analysis
 from ..ipadapter_core.encoders.face.encode import FaceOptions, MultiFaceMode, PlusVersion, encode_faces
 from ..ipadapter_core.encoders.face.onnx_session import Provider
 from ..ipadapter_core.encoders.face.selection import Choice, FaceOrder, NoFace
+from ..ipadapter_core.encoders.image_encoder import ImageEncoder
 from ..ipadapter_core.patchers.faceid_lora import apply_lora
 from .checked import CheckedNode
 from .folders import face_model_folders
@@ -143,7 +143,7 @@ class EncodeFace(CheckedNode):
         several: str,
         plus_version: str,
         structure: float,
-        clip_vision: ClipVisionModel | None = None,
+        clip_vision: ImageEncoder | None = None,
     ) -> io.NodeOutput:
         """Finds, chooses and encodes."""
         choice = Choice(FaceOrder(pick), index, NoFace(no_face))

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -26,7 +26,7 @@ class Embeds(Tensor):
 
     as_plus: Tensor
     kind: Feature | None
-    __torch_function__ = torch.nn.Parameter.__torch_function__  # results are plain tensors
+    __torch_function__ = cast(Any, torch.nn.Parameter).__torch_function__  # results are plain tensors
 
     def __new__(cls, corrected: Tensor, as_plus: Tensor, kind: Feature | None = None) -> "Embeds":
         made = corrected.as_subclass(cls)
@@ -51,8 +51,9 @@ def embeds_of(value: Any) -> Embeds:
 
     Raises `ImagePromptError` for anything else.
     """
-    if isinstance(value, Sequence) and len(value) == 1:
-        value = value[0]
+    if isinstance(value, Sequence):
+        several = cast(Sequence[Any], value)
+        value = several[0] if len(several) == 1 else several
     if not isinstance(value, Tensor):
         raise ImagePromptError(
             f"embeds: found {type(value).__name__}, expected what IPAdapter Encoder, Combine Embeds or Load Embeds gives: "
@@ -102,7 +103,7 @@ def norm_average_over_pictures(features: Tensor) -> Tensor:
 
     It is no average of directions: of three equal pictures it makes their signs over the root of three.
     """
-    return (features / features.norm(dim=0, keepdim=True)).mean(dim=0)
+    return (features / cast(Any, features).norm(dim=0, keepdim=True)).mean(dim=0)
 
 
 def _broken(method: Combination, results: Results) -> bool:

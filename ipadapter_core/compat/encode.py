@@ -11,9 +11,11 @@ from ..checkpoint.features import FEATURES
 from ..checkpoint.spec import AdapterSpec, Feature
 from ..encoders.clip_vision import encode_references
 from ..encoders.features import FeatureRequest, zero_pixel_features
+from ..encoders.image_encoder import ImageEncoder
 from ..encoders.options import Detail, EncodeOptions
 from ..errors import ImagePromptError
 from ..prompt.combine import Combination
+from ..prompt.features import alone
 from ..prompt.image_prompt import EncodedImage, ImagePrompt
 from .embeds import Embeds, check_kind, combined_prompt, prompt_of_features
 from .encoder_inputs import old_features, old_tile_features
@@ -58,7 +60,7 @@ def _corrected(pipeline: Pipeline, request: Request, pictures: Tensor) -> ImageP
 
     def tiles(count: int) -> Tensor:
         close, _ = encode_references(spec, encoder, pictures, EncodeOptions(detail=Detail(count, 1.0)))
-        return torch.cat([one.image.features for one in close.references])  # type: ignore[arg-type]
+        return torch.cat([alone(one.image.features) for one in close.references])
 
     return _enhanced(prompt, request, tiles)
 
@@ -74,14 +76,14 @@ def _as_it_was(pipeline: Pipeline, request: Request, pictures: Tensor) -> ImageP
     return _enhanced(prompt, request, lambda count: old_tile_features(wanted, encoder, pictures, count))
 
 
-def _old_negative(wanted: FeatureRequest, encoder, features: Tensor, picture: Tensor | None) -> Tensor:
+def _old_negative(wanted: FeatureRequest, encoder: ImageEncoder, features: Tensor, picture: Tensor | None) -> Tensor:
     """The features of a negative picture, by default of a black one, or zeros for features that are one vector."""
     if picture is None and wanted.feature is Feature.POOLED:
         return torch.zeros_like(features[:1])
     return old_features(wanted, encoder, black_picture(encoder) if picture is None else picture)
 
 
-def black_picture(encoder) -> Tensor:
+def black_picture(encoder: ImageEncoder) -> Tensor:
     """One (1, S, S, 3), at the encoder's size."""
     return torch.zeros(1, encoder.image_size, encoder.image_size, 3)
 
@@ -90,20 +92,20 @@ def _enhanced(prompt: ImagePrompt, request: Request, tiles: Callable[[int], Tens
     """A lone picture, times the ratio, and its tiles become two references; several are mixed with their tiles, each."""
     ratio = request.enhance_ratio
     images = [reference.image for reference in prompt.references]
-    detail = tiles(request.enhance_tiles).split(1)
+    whole = [alone(image.features) for image in images]
+    detail = torch.split(tiles(request.enhance_tiles), 1)
     if len(images) == 1:
-        (image,) = images
-        parts = [image.features * ratio, detail[0]]  # type: ignore[operator]
+        parts = [whole[0] * ratio, detail[0]]
         images = images * 2
     else:
-        parts = [one.features * ratio + other * (1 - ratio) for one, other in zip(images, detail, strict=True)]  # type: ignore[operator]
+        parts = [one * ratio + other * (1 - ratio) for one, other in zip(whole, detail, strict=True)]
     made = [EncodedImage(part, image.negative) for part, image in zip(parts, images, strict=True)]
     first = prompt.references[0]
     return prompt.with_references(tuple(replace(first, image=image) for image in made))
 
 
 def encode_embeds(
-    pipeline: Pipeline, pictures: Tensor, weight: float, mask: Tensor | None, encoder
+    pipeline: Pipeline, pictures: Tensor, weight: float, mask: Tensor | None, encoder: ImageEncoder | None
 ) -> tuple[Embeds, Embeds]:
     """Pictures as embeds, times a weight, and the negative that belongs to them."""
     spec = pipeline.adapter.spec
@@ -114,8 +116,8 @@ def encode_embeds(
     encoder = pipeline.encoder_for(encoder)
     wanted = _wanted(spec)
     corrected, _ = encode_references(spec, encoder, pictures, EncodeOptions(mask=mask))
-    exact = torch.cat([one.image.features for one in corrected.references])  # type: ignore[arg-type]
-    against = torch.cat([one.image.negative for one in corrected.references])  # type: ignore[arg-type]
+    exact = torch.cat([alone(one.image.features) for one in corrected.references])
+    against = torch.cat([alone(one.image.negative) for one in corrected.references])
     old = old_features(wanted, encoder, pictures, mask)
     old_against = _old_negative(wanted, encoder, old, None).expand(len(old), *old.shape[1:])
     kind = spec.projector.feature
@@ -123,7 +125,7 @@ def encode_embeds(
 
 
 def prompt_of_embeds(
-    pipeline: Pipeline, features: Embeds, negative: Embeds | None, encoder, results: Results
+    pipeline: Pipeline, features: Embeds, negative: Embeds | None, encoder: ImageEncoder | None, results: Results
 ) -> ImagePrompt:
     """The prompt of embeds for an adapter; without a negative, the usual one for it."""
     spec = pipeline.adapter.spec

@@ -9,10 +9,10 @@ from torch.nn.functional import adaptive_avg_pool2d
 from torchvision.transforms.functional import InterpolationMode, center_crop, resize
 
 import comfy.model_management
-from comfy.clip_vision import ClipVisionModel
 
 from ..checkpoint.spec import Feature
 from ..encoders.features import FeatureRequest, picture_features
+from ..encoders.image_encoder import ImageEncoder
 from ..encoders.preprocess import Preprocessing, pixels_for
 from ..host import intermediate
 from ..images.fit import ResizeMode
@@ -21,9 +21,7 @@ from ..images.tiles import pool_grid
 CENTER = Preprocessing(ResizeMode.CENTER, None)
 
 
-def old_features(
-    wanted: FeatureRequest, encoder: ClipVisionModel, pictures: Tensor, mask: Tensor | None = None
-) -> Tensor:
+def old_features(wanted: FeatureRequest, encoder: ImageEncoder, pictures: Tensor, mask: Tensor | None = None) -> Tensor:
     """The features (B, ...) of pictures (B, H, W, C) cropped to the centre, transparency ignored, under a mask (M, H, W).
 
     The mask multiplies the normalised pixels, which are not rounded after it.
@@ -49,7 +47,7 @@ def _square_mask(mask: Tensor, size: int) -> Tensor:
     )
 
 
-def old_tile_features(wanted: FeatureRequest, encoder: ClipVisionModel, pictures: Tensor, count: int) -> Tensor:
+def old_tile_features(wanted: FeatureRequest, encoder: ImageEncoder, pictures: Tensor, count: int) -> Tensor:
     """The features (B, ...) of pictures cut into count x count tiles, each cropped to its centre and encoded.
 
     Rows and columns that `count` leaves over are cut off. Features that are one vector were read as a square picture of

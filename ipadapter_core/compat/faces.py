@@ -1,7 +1,5 @@
 """Faces as the nodes of ComfyUI_IPAdapter_plus take them: the surest of each picture."""
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
@@ -9,6 +7,7 @@ from ..checkpoint.spec import AdapterSpec, Feature
 from ..encoders.face.encode import WITH_PICTURE, FaceOptions, encode_faces
 from ..encoders.face.selection import Choice, FaceOrder, NoFace
 from ..encoders.features import FeatureRequest
+from ..encoders.image_encoder import ImageEncoder
 from ..errors import FaceAnalysisError
 from ..images.transparency import laid_on_grey
 from ..prompt.image_prompt import EncodedImage, ImagePrompt, Reference
@@ -55,10 +54,10 @@ def _structure(request: Request) -> float:
     return 2 * weight
 
 
-def _seen_against(prompt: ImagePrompt, spec: AdapterSpec, encoder: Any, picture: Tensor) -> ImagePrompt:
+def _seen_against(prompt: ImagePrompt, spec: AdapterSpec, encoder: ImageEncoder, picture: Tensor) -> ImagePrompt:
     """The prompt with what the encoder makes of a picture as the look in each negative."""
     seen = old_features(FeatureRequest(Feature.HIDDEN, spec.projector.picture_width, spec), encoder, picture)[:1]
-    references = []
+    references: list[Reference] = []
     for reference in prompt.references:
         nobody, _, blend = reference.image.negative
         image = EncodedImage(reference.image.features, (nobody, seen, blend))

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from torch import Tensor
 
@@ -43,7 +43,8 @@ def strategy_of(value: Any) -> Strategy:
         raise WeightError(
             f"weights_strategy: found {type(value).__name__}, expected what IPAdapter Weights gives: connect its last output"
         )
-    return Strategy(**{name: value[name] for name in (field.name for field in fields(Strategy)) if name in value})
+    given = cast(Mapping[str, Any], value)
+    return Strategy(**{name: given[name] for name in (field.name for field in fields(Strategy)) if name in given})
 
 
 class Frames(NamedTuple):

@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from torch import Tensor
 
 from ..adapter.load import adapter_from_weights
 from ..adapter.managed import ManagedAdapter
+from ..encoders.image_encoder import ImageEncoder
 from ..errors import EncoderMismatchError, IPAdapterError
 
 FOREIGN = "the IPADAPTER of another pack"
@@ -19,7 +20,7 @@ class AdapterModel(Mapping[str, "dict[str, Tensor]"]):
     """The model of a pipeline: programs find its tensors by part and name as they did, our nodes the adapter itself."""
 
     __eq__ = object.__eq__
-    __hash__ = object.__hash__
+    __hash__ = object.__hash__  # pyright: ignore[reportAssignmentType] - unlike other mappings it is found by identity
 
     def __init__(self, adapter: ManagedAdapter) -> None:
         self.adapter = adapter
@@ -42,10 +43,10 @@ class Pipeline:
     """An adapter and, from a unified loader, its image encoder and face analysis."""
 
     adapter: ManagedAdapter
-    encoder: Any = None
+    encoder: ImageEncoder | None = None
     analysis: Any = None
 
-    def encoder_for(self, given: Any) -> Any:
+    def encoder_for(self, given: ImageEncoder | None) -> ImageEncoder:
         """The encoder that is connected to the node, else the loader's; raises `EncoderMismatchError` without one."""
         encoder = given if given is not None else self.encoder
         if encoder is None:
@@ -71,18 +72,22 @@ def pipeline_of(value: Any) -> Pipeline:
     """
     if isinstance(value, Pipeline):
         return value
-    if isinstance(value, Mapping) and "ip_adapter" in value:
-        return Pipeline(_adapter(value))
-    if isinstance(value, Mapping) and isinstance(model := _model(value, "ipadapter"), Mapping):
-        return Pipeline(_adapter(model), _model(value, "clipvision"), _model(value, "insightface"))
+    parts: Mapping[str, Any] = cast(Mapping[str, Any], value) if isinstance(value, Mapping) else {}
+    if "ip_adapter" in parts:
+        return Pipeline(_adapter(parts))
+    if isinstance(model := _model(parts, "ipadapter"), Mapping):
+        return Pipeline(
+            _adapter(cast(Mapping[str, Any], model)), _model(parts, "clipvision"), _model(parts, "insightface")
+        )
     raise IPAdapterError(
-        f"ipadapter: found {type(value).__name__}, expected what IPAdapter Unified Loader or IPAdapter Model Loader gives: "
+        f"ipadapter: found {type(cast(object, value)).__name__}, expected what IPAdapter Unified Loader or IPAdapter Model Loader gives: "
         "connect one of them"
     )
 
 
 def _model(value: Mapping[str, Any], part: str) -> Any:
-    return (value.get(part) or {}).get("model")
+    there: Any = value.get(part) or {}
+    return there.get("model")
 
 
 def _adapter(model: Mapping[str, Any]) -> ManagedAdapter:

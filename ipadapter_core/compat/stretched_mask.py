@@ -15,7 +15,7 @@ class StretchedMask(NamedTuple):
 
     values: Tensor
 
-    def token_weights(self, grid: Size, latent: Size, _area: Area = CANVAS) -> Tensor:
+    def token_weights(self, grid: Size, latent: Size, area: Area = CANVAS) -> Tensor:
         """The weights (M, L, 1) of the tokens of an h by w grid; a part of the canvas gets the whole mask squeezed into it.
 
         The guessed height is that of the latent's aspect, rounded down, and one more where that does not divide the tokens.

@@ -33,7 +33,7 @@ def tiles_of(pictures: Tensor, mask: Tensor | None, sharpening: float) -> list[T
     height, width = pictures.shape[1:3]
     boxes = tile_boxes(height, width, *tile_counts(height, width))
     places = tile_masks(boxes, height, width)
-    tiles = []
+    tiles: list[Tile] = []
     for part, place in zip(cut(pictures, boxes), places, strict=True):
         sharp = sharpen(part.movedim(-1, 1), sharpening).movedim(1, -1)
         own: Tensor | CanvasMask = place.unsqueeze(0)
@@ -63,7 +63,9 @@ def old_tiles_of(pictures: Tensor, mask: Tensor | None, sharpening: float) -> li
         size = (SIDE, int(SIDE * width / height))
     else:
         size = (int(SIDE * height / width), SIDE)
-    planes = torch.stack([to_tensor(to_pil_image(one).resize(size[::-1], Image.Resampling.LANCZOS)) for one in planes])
+    planes = torch.stack(
+        [to_tensor(to_pil_image(one).resize((size[1], size[0]), Image.Resampling.LANCZOS)) for one in planes]
+    )
     place = resize(place, list(size), InterpolationMode.BICUBIC, antialias=True)
     longest = [min(side, MOST * SIDE) for side in size]
     planes, place = center_crop(planes, longest), center_crop(place, longest).squeeze(1)

@@ -12,10 +12,11 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 import comfy.model_management
-from comfy.clip_vision import ClipVisionModel
+from comfy.clip_vision import Output
 from comfy.sd import CLIP
 
 from ..encoders.features import AT_ONCE
+from ..encoders.image_encoder import ImageEncoder
 from ..errors import EncoderMismatchError
 from ..host import intermediate
 
@@ -34,14 +35,14 @@ class TextModel(NamedTuple):
     projection: Tensor | None
 
 
-def picture_directions(encoder: ClipVisionModel, pictures: Sequence[Tensor]) -> Tensor:
+def picture_directions(encoder: ImageEncoder, pictures: Sequence[Tensor]) -> Tensor:
     """Pictures (B, H, W, C) of any sizes as unit vectors, (all B, E), from the square in the middle of each."""
-    parts = [part for batch in pictures for part in batch[..., :3].split(AT_ONCE)]
+    parts = [part for batch in pictures for part in torch.split(batch[..., :3], AT_ONCE)]
     with torch.inference_mode():
         return torch.cat([normalize(_pooled(encoder.encode_image(part, crop=True)), dim=-1) for part in parts])
 
 
-def _pooled(output) -> Tensor:
+def _pooled(output: Output) -> Tensor:
     """One vector for each picture, (B, E): a pooling head's, the projected class token, or the mean over the patches."""
     pooled = getattr(output, "pooler_output", None)
     vectors = intermediate(output.image_embeds if pooled is None else pooled)
@@ -88,7 +89,7 @@ def _projection(network: Any) -> Tensor | None:
     return weight if filled and not torch.equal(weight, torch.eye(*weight.shape)) else None
 
 
-def agreement(encoder: ClipVisionModel, clip: CLIP) -> int:
+def agreement(encoder: ImageEncoder, clip: CLIP) -> int:
     """Of how many plain colours, out of eight, the picture is nearest to its own name: 1 by chance, most for a true pair.
 
     Two models may have the same width and know nothing of each other; this tells, without a list of files.

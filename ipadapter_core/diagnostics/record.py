@@ -1,5 +1,10 @@
 """From a model to one whose runs are recorded."""
 
+from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor
+
 from comfy.model_patcher import ModelPatcher
 from comfy.patcher_extension import WrappersMP
 
@@ -19,7 +24,9 @@ def record_attention(model: ModelPatcher, maps: bool = True) -> tuple[ModelPatch
     return watched, recording
 
 
-def begin_recording(executor, guider, sigmas, extra_args: dict, *args, **kwargs):
+def begin_recording(
+    executor: Callable[..., Any], guider: Any, sigmas: Tensor, extra_args: dict[str, Any], *args: Any, **kwargs: Any
+) -> Any:
     """Around the sampler: notes the run's noise levels and which application is active at which of its steps."""
     options = extra_args["model_options"]["transformer_options"]
     timeline = Timeline(guider.inner_model.model_sampling.percent_to_sigma)

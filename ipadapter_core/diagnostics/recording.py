@@ -13,7 +13,7 @@ tells where it acts. What is noted is the positive pass.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -70,13 +70,13 @@ class Recording:
     """The notes of the last run of a model; a patch, so that ComfyUI cleans it up. Without `maps` layers are not looked at."""
 
     maps: bool = True
-    sums: dict[MapKey, MapSum] = field(default_factory=dict, init=False, repr=False)
-    runs: list[RunNotes] = field(default_factory=list, init=False, repr=False)
+    sums: dict[MapKey, MapSum] = field(default_factory=dict[MapKey, MapSum], init=False, repr=False)
+    runs: list[RunNotes] = field(default_factory=list[RunNotes], init=False, repr=False)
 
-    def __deepcopy__(self, memo: dict) -> "Recording":
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Recording":
         return self
 
-    def to(self, _device_or_dtype) -> "Recording":
+    def to(self, _device_or_dtype: Any) -> "Recording":
         """ComfyUI moves patches with the model; there is nothing to move."""
         return self
 
@@ -159,15 +159,25 @@ def measures(query: Tensor, key: Tensor, value: Tensor, heads: int, sizes: Seque
     dtype = torch.promote_types(query.dtype, torch.float32)
     keys, values = (split_heads(one.to(dtype), heads) for one in (key, value))
     step = max(1, AT_ONCE // (query.shape[0] * heads * keys.shape[2]))
-    parts = [_attended(split_heads(rows.to(dtype), heads), keys, values, sizes) for rows in query.split(step, dim=1)]
+    parts = [
+        _attended(split_heads(rows.to(dtype), heads), keys, values, sizes) for rows in torch.split(query, step, dim=1)
+    ]
     return torch.cat(parts, dim=-1)
 
 
 def _attended(query: Tensor, keys: Tensor, values: Tensor, sizes: Sequence[int]) -> Tensor:
     weights = (query @ keys.mT * query.shape[-1] ** -0.5).softmax(dim=-1)[..., -sum(sizes) :]
-    groups = zip(weights.split(list(sizes), dim=-1), values[:, :, -sum(sizes) :].split(list(sizes), dim=2), strict=True)
-    both = [((part @ value).transpose(1, 2).flatten(2).norm(dim=-1), part.sum(-1).mean(1)) for part, value in groups]
+    groups = zip(
+        torch.split(weights, list(sizes), dim=-1),
+        torch.split(values[:, :, -sum(sizes) :], list(sizes), dim=2),
+        strict=True,
+    )
+    both = [(_lengths((part @ value).transpose(1, 2).flatten(2)), part.sum(-1).mean(1)) for part, value in groups]
     return torch.stack([torch.stack(measure) for measure in zip(*both, strict=True)])
+
+
+def _lengths(vectors: Tensor) -> Tensor:
+    return cast(Any, vectors).norm(dim=-1)  # which has no types in PyTorch
 
 
 def _by_reference(found: Tensor, application: Application, frames: tuple[int, ...]) -> Tensor:

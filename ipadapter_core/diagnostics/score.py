@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
-from comfy.clip_vision import ClipVisionModel
 from comfy.sd import CLIP
 
+from ..encoders.image_encoder import ImageEncoder
 from ..errors import ComparisonError
 from .clip_similarity import COLOURS, agreement, picture_directions, text_direction
 from .scores import Row, palette_distance, palettes, sharpness
@@ -21,7 +22,7 @@ class ScoreTargets:
     """What pictures are held against: references (each (B, H, W, C)), a text, or somebody else's numbers about the text."""
 
     references: tuple[Tensor, ...] = ()
-    encoder: ClipVisionModel | None = None
+    encoder: ImageEncoder | None = None
     clip: CLIP | None = None
     prompt: str = ""
     prompt_scores: tuple[float, ...] = ()
@@ -36,7 +37,7 @@ def score(batches: Sequence[Tensor], score_targets: ScoreTargets, sweep: Sweep |
     variants = sweep.variants if sweep else (None,) * len(batches)
     near_reference, near_text = _similarities(batches, score_targets)
     colours = [one for batch in score_targets.references for one in palettes(batch)]
-    rows = []
+    rows: list[Row] = []
     for number, (batch, variant) in enumerate(zip(batches, variants, strict=True)):
         nearest = [min(palette_distance(own, other) for other in colours) for own in palettes(batch) if colours]
         rows.append(
@@ -77,10 +78,10 @@ def _similarities(batches: Sequence[Tensor], score_targets: ScoreTargets) -> Sim
     encoder, clip = score_targets.encoder, score_targets.clip
     if encoder is None:
         return near_reference, near_text
-    made = picture_directions(encoder, batches).split([len(batch) for batch in batches])
+    made = torch.split(picture_directions(encoder, batches), [len(batch) for batch in batches])
     if score_targets.references:
         wanted = picture_directions(encoder, score_targets.references)
-        near_reference = [tuple((own @ wanted.T).mean(dim=0).tolist()) for own in made]
+        near_reference = [tuple(map(float, (own @ wanted.T).mean(dim=0))) for own in made]
     if clip is not None:
         text = text_direction(clip, score_targets.prompt, made[0].shape[-1])
         near_text = [float((own @ text.T).mean()) for own in made]

@@ -70,10 +70,11 @@ def balance(rows: Sequence[Row]) -> Row | None:
 
     Both scores are stretched to 0..1 over the rows. None where one of them is missing or does not change at all.
     """
-    pairs = [(row.reference, row.prompt) for row in rows]
-    if any(None in pair for pair in pairs):
+    references = [row.reference for row in rows if row.reference is not None]
+    prompts = [row.prompt for row in rows if row.prompt is not None]
+    if not len(references) == len(prompts) == len(rows):
         return None
-    scales = [_scaled([float(pair[side]) for pair in pairs]) for side in (0, 1)]  # type: ignore[arg-type]
+    scales = [_scaled(values) for values in (references, prompts)]
     if not all(scales):
         return None
     lesser = [min(pair) for pair in zip(*scales, strict=True)]

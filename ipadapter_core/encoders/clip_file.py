@@ -1,7 +1,5 @@
 """CLIP vision models in one file without a config.json: every size is in the shapes."""
 
-from typing import cast
-
 from torch import Tensor
 
 import comfy.clip_vision
@@ -67,4 +65,4 @@ def csd_weights(weights: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def openai_names(weights: dict[str, Tensor]) -> dict[str, Tensor]:
     """OpenAI's names below `visual.` brought to transformers'."""
-    return cast(dict[str, Tensor], comfy.clip_vision.convert_to_transformers(dict(weights), "visual."))
+    return comfy.clip_vision.convert_to_transformers(dict(weights), "visual.")

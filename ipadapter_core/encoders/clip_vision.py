@@ -3,21 +3,20 @@
 import torch
 from torch import Tensor
 
-from comfy.clip_vision import ClipVisionModel
-
 from ..checkpoint.enums import Negative
 from ..checkpoint.features import FEATURES
 from ..checkpoint.spec import AdapterSpec
 from ..errors import EncoderMismatchError
 from ..prompt.image_prompt import EncodedImage, ImagePrompt, Reference
 from .features import FeatureRequest, encode_node, encode_views, picture_features, to_uint8, zero_pixel_features
+from .image_encoder import ImageEncoder
 from .options import EncodeOptions, describe_source
 from .preprocess import preprocessing_for
 
 
 def encode_references(
     spec: AdapterSpec,
-    encoder: ClipVisionModel | None,
+    encoder: ImageEncoder | None,
     pictures: Tensor,
     look: EncodeOptions,
     negative: Tensor | None = None,
@@ -57,7 +56,7 @@ def encode_references(
     return ImagePrompt(references, spec.projector.feature, spec.encoder, spec.kind, made_from), seen
 
 
-def check_connected(spec: AdapterSpec, encoder: ClipVisionModel | None) -> None:
+def check_connected(spec: AdapterSpec, encoder: ImageEncoder | None) -> None:
     """Raises `EncoderMismatchError` when no image encoder is connected."""
     if encoder is None:
         raise EncoderMismatchError(

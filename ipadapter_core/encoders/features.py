@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 
 import comfy.model_management
-from comfy.clip_vision import ClipVisionModel
 
 from ..checkpoint.enums import Feature
 from ..checkpoint.features import FEATURES
@@ -14,6 +13,7 @@ from ..checkpoint.spec import AdapterSpec
 from ..errors import EncoderMismatchError
 from ..host import intermediate
 from ..images.tiles import pool_grid, split_grid
+from .image_encoder import ImageEncoder
 from .options import EncodeOptions
 from .preprocess import SIGLIP, Preprocessing, pixels_for
 
@@ -37,7 +37,7 @@ def to_uint8(seen: Tensor) -> Tensor:
 
 
 def encode_views(
-    wanted: FeatureRequest, encoder: ClipVisionModel, pictures: Tensor, view: Preprocessing, look: EncodeOptions
+    wanted: FeatureRequest, encoder: ImageEncoder, pictures: Tensor, view: Preprocessing, look: EncodeOptions
 ) -> tuple[Tensor, Tensor]:
     """The features of pictures (B, H, W, C), and the pixels that were seen.
 
@@ -54,7 +54,7 @@ def encode_views(
     return torch.lerp(features, close, share), large
 
 
-def zero_pixel_features(encoder: ClipVisionModel) -> Tensor:
+def zero_pixel_features(encoder: ImageEncoder) -> Tensor:
     """The hidden states (1, L, E) of pixels that are zero after normalisation."""
     comfy.model_management.load_model_gpu(encoder.patcher)
     nothing = torch.zeros(1, 3, encoder.image_size, encoder.image_size, device=encoder.load_device)
@@ -68,10 +68,10 @@ def encode_node(spec: AdapterSpec) -> str:
     return FEATURES[spec.projector.feature].node
 
 
-def picture_features(wanted: FeatureRequest, encoder: ClipVisionModel, pixels: Tensor) -> Tensor:
+def picture_features(wanted: FeatureRequest, encoder: ImageEncoder, pixels: Tensor) -> Tensor:
     """What the encoder makes of square pictures (B, S, S, 3); raises `EncoderMismatchError` when it is something else."""
     name, spec = wanted.feature.value, wanted.spec
-    found = [getattr(encoder.encode_image(part, crop=False), name, None) for part in pixels.split(AT_ONCE)]
+    found = [getattr(encoder.encode_image(part, crop=False), name, None) for part in torch.split(pixels, AT_ONCE)]
     parts = [part for part in found if part is not None]
     if not parts:
         raise EncoderMismatchError(

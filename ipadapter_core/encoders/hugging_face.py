@@ -1,6 +1,6 @@
 """A transformers vision model as an image encoder of ComfyUI; `folder.py` and `clip_file.py` make them, from disk only."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -47,8 +47,8 @@ class HuggingFaceEncoder:
     also given as `style_embeds`, of length one.
     """
 
-    def __init__(self, network: nn.Module, preparation: Preparation, style: bool = False):
-        self.model_type = network.config.model_type
+    def __init__(self, network: Any, preparation: Preparation, style: bool = False) -> None:
+        self.model_type: str = network.config.model_type
         self.image_size, self.image_mean, self.image_std = preparation
         self.style = style
         self.load_device = comfy.model_management.text_encoder_device()

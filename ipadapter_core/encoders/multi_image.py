@@ -5,7 +5,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from comfy.clip_vision import ClipVisionModel
 from comfy.sd import CLIP
 
 from ..checkpoint.spec import AdapterSpec, Feature
@@ -14,6 +13,7 @@ from ..host import intermediate
 from ..prompt.image_prompt import EncodedImage, ImagePrompt, Reference
 from .clip_vision import check_connected
 from .features import FeatureRequest, picture_features, to_uint8, zero_pixel_features
+from .image_encoder import ImageEncoder
 from .options import EncodeOptions, describe_source
 from .preprocess import pixels_for, preprocessing_for
 
@@ -30,7 +30,7 @@ class Words(NamedTuple):
 
 
 def encode_content_and_style(
-    spec: AdapterSpec, encoder: ClipVisionModel | None, content: Tensor, style: Tensor, look: EncodeOptions
+    spec: AdapterSpec, encoder: ImageEncoder | None, content: Tensor, style: Tensor, look: EncodeOptions
 ) -> tuple[ImagePrompt, Tensor]:
     """Encodes pairs of pictures (B, H, W, C), the last of either serving all that follow; returns what was seen, too.
 
@@ -44,7 +44,7 @@ def encode_content_and_style(
     wanted = FeatureRequest(Feature.HIDDEN, spec.projector.feature_width, spec)
     features = [picture_features(wanted, encoder, pixels) for pixels in seen]
     nothing = torch.zeros_like(features[0][:1])
-    references = []
+    references: list[Reference] = []
     for i in range(max(len(part) for part in features)):
         pair = tuple(part[min(i, len(part) - 1)].unsqueeze(0) for part in features)
         both = torch.cat([part[min(i, len(part) - 1)] for part in seen], dim=1)  # side by side
@@ -55,7 +55,7 @@ def encode_content_and_style(
 
 
 def encode_instructed(
-    spec: AdapterSpec, encoder: ClipVisionModel | None, clip: CLIP, pictures: Tensor, words: Words, look: EncodeOptions
+    spec: AdapterSpec, encoder: ImageEncoder | None, clip: CLIP, pictures: Tensor, words: Words, look: EncodeOptions
 ) -> tuple[ImagePrompt, Tensor]:
     """Encodes pictures (B, H, W, C) with what shall be taken from them; returns what was seen, too.
 

@@ -5,6 +5,7 @@ Source: facebookresearch/perception_models, core/vision_encoder/pe.py and rope.p
 
 import math
 import re
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +20,7 @@ from comfy.clip_vision import Output
 from ..checkpoint.formats import depth
 from ..checkpoint.spec import Shapes
 from ..errors import EncoderMismatchError, is_out_of_memory
+from ..host import Operations
 from ..limits import ENCODER_DEPTH
 from ..quoting import quoted
 
@@ -39,7 +41,7 @@ def is_perception(shapes: Shapes) -> bool:
 class RotaryAttention(nn.Module):
     """Self-attention whose queries and keys are turned by their place in the grid."""
 
-    def __init__(self, width: int, operations, **options):
+    def __init__(self, width: int, operations: Operations, **options: Any) -> None:
         super().__init__()
         self.in_proj_weight = nn.Parameter(torch.empty(3 * width, width, **options))
         self.in_proj_bias = nn.Parameter(torch.empty(3 * width, **options))
@@ -72,7 +74,7 @@ def grid_angles(rows: int, columns: int, device: torch.device) -> Tensor:
 class PerceptionBlock(nn.Module):
     """Attention and two layers, each after a norm."""
 
-    def __init__(self, width: int, hidden: int, operations, **options):
+    def __init__(self, width: int, hidden: int, operations: Operations, **options: Any) -> None:
         super().__init__()
         self.ln_1 = operations.LayerNorm(width, **options)
         self.attn = RotaryAttention(width, operations, **options)
@@ -90,7 +92,7 @@ class PerceptionBlock(nn.Module):
 class PerceptionTransformer(nn.Module):
     """The vision tower without its pooling head; parameter names are the published file's."""
 
-    def __init__(self, shapes: Shapes, operations, **options):
+    def __init__(self, shapes: Shapes, operations: Operations, **options: Any) -> None:
         super().__init__()
         width, _, self.patch, _ = shapes["conv1.weight"]
         places = shapes["positional_embedding"][0]
@@ -111,7 +113,7 @@ class PerceptionTransformer(nn.Module):
         first = self.class_embedding.to(patches).expand(len(patches), 1, -1)
         tokens = torch.cat((first, patches.flatten(2).transpose(1, 2)), dim=1) + self._places(rows, columns, patches)
         tokens, angles = self.ln_pre(tokens), grid_angles(rows, columns, patches.device)
-        for block in self.transformer["resblocks"]:  # type: ignore[union-attr]
+        for block in self.transformer["resblocks"].children():
             tokens = block(tokens, angles)
         return self.ln_post(tokens)
 
@@ -134,7 +136,7 @@ class PerceptionEncoder:
     model_type = MODEL_TYPE
     image_mean, image_std = HALF, HALF
 
-    def __init__(self, weights: dict[str, Tensor]):
+    def __init__(self, weights: dict[str, Tensor]) -> None:
         self.load_device = comfy.model_management.text_encoder_device()
         offload = comfy.model_management.text_encoder_offload_device()
         sizes = {key: tuple(tensor.shape) for key, tensor in weights.items()}

@@ -6,12 +6,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from comfy.clip_vision import ClipVisionModel
-
 from ..checkpoint.spec import AdapterSpec, Feature
 from ..images.fit import ResizeMode, fit_square, stretch
 from ..images.sharpen import sharpen
 from ..images.transparency import laid_on_grey
+from .image_encoder import ImageEncoder
 from .options import EncodeOptions
 
 SIGLIP = "siglip_vision_model"
@@ -29,13 +28,13 @@ class Preprocessing(NamedTuple):
     shapes: tuple[tuple[int, int], ...] = ()
 
 
-def preprocessing_for(spec: AdapterSpec, encoder: ClipVisionModel, look: EncodeOptions) -> Preprocessing:
+def preprocessing_for(spec: AdapterSpec, encoder: ImageEncoder, look: EncodeOptions) -> Preprocessing:
     """The view that was asked for, or the one that the adapter was trained with."""
     view = trained_preprocessing(spec, encoder) if look.fit is ResizeMode.TRAINED else Preprocessing(look.fit, None)
     return view._replace(sharpening=look.sharpening)
 
 
-def trained_preprocessing(spec: AdapterSpec, encoder: ClipVisionModel) -> Preprocessing:
+def trained_preprocessing(spec: AdapterSpec, encoder: ImageEncoder) -> Preprocessing:
     """What the adapter was trained with: CLIP's centre crop, SigLIP's stretch, PE-Core's nearest aspect, Anima's black bars."""
     if spec.projector.feature is Feature.LAST:
         return Preprocessing(ResizeMode.PAD, 0.0)
@@ -45,7 +44,7 @@ def trained_preprocessing(spec: AdapterSpec, encoder: ClipVisionModel) -> Prepro
 
 
 def pixels_for(
-    encoder: ClipVisionModel, pictures: Tensor, view: Preprocessing, mask: Tensor | None = None, times: int = 1
+    encoder: ImageEncoder, pictures: Tensor, view: Preprocessing, mask: Tensor | None = None, times: int = 1
 ) -> Tensor:
     """The pictures (B, S, S, 3), or of a shape of the view, that go to the encoder, rounded to 8 bits as it does itself.
 

@@ -6,19 +6,20 @@ What comes out is a `ClipVisionModel` like any other, so it fits every CLIP_VISI
 import json
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import torch
 from einops import rearrange
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
-import comfy.clip_vision
 import comfy.model_management
 import comfy.ops
-from comfy.clip_vision import ClipVisionModel
+from comfy.clip_vision import ClipVisionModel, Output
 
 from ..checkpoint.formats import depth
 from ..errors import EncoderMismatchError
+from ..host import Operations
 from ..limits import ENCODER_DEPTH
 from ..quoting import listed, quoted
 
@@ -36,10 +37,10 @@ class PoolingHead(nn.Module):
     but for the joint input projection.
     """
 
-    def __init__(self, config: dict, dtype, device, operations):
+    def __init__(self, config: dict[str, Any], operations: Operations, **options: Any) -> None:
         super().__init__()
-        width, options = config["hidden_size"], {"dtype": dtype, "device": device}
-        self.heads = config["num_attention_heads"]
+        width: int = config["hidden_size"]
+        self.heads: int = config["num_attention_heads"]
         self.probe = nn.Parameter(torch.zeros(1, 1, width, **options))
         self.in_proj = operations.Linear(width, 3 * width, **options)
         self.out_proj = operations.Linear(width, width, **options)
@@ -61,7 +62,7 @@ class PoolingHead(nn.Module):
 class SigLIPVisionModel(ClipVisionModel):
     """ComfyUI's SigLIP with `pooler_output` among its outputs where the file has a pooling head."""
 
-    def __init__(self, config: dict, pools: bool):
+    def __init__(self, config: dict[str, Any], pools: bool) -> None:
         with TemporaryDirectory() as folder:  # ComfyUI before 0.24 takes a file's name alone
             file = Path(folder) / "config.json"
             file.write_text(json.dumps(config), encoding="utf-8")
@@ -70,9 +71,11 @@ class SigLIPVisionModel(ClipVisionModel):
             if isinstance(module, nn.LayerNorm):
                 module.eps = EPSILON
         if pools:
-            self.model.head = PoolingHead(config, self.dtype, self.patcher.offload_device, comfy.ops.manual_cast)
+            self.model.head = PoolingHead(
+                config, comfy.ops.manual_cast, dtype=self.dtype, device=self.patcher.offload_device
+            )
 
-    def encode_image(self, image: Tensor, crop: bool = True):
+    def encode_image(self, image: Tensor, crop: bool = True) -> Output:
         """Pictures (B, H, W, 3) to ComfyUI's outputs, with the pooled features (B, E)."""
         output = super().encode_image(image, crop)
         if hasattr(self.model, "head"):
@@ -102,7 +105,7 @@ def _head_key(key: str) -> str:
     return f"head.{name}"
 
 
-def _config(weights: dict[str, Tensor]) -> dict:
+def _config(weights: dict[str, Tensor]) -> dict[str, Any]:
     """ComfyUI's description of a SigLIP vision model, all sizes read off the shapes."""
     width, channels, patch, _ = weights[f"{PREFIX}embeddings.patch_embedding.weight"].shape
     positions = weights[f"{PREFIX}embeddings.position_embedding.weight"].shape[0]

@@ -6,13 +6,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from comfy.clip_vision import ClipVisionModel
-
 from ..checkpoint.spec import AdapterSpec
 from ..images.tiles import cut, tile_boxes, tile_counts, tile_masks
 from ..prompt.combine import combine, weigh
 from ..prompt.image_prompt import ImagePrompt
 from .clip_vision import encode_references
+from .image_encoder import ImageEncoder
 from .options import EncodeOptions
 
 
@@ -26,7 +25,7 @@ class EncodedTiles(NamedTuple):
 
 def encode_tiles(
     spec: AdapterSpec,
-    encoder: ClipVisionModel | None,
+    encoder: ImageEncoder | None,
     pictures: Tensor,
     look: EncodeOptions,
     across: int = 0,

@@ -17,3 +17,9 @@ def each(function: Callable[..., Tensor], *features: Features) -> Features:
 def leading(features: Features) -> Tensor:
     """The part that the others accompany: what a width or a picture is told from."""
     return features if isinstance(features, Tensor) else features[0]
+
+
+def alone(features: Features) -> Tensor:
+    """Features that are one tensor, as those of plain images are."""
+    assert isinstance(features, Tensor)
+    return features

@@ -31,7 +31,7 @@ class LayerDistillation:
     short_context: Tensor  # (B, T, C)
     key: Tensor  # (B, N, D)
     value: Tensor  # (B, N, D)
-    losses: list[Tensor] = field(default_factory=list)
+    losses: list[Tensor] = field(default_factory=list[Tensor])
 
     def __call__(self, query: Tensor, key: Tensor, value: Tensor, options: Mapping[str, Any]) -> Tensor:
         heads, attention = options["n_heads"], self.layer.attention

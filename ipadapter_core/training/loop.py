@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -36,7 +37,7 @@ class Progress:
 
     step: int = 0
     seconds: float = 0.0
-    losses: list[tuple[int, float]] = field(default_factory=list)
+    losses: list[tuple[int, float]] = field(default_factory=list[tuple[int, float]])
 
 
 class Training:
@@ -78,7 +79,8 @@ class Training:
     def run(self, loss: Callable[[int], Tensor]) -> dict[str, Tensor]:
         """Takes all steps that remain, `loss` giving each step's loss, and returns the averaged weights."""
         self.resume()
-        started, before, recent = time.monotonic(), self.progress.seconds, []
+        started, before = time.monotonic(), self.progress.seconds
+        recent: list[float] = []
         bar = tqdm(desc=self.name, total=self.schedule.steps, initial=self.progress.step, mininterval=2)
         for step in range(self.progress.step, self.schedule.steps):
             recent.append(self._step(step, loss))
@@ -86,7 +88,7 @@ class Training:
             bar.update()
             if len(recent) == 25:
                 self.progress.losses.append((step + 1, sum(recent) / len(recent)))
-                bar.set_postfix(loss=f"{self.progress.losses[-1][1]:.4f}")
+                bar.set_postfix_str(f"loss={self.progress.losses[-1][1]:.4f}")
                 recent = []
             if (step + 1) % self.schedule.save_every == 0:
                 self.save()
@@ -98,9 +100,9 @@ class Training:
         for group in self.optimizer.param_groups:
             group["lr"] = self.schedule.rate(step)
         value = loss(step)
-        value.backward()
+        cast(Any, value).backward()  # which has no types in PyTorch, as the next step
         torch.nn.utils.clip_grad_norm_(list(self.parameters.values()), 1.0)
-        self.optimizer.step()
+        cast(Any, self.optimizer).step()
         self.optimizer.zero_grad(set_to_none=True)
         keep = min(self.schedule.average, (step + 1) / (step + 10))
         with torch.no_grad():

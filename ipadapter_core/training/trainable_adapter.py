@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from comfy.ldm.modules.attention import SpatialTransformer, optimized_attention
+from comfy.ldm.modules.attention import CrossAttention, SpatialTransformer, optimized_attention
+from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
 
 from ..adapter.network import Adapter
 from ..attention.image_attention import image_attention
@@ -23,10 +24,10 @@ class TrainedLayer:
 
     number: FileNumber
     block: Block
-    attention: nn.Module
+    attention: CrossAttention
 
 
-def trained_layers(unet: nn.Module) -> tuple[TrainedLayer, ...]:
+def trained_layers(unet: UNetModel) -> tuple[TrainedLayer, ...]:
     """The UNet's cross-attentions in the order of adapter files, as `layer_map` gives it."""
     blocks = [layer.block for layer in layer_map(unet)]
     return tuple(
@@ -34,11 +35,13 @@ def trained_layers(unet: nn.Module) -> tuple[TrainedLayer, ...]:
     )
 
 
-def _attention(unet: nn.Module, block: Block) -> nn.Module:
+def _attention(unet: UNetModel, block: Block) -> CrossAttention:
     part, number, depth = block
-    sequence = unet.middle_block if part == "middle" else getattr(unet, f"{part}_blocks")[number]
+    sequence = unet.middle_block or () if part == "middle" else getattr(unet, f"{part}_blocks")[number]
     transformer = next(module for module in sequence if isinstance(module, SpatialTransformer))
-    return transformer.transformer_blocks[depth].attn2
+    attention = transformer.transformer_blocks[depth].attn2
+    assert attention is not None
+    return attention
 
 
 def new_adapter(layers: tuple[TrainedLayer, ...], feature_width: int, tokens: int, name: str) -> Adapter:

@@ -1,11 +1,12 @@
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from .model_patcher import ModelPatcher
 
 class Output:
+    def __getattr__(self, name: str) -> Any: ...
     def __getitem__(self, key: str) -> Any: ...
     def __setitem__(self, key: str, item: Any) -> None: ...
 
@@ -18,7 +19,7 @@ class ClipVisionModel:
     return_all_hidden_states: bool
     load_device: torch.device
     dtype: torch.dtype
-    model: nn.Module
+    model: Any
     patcher: ModelPatcher
     def __init__(self, json_config: str | dict[str, Any]) -> None: ...
     def load_sd(self, sd: dict[str, Tensor]) -> tuple[list[str], list[str]]: ...

@@ -26,11 +26,12 @@ class AnalysedFace:
     embedding: Any
 
     @property
-    def normed_embedding(self):
+    def normed_embedding(self) -> Any:
         """The identity at length one."""
         return self.embedding / (self.embedding**2).sum() ** 0.5
 
-    def __getitem__(self, name: str):
+    def __getitem__(self, name: str) -> Any:
+        """An attribute by its name."""
         return getattr(self, name)
 
 
@@ -41,7 +42,7 @@ class FaceAnalysis:
         self.det_model = Detector(detection)
         self.recognition = recognition
 
-    def get(self, picture, max_num: int = 0) -> list[AnalysedFace]:
+    def get(self, picture: Any, max_num: int = 0) -> list[AnalysedFace]:
         """The faces of a picture, an array (H, W, 3) in BGR, 0..255; the surest first. `max_num` 0 is all of them."""
         image = torch.as_tensor(picture.copy()).flip(-1).float()
         found = self.det_model.detect(image)
@@ -61,7 +62,7 @@ class FaceAnalysis:
         """
         crop = aligned_crop(picture, landmarks, RECOGNITION_SIZE)
         blob = ((crop - 127.5) / 127.5).movedim(-1, 0).unsqueeze(0).contiguous()
-        return torch.from_numpy(self.recognition.run(blob.numpy())[0]).flatten()
+        return torch.as_tensor(self.recognition.run(blob.numpy())[0]).flatten()
 
 
 class Loaded(NamedTuple):
@@ -107,7 +108,7 @@ def _likely(file: Path) -> tuple[int, str]:
     return (0 if any(word in name for word in ("det_", "scrfd", "w600k", "glintr", "arcface")) else 1, name)
 
 
-def find_faces(analysis, picture: Tensor) -> list[AnalysedFace]:
+def find_faces(analysis: Any, picture: Tensor) -> list[AnalysedFace]:
     """The faces of a picture (H, W, 3), 0..1, at the largest detection size at which there are any.
 
     `analysis` is ours or insightface's own. Its detection size is put back afterwards.

@@ -36,7 +36,7 @@ class Detector:
         """Faces of a picture (H, W, 3) in RGB, 0..255."""
         canvas, scale = fit(picture, self.input_size)
         blob = ((canvas - 127.5) / 128).movedim(-1, 0).unsqueeze(0)
-        outputs = [torch.from_numpy(part).float() for part in self.session.run(blob.numpy())]
+        outputs = [torch.as_tensor(part).float() for part in self.session.run(blob.numpy())]
         found = decode(outputs, self.input_size)
         return Detections(found.boxes / scale, found.scores, found.landmarks / scale)
 
@@ -58,7 +58,9 @@ def fit(picture: Tensor, size: tuple[int, int]) -> tuple[Tensor, float]:
 
 def decode(outputs: list[Tensor], size: tuple[int, int]) -> Detections:
     """From distances to an anchor's centre, in strides, to positions; overlapping boxes leave the best."""
-    scores, boxes, landmarks = [], [], []
+    scores: list[Tensor] = []
+    boxes: list[Tensor] = []
+    landmarks: list[Tensor] = []
     for index, stride in enumerate(STRIDES):
         score, distance, points = (outputs[index + kind * len(STRIDES)] for kind in range(3))
         center = centers(size, stride)
@@ -82,9 +84,9 @@ def centers(size: tuple[int, int], stride: int) -> Tensor:
 
 def best(boxes: Tensor, scores: Tensor) -> list[int]:
     """Indices of boxes, the best score first, without those that overlap a better one."""
-    order = scores.argsort(descending=True, stable=True).tolist()
+    order = scores.argsort(descending=True, stable=True)
     kept: list[int] = []
-    for index in order:
+    for index in map(int, order):
         if all(overlap(boxes[index], boxes[other]) <= OVERLAP for other in kept):
             kept.append(index)
     return kept

@@ -1,12 +1,10 @@
 """From pictures of people to the image prompt of a face adapter."""
 
 from enum import Enum
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor
-
-from comfy.clip_vision import ClipVisionModel
 
 from ...checkpoint.enums import BaseModel, Feature, FormatName
 from ...checkpoint.features import FEATURES
@@ -18,6 +16,7 @@ from ...prompt.features import Features
 from ...prompt.image_prompt import EncodedImage, ImagePrompt, Reference
 from ..clip_vision import check_connected
 from ..features import FeatureRequest, picture_features, to_uint8, zero_pixel_features
+from ..image_encoder import ImageEncoder
 from ..options import describe_source
 from ..preprocess import Preprocessing, pixels_for
 from .analysis import find_faces
@@ -67,7 +66,7 @@ class EncodedFaces(NamedTuple):
 
 
 def encode_faces(
-    spec: AdapterSpec, analysis: Any, encoder: ClipVisionModel | None, pictures: Tensor, options: FaceOptions
+    spec: AdapterSpec, analysis: Any, encoder: ImageEncoder | None, pictures: Tensor, options: FaceOptions
 ) -> EncodedFaces:
     """Finds faces in pictures (B, H, W, C) and encodes those that are chosen.
 
@@ -86,7 +85,7 @@ def encode_faces(
         )
     if feature in WITH_PICTURE:
         check_connected(spec, encoder)
-    size = tuple(pictures.shape[1:3])
+    size = (pictures.shape[1], pictures.shape[2])
     chosen = [choose(find_faces(analysis, picture), options.choice, size) for picture in pictures]
     used = sources([bool(one.taken) for one in chosen], options.choice.no_face)
     blend, said = blending(spec, options)
@@ -116,7 +115,9 @@ class EncodedFace(NamedTuple):
     crop: Tensor
 
 
-def _encode_face(spec: AdapterSpec, encoder, picture: Tensor, face: Any, blend: tuple[float, float]) -> EncodedFace:
+def _encode_face(
+    spec: AdapterSpec, encoder: ImageEncoder | None, picture: Tensor, face: Any, blend: tuple[float, float]
+) -> EncodedFace:
     if face.kps is None or face.embedding is None:
         raise FaceAnalysisError(
             "the INSIGHTFACE object finds faces without landmarks or identity: connect Load Face Analysis instead"
@@ -126,7 +127,7 @@ def _encode_face(spec: AdapterSpec, encoder, picture: Tensor, face: Any, blend: 
     identity = intermediate(torch.as_tensor(vector)).reshape(1, -1)
     crop = _crop(spec, encoder, picture[..., :3].cpu().float(), face)
     nobody = torch.zeros_like(identity)
-    if feature not in WITH_PICTURE:
+    if feature not in WITH_PICTURE or encoder is None:
         return EncodedFace(identity, identity, nobody, crop)
     wanted = FeatureRequest(Feature.HIDDEN, spec.projector.picture_width, spec)
     seen = picture_features(
@@ -137,10 +138,11 @@ def _encode_face(spec: AdapterSpec, encoder, picture: Tensor, face: Any, blend: 
     return EncodedFace(identity, (identity, seen, mix), (nobody, nothing, mix), crop)
 
 
-def _crop(spec: AdapterSpec, encoder, picture: Tensor, face: Any) -> Tensor:
+def _crop(spec: AdapterSpec, encoder: ImageEncoder | None, picture: Tensor, face: Any) -> Tensor:
     """The face as the adapter saw faces in training."""
-    if spec.base is BaseModel.KOLORS:
-        square = square_crop(picture, tuple(float(edge) for edge in face.bbox))  # type: ignore[arg-type]
+    if spec.base is BaseModel.KOLORS and encoder is not None:
+        left, top, right, bottom = (float(edge) for edge in face.bbox)
+        square = square_crop(picture, (left, top, right, bottom))
         return pixels_for(encoder, square.unsqueeze(0), Preprocessing(ResizeMode.STRETCH, None))[0]
     size = 256 if spec.base is BaseModel.SDXL else 224
     return aligned_crop(picture, torch.as_tensor(face.kps).float(), size).clamp(0, 1)
@@ -199,7 +201,7 @@ def _average(faces: list[EncodedFace], spec: AdapterSpec) -> EncodedImage:
         return _encoded(faces[0])
     identity = torch.stack([face.identity for face in faces]).mean(dim=0)
     if spec.projector.feature not in RAW:
-        identity = identity / torch.linalg.vector_norm(identity)
+        identity = identity / cast(Any, torch.linalg).vector_norm(identity)  # which has no types
     first = faces[0]
     if isinstance(first.features, Tensor):
         return EncodedImage(identity, first.negative)

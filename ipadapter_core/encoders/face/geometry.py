@@ -1,5 +1,7 @@
 """Where the points of a face shall lie, and the transforms that bring them there. Pictures are (H, W, C)."""
 
+from typing import Any, cast
+
 import torch
 from torch import Tensor
 from torch.nn.functional import grid_sample, pad
@@ -8,6 +10,8 @@ from torch.nn.functional import grid_sample, pad
 TEMPLATE = torch.tensor(
     [(38.2946, 51.6963), (73.5318, 51.5014), (56.0252, 71.7366), (41.5493, 92.3655), (70.7299, 92.2041)]
 )
+
+linalg = cast(Any, torch.linalg)  # which has no types
 
 
 def template(size: int) -> Tensor:
@@ -26,8 +30,8 @@ def similarity(source: Tensor, target: Tensor) -> Tensor:
     source, target = source.double(), target.double()
     source_mean, target_mean = source.mean(0), target.mean(0)
     from_center, to_center = source - source_mean, target - target_mean
-    left, scales, right = torch.linalg.svd(to_center.T @ from_center / len(source))
-    mirrored = torch.linalg.det(left) * torch.linalg.det(right) < 0
+    left, scales, right = linalg.svd(to_center.T @ from_center / len(source))
+    mirrored = linalg.det(left) * linalg.det(right) < 0
     sign = torch.tensor((1.0, -1.0 if mirrored else 1.0), dtype=torch.float64)  # a rotation, never a reflection
     rotation = left @ torch.diag(sign) @ right
     scale = (scales * sign).sum() / from_center.square().sum(1).mean()
@@ -39,7 +43,7 @@ def warp(picture: Tensor, transform: Tensor, size: int) -> Tensor:
     """What a transform (2, 3) of pixel positions brings into a square of `size`: bilinear, black outside the picture."""
     matrix, shift = transform[:, :2].double(), transform[:, 2].double()
     rows, columns = torch.meshgrid(*[torch.arange(size, dtype=torch.float64)] * 2, indexing="ij")
-    places = (torch.stack((columns, rows), dim=-1) - shift) @ torch.linalg.inv(matrix).T  # (size, size, 2) as x, y
+    places = (torch.stack((columns, rows), dim=-1) - shift) @ linalg.inv(matrix).T  # (size, size, 2) as x, y
     height, width = picture.shape[:2]
     extent = torch.tensor((max(width - 1, 1), max(height - 1, 1)), dtype=torch.float64)
     grid = (2 * places / extent - 1).to(picture).unsqueeze(0)

@@ -57,12 +57,12 @@ class Session(NamedTuple):
     def __reduce__(self) -> tuple[Callable[[Path, Provider], "Session"], tuple[Path, Provider]]:
         return _open_again, (self.path, self.provider)
 
-    def run(self, blob) -> list[Any]:
+    def run(self, blob: Any) -> list[Any]:
         """All outputs for one input."""
         return self.inference.run([output.name for output in self.outputs], {self.inputs[0].name: blob})
 
 
-def runtime():
+def runtime() -> Any:
     """The onnxruntime module; raises `FaceAnalysisError` when it is not installed."""
     try:
         import onnxruntime

@@ -22,4 +22,4 @@ def draw_faces(picture: Tensor, chosen: Chosen) -> Tensor:
         left, top, right, bottom = (float(edge) for edge in face.bbox)
         pen.rectangle((left, top, right, bottom), outline=colour, width=thickness)
         pen.text((left + 2 * thickness, top + thickness), str(number), fill=colour, font=font)
-    return torch.from_numpy(np.array(image)).float() / 255
+    return torch.as_tensor(np.array(image)).float() / 255

@@ -64,11 +64,10 @@ def _key(pick: FaceOrder, size: tuple[int, int]) -> Callable[[Any], float]:
     def place(face: Any) -> float:
         return float(face.bbox[0] + face.bbox[2])
 
-    keys = {
-        FaceOrder.LARGEST: area,
-        FaceOrder.CENTRAL: distance,
-        FaceOrder.HIGHEST_CONFIDENCE: lambda face: -float(face.det_score),
-    }
+    def doubt(face: Any) -> float:
+        return -float(face.det_score)
+
+    keys = {FaceOrder.LARGEST: area, FaceOrder.CENTRAL: distance, FaceOrder.HIGHEST_CONFIDENCE: doubt}
     return keys.get(pick, place)
 
 

@@ -1,4 +1,7 @@
+from collections.abc import Sequence
+
 from torch import nn
 
 class Anima(nn.Module):
-    blocks: nn.ModuleList
+    blocks: Sequence[nn.Module]
+    model_channels: int

@@ -1,5 +1,9 @@
+from collections.abc import Sequence
+
 from torch import nn
 
 class Chroma(nn.Module):
-    double_blocks: nn.ModuleList
-    single_blocks: nn.ModuleList
+    double_blocks: Sequence[nn.Module]
+    single_blocks: Sequence[nn.Module]
+    hidden_size: int
+    num_heads: int

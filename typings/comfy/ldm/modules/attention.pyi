@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor, nn
@@ -23,7 +24,9 @@ class CrossAttention(nn.Module):
 
 class BasicTransformerBlock(nn.Module):
     attn1: CrossAttention
-    attn2: CrossAttention
+    attn2: CrossAttention | None
+    n_heads: int
+    d_head: int
 
 class SpatialTransformer(nn.Module):
-    transformer_blocks: nn.ModuleList
+    transformer_blocks: Sequence[BasicTransformerBlock]

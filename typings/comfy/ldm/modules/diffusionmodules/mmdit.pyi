@@ -1,4 +1,11 @@
+from collections.abc import Sequence
+from typing import Any
+
 from torch import nn
 
+class JointBlock(nn.Module):
+    x_block: Any
+
 class MMDiT(nn.Module):
-    joint_blocks: nn.ModuleList
+    hidden_size: int
+    joint_blocks: Sequence[JointBlock]

@@ -1,6 +1,8 @@
+from collections.abc import Iterable, Sequence
+
 from torch import nn
 
 class UNetModel(nn.Module):
-    input_blocks: nn.ModuleList
-    output_blocks: nn.ModuleList
-    middle_block: nn.Sequential | None
+    input_blocks: Sequence[Iterable[nn.Module]]
+    output_blocks: Sequence[Iterable[nn.Module]]
+    middle_block: Sequence[nn.Module] | None
