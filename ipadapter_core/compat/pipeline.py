@@ -79,8 +79,9 @@ def pipeline_of(value: Any) -> Pipeline:
         return Pipeline(
             _adapter(cast(Mapping[str, Any], model)), _model(parts, "clipvision"), _model(parts, "insightface")
         )
+    found = type(cast(object, value)).__name__
     raise IPAdapterError(
-        f"ipadapter: found {type(cast(object, value)).__name__}, expected what IPAdapter Unified Loader or IPAdapter Model Loader gives: "
+        f"ipadapter: found {found}, expected what IPAdapter Unified Loader or IPAdapter Model Loader gives: "
         "connect one of them"
     )
 
