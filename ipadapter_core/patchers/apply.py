@@ -11,7 +11,7 @@ from ..checkpoint.spec import AdapterSpec, BaseModel, LayerKind
 from ..errors import ImagePromptError, ModelMismatchError
 from ..masks.canvas_mask import CanvasMask, canvas_mask, product, sequence
 from ..masks.mask import Mask
-from ..prompt.features import leading
+from ..prompt.features import alone, leading
 from ..prompt.image_prompt import ImagePrompt, Reference
 from ..sampling.application import Application, Block, LiveAdapter, LiveReference, Provenance, WeightedBank
 from ..sampling.strength import Strength
@@ -145,7 +145,9 @@ def _application(
     if kind is LayerKind.JOINT:
         live = LiveAdapter(
             adapter.patcher,
-            tuple(LiveReference(one.image.features, one.image.negative, one.weight) for one in references),
+            tuple(
+                LiveReference(alone(one.image.features), alone(one.image.negative), one.weight) for one in references
+            ),
         )
     else:
         banks = tuple(WeightedBank(adapter.bank(one.image, text_projection), one.weight) for one in references)

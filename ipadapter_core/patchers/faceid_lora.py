@@ -1,13 +1,14 @@
 """The LoRA inside a FaceID file, as ComfyUI's own weight patches."""
 
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 
 import comfy.lora
 from comfy.ldm.modules.attention import BasicTransformerBlock, SpatialTransformer
+from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
 from comfy.model_patcher import ModelPatcher
 
 from ..adapter.managed import ManagedAdapter
@@ -52,7 +53,7 @@ def apply_lora(model: ModelPatcher, adapter: ManagedAdapter, strength: float) ->
     return Patched(patched, f"{said}\n{twin}" if twin else said)
 
 
-def attention_names(unet: nn.Module) -> tuple[str, ...]:
+def attention_names(unet: UNetModel) -> tuple[str, ...]:
     """The names of the UNet's attention modules in the order of diffusers' processors: attn1 and attn2 of each block of the
     input blocks, the output blocks, then the middle block.
     """
@@ -71,7 +72,8 @@ def attention_names(unet: nn.Module) -> tuple[str, ...]:
 
 def named_lora(lora: Mapping[str, Tensor], names: tuple[str, ...]) -> tuple[dict[str, Tensor], dict[str, str]]:
     """The LoRA in the naming that ComfyUI reads, and the model weight that each of its names stands for."""
-    weights, targets = {}, {}
+    weights: dict[str, Tensor] = {}
+    targets: dict[str, str] = {}
     for number, name in enumerate(names):
         for part, module in PARTS.items():
             key = f"{name}.{module}"
@@ -81,7 +83,7 @@ def named_lora(lora: Mapping[str, Tensor], names: tuple[str, ...]) -> tuple[dict
     return weights, targets
 
 
-def _transformer_blocks(sequence) -> list[tuple[int, int, BasicTransformerBlock]]:
+def _transformer_blocks(sequence: Iterable[nn.Module]) -> list[tuple[int, int, BasicTransformerBlock]]:
     return [
         (place, depth, block)
         for place, transformer in enumerate(sequence)
@@ -108,4 +110,5 @@ def _same_lora(model: ModelPatcher, weights: Mapping[str, Tensor], targets: Mapp
 def _close(one: Tensor, other: Tensor) -> bool:
     """Equal but for the rounding of a file in half precision."""
     one, other = one.float().cpu(), other.float().cpu()
-    return bool(torch.linalg.vector_norm(one - other) <= 1e-2 * torch.linalg.vector_norm(other))
+    length = cast(Any, torch.linalg).vector_norm  # which has no types
+    return bool(length(one - other) <= 1e-2 * length(other))

@@ -38,7 +38,7 @@ def _rows_in_memory(batch: Tensor, part: Tensor) -> tuple[int, ...] | None:
     stride, memory = batch.stride(0), batch.untyped_storage().data_ptr()
     if not stride or not memory or part.untyped_storage().data_ptr() != memory or part.dtype != batch.dtype:
         return None
-    start, uneven = divmod(part.storage_offset() - batch.storage_offset(), stride)
+    start, uneven = divmod(int(part.storage_offset()) - int(batch.storage_offset()), stride)
     step, rest = divmod(part.stride(0), stride)
     rows = range(start, start + step * len(part), step or 1) if len(part) > 1 else range(start, start + 1)
     known = not uneven and (not rest or len(part) == 1) and part.stride()[1:] == batch.stride()[1:]
@@ -54,7 +54,7 @@ def _rows_by_value(pairs: Sequence[tuple[Tensor, Tensor]], rows: int, layout: Ba
         same = torch.stack([(part == row).flatten(1).all(dim=1) for row in batch], dim=1).cpu()
         if bool(same.any()):
             alike, told = alike & same, True
-    candidates = [torch.nonzero(row).flatten().tolist() for row in alike]
+    candidates = [[int(place) for place in torch.nonzero(row).flatten()] for row in alike]
     if not told or any(len({_meaning(layout, row) for row in found}) != 1 for found in candidates):
         return None
     return tuple(found[0] for found in candidates)

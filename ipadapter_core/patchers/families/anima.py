@@ -39,7 +39,7 @@ INSIDE, BEHIND = 0, 1  # the last number of a place: before the cross-attention'
 PLACE = "block"
 
 
-def blocks_for(spec: AdapterSpec, network: nn.Module) -> tuple[Block, ...]:
+def blocks_for(spec: AdapterSpec, network: Anima) -> tuple[Block, ...]:
     """Where each layer of the adapter acts. Raises `ModelMismatchError` unless the model has its layers and width."""
     blocks = network.blocks
     if len(blocks) != len(spec.layers) or {layer.width for layer in spec.layers} != {network.model_channels}:
@@ -86,7 +86,7 @@ class BehindBlock:
 
     def __call__(self, _block: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], out: Tensor) -> Tensor:
         """tokens (B, T, H, W, D) behind the block, whose time embedding is (B, T, D) -> the same shape."""
-        plan: ModelCallPlan | None = (kwargs.get("transformer_options") or {}).get(PLAN)
+        plan: ModelCallPlan | None = _options(kwargs).get(PLAN)
         if plan is None:
             return out
         time_embedding = args[1]
@@ -95,6 +95,10 @@ class BehindBlock:
             gate = live.patcher.model.layer_at(slot.index).gate_at(time_embedding)[:, :, None, None]
             out = out.addcmul(gate.to(out.dtype), torch.unflatten(addition, 1, out.shape[1:4]).to(out.dtype))
         return out
+
+
+def _options(arguments: dict[str, Any]) -> Options:
+    return arguments.get("transformer_options") or {}
 
 
 def compose(applications: list[Application], options: Options, run: Run, _state: CallState) -> Options:

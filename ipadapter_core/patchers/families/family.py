@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from torch import nn
 
@@ -25,6 +26,6 @@ class Family:
     """
 
     models: tuple[type[nn.Module], ...]
-    blocks_for: Callable[[AdapterSpec, nn.Module], tuple[Block, ...]]
+    blocks_for: Callable[[AdapterSpec, Any], tuple[Block, ...]]
     compose: Compose
     prepare: Callable[[ModelPatcher, ManagedAdapter], ModelPatcher] = unchanged

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 import comfy.ldm.flux.layers
 from comfy.ldm.chroma.model import Chroma
@@ -34,7 +34,7 @@ MODELS = (Flux, Chroma)
 INSIDE, AFTER = 0, 1  # the last number of a place: in a block's attention, or behind the block
 
 
-def blocks_for(spec: AdapterSpec, network: nn.Module) -> tuple[Block, ...]:
+def blocks_for(spec: AdapterSpec, network: Flux | Chroma) -> tuple[Block, ...]:
     """Where each layer of the adapter acts: after the double blocks, or in the attention of the double and single blocks.
 
     Raises `ModelMismatchError` unless the model has the adapter's layers and width, and this ComfyUI the hooks.
@@ -63,7 +63,8 @@ class ImageQueries:
     def __call__(self, q: Tensor, k: Tensor, v: Tensor, extra_options: Options, **_: Any) -> dict[str, Any]:
         """Leaves query, key and value as they are."""
         plan: ModelCallPlan = extra_options[PLAN]
-        kind, number = extra_options.get("block_type"), extra_options.get("block_index")
+        kind: Any = extra_options.get("block_type")
+        number: Any = extra_options.get("block_index")
         query = plain_tensor(q)
         for place in (INSIDE, AFTER):
             block = (kind, number, place)
@@ -91,7 +92,9 @@ class ImageAttention:
     def __call__(self, attention: Tensor, extra_options: Options, **_: Any) -> Tensor:
         """(B, L, D) -> (B, L, D), before the block's own projection."""
         plan: ModelCallPlan = extra_options[PLAN]
-        block = (extra_options.get("block_type"), extra_options.get("block_index"), INSIDE)
+        kind: Any = extra_options.get("block_type")
+        number: Any = extra_options.get("block_index")
+        block = (kind, number, INSIDE)
         addition: Weighed | None = plan.pending.pop(block, None)
         if addition is None:
             return attention

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 import comfy.ldm.modules.attention
 from comfy.ldm.modules.diffusionmodules.mmdit import MMDiT
@@ -51,7 +51,7 @@ class TimedTokens(NamedTuple):
     weights: Tensor
 
 
-def blocks_for(spec: AdapterSpec, network: nn.Module) -> tuple[Block, ...]:
+def blocks_for(spec: AdapterSpec, network: MMDiT) -> tuple[Block, ...]:
     """Where each layer of the adapter acts. Raises `ModelMismatchError` unless the model has its layers, width and norms."""
     check_offers(comfy.ldm.modules.attention, (OVERRIDE,), spec)
     blocks = network.joint_blocks

@@ -1,6 +1,6 @@
 """UNets (SD1.5, SDXL and what is built like them): the map of cross-attention layers, and the hook at each."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -45,10 +45,10 @@ def is_unet(network: nn.Module) -> bool:
     return isinstance(network, MODELS)
 
 
-def unet_of(model: ModelPatcher, spec: AdapterSpec) -> nn.Module:
+def unet_of(model: ModelPatcher, spec: AdapterSpec) -> UNetModel:
     """The model's UNet; raises `ModelMismatchError` when it is something else."""
     network = model.get_model_object("diffusion_model")
-    if not is_unet(network):
+    if not isinstance(network, UNetModel):
         raise ModelMismatchError(
             f"{spec.file} is for {spec.base.value}, a UNet, but the model is {type(model.model).__name__}: load a "
             "checkpoint that fits, or another file in Load IP-Adapter"
@@ -56,11 +56,12 @@ def unet_of(model: ModelPatcher, spec: AdapterSpec) -> nn.Module:
     return network
 
 
-def layer_map(unet: nn.Module) -> tuple[CrossAttentionLayer, ...]:
+def layer_map(unet: UNetModel) -> tuple[CrossAttentionLayer, ...]:
     """The UNet's cross-attention layers in the order of adapter files: input blocks, output blocks, middle block.
 
     Source of the order: diffusers' `attn_processors`, which numbers down, up, mid; an adapter's layer is 2 n + 1.
     """
+    places: list[tuple[str, int, Iterable[nn.Module] | None]]
     places = [("input", number, block) for number, block in enumerate(unet.input_blocks)]
     places += [("output", number, block) for number, block in enumerate(unet.output_blocks)]
     places += [("middle", 0, unet.middle_block)]
@@ -74,7 +75,7 @@ def layer_map(unet: nn.Module) -> tuple[CrossAttentionLayer, ...]:
     )
 
 
-def blocks_for(spec: AdapterSpec, network: nn.Module) -> tuple[Block, ...]:
+def blocks_for(spec: AdapterSpec, network: UNetModel) -> tuple[Block, ...]:
     """Where each layer of the adapter acts. Raises `ModelMismatchError` unless the model has its layers and widths."""
     layers = layer_map(network)
     check_fit(spec, layers)
@@ -142,7 +143,7 @@ class ImageCrossAttention:
         to = [one.key_value for one in found]
 
         if to and exclusive and query.is_cuda:
-            out = fused(*(plain_tensor(one) for one in (query, key, value)), to, heads)
+            out = fused(image_query, plain_tensor(key), plain_tensor(value), to, heads)
             if out is not None:
                 return out
         base = (self.previous or base_attention)(query, key, value, options)

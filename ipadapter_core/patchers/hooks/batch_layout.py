@@ -5,6 +5,7 @@ cuts the latent and stacks the tiles (tile by tile, each with all passes), regio
 """
 
 from collections.abc import Sequence
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -18,7 +19,7 @@ from ...sampling.run import Step
 LAYOUT = "ipadapter_core_layout"
 PROBES = 256  # places where a tile may be before it is given up
 
-Options = dict
+Options = dict[str, Any]
 
 
 def layout_of(options: Options, step: Step, x: Tensor | None = None, masked: bool = True) -> BatchLayout:
@@ -63,7 +64,8 @@ def frames_of(options: Options, pictures: int) -> tuple[int, ...]:
     Both name the window's frames in transformer_options; ComfyUI's own may put one more, its anchor, before them.
     AnimateDiff-Evolved cuts its windows after the sampler's batch is known, so what it names may be fewer than `pictures`.
     """
-    animatediff = (options.get("ad_params") or {}).get("sub_idxs")
+    window_of_animatediff: Options = options.get("ad_params") or {}
+    animatediff = window_of_animatediff.get("sub_idxs")
     if animatediff is not None:
         return tuple(animatediff)
     window = options.get("context_window")
@@ -129,7 +131,8 @@ def find(tile: Tensor, canvas: Tensor) -> tuple[int, int] | None:
     height, width = tile.shape[-2:]
     if height > canvas.shape[-2] or width > canvas.shape[-1] or len(tile) != len(canvas):
         return None
-    for top, left in (canvas == tile[:, :1, :1]).all(dim=0).nonzero()[:PROBES].tolist():
+    corners = (canvas == tile[:, :1, :1]).all(dim=0).nonzero()[:PROBES]
+    for top, left in cast(Any, corners).tolist():  # which has no types in PyTorch
         if torch.equal(canvas.roll((-top, -left), (1, 2))[:, :height, :width], tile):
             return top, left
     return None

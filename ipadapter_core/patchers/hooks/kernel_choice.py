@@ -5,7 +5,7 @@ The kernel is `attention/fused_kernel.py`'s, on CUDA only. Where it is faster wa
 cannot be compiled or run, or where PyTorch was told to be deterministic, the separate calls stay.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from importlib.util import find_spec
@@ -30,7 +30,7 @@ _only: list[Tile | None] = []
 
 
 @contextmanager
-def only(tile: Tile | None) -> Iterator[None]:
+def only(tile: Tile | None) -> Generator[None, None, None]:
     """The kernel with this tile wherever it can run at all, or nowhere, whatever the table says; to measure and compare."""
     _only.append(tile)
     try:

@@ -8,7 +8,7 @@ sees the whole, another inside and sees the part: that one gets a plan for its o
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from comfy.patcher_extension import WrappersMP
 
@@ -88,6 +88,7 @@ def _with_plan(plan: ModelCallPlan, args: tuple[Any, ...], kwargs: Options) -> t
     """The same arguments with another plan in their options."""
 
     def other(given: Any) -> Any:
-        return given | {PLAN: plan} if isinstance(given, dict) and PLAN in given else given
+        options: Options = cast(Options, given) if isinstance(given, dict) else {}
+        return options | {PLAN: plan} if PLAN in options else given
 
     return tuple(other(one) for one in args), {name: other(one) for name, one in kwargs.items()}

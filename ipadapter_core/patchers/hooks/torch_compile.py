@@ -60,7 +60,7 @@ def with_places(control: dict[str, Any] | None, name: str) -> dict[str, Any]:
 
     For networks that take arguments of any name and look at none of them: those have no guards, a list has its length.
     """
-    outputs = (control or {}).get("output") or []
+    outputs: list[Any] = (control or {}).get("output") or []
     places = _numbers.setdefault(name, len(_numbers) + 1)
     return (control or {}) | {"output": [*outputs, *[None] * places]}
 

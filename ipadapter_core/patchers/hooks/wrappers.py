@@ -35,6 +35,7 @@ IGNORES_UNKNOWN_KWARGS = (
 )
 
 Options = dict[str, Any]
+Execute = Callable[..., Any]  # what a wrapper stands around
 
 
 class CallState(NamedTuple):
@@ -72,7 +73,9 @@ def observers_of(options: Options) -> list[Observer]:
     return options.get("patches", {}).get(RECORDING, [])
 
 
-def begin_run(executor, guider, sigmas, extra_args: dict, *args, **kwargs):
+def begin_run(
+    executor: Execute, guider: Any, sigmas: Tensor, extra_args: dict[str, Any], *args: Any, **kwargs: Any
+) -> Any:
     """Around the sampler: notes the guider's conditionings by name and the model sampling in force."""
     model_sampling = guider.inner_model.model_sampling
     options = extra_args["model_options"]["transformer_options"]
@@ -80,7 +83,16 @@ def begin_run(executor, guider, sigmas, extra_args: dict, *args, **kwargs):
     return executor(guider, sigmas, extra_args, *args, **kwargs)
 
 
-def begin_step(executor, model, conds, x_in, timestep, model_options: dict, *args, **kwargs):
+def begin_step(
+    executor: Execute,
+    model: Any,
+    conds: list[Any],
+    x_in: Tensor,
+    timestep: Tensor,
+    model_options: dict[str, Any],
+    *args: Any,
+    **kwargs: Any,
+) -> Any:
     """Around a batch of conditionings: decides polarity, weight and area once for all layers."""
     options = model_options.get("transformer_options", {})
     run = options.get(RUN) or Run(timeline=Timeline(model.model_sampling.percent_to_sigma))
@@ -98,12 +110,20 @@ class ApplyModelWrapper:
 
     compose: Compose
 
-    def __deepcopy__(self, memo: dict) -> "ApplyModelWrapper":
+    def __deepcopy__(self, memo: dict[int, Any]) -> "ApplyModelWrapper":
         return self
 
     def __call__(
-        self, executor, x, t, c_concat=None, c_crossattn=None, control=None, transformer_options=None, **kwargs
-    ):
+        self,
+        executor: Any,
+        x: Tensor,
+        t: Tensor,
+        c_concat: Any = None,
+        c_crossattn: Any = None,
+        control: dict[str, Any] | None = None,
+        transformer_options: Options | None = None,
+        **kwargs: Any,
+    ) -> Any:
         options = transformer_options or {}
         applications = applications_of(options)
         if applications and COMPOSED not in options:  # a wrapper that ComfyUI lists twice must not act twice
@@ -112,7 +132,8 @@ class ApplyModelWrapper:
             masked = any(application.mask is not None for application in applications)
             layout = layout_of(options, options[STEP], x, masked)
             like = x.new_empty(0, dtype=model.get_dtype_inference())
-            options = options | {LAYOUT: layout, LIKE: like, COMPOSED: True}
+            found: Options = {LAYOUT: layout, LIKE: like, COMPOSED: True}
+            options = options | found
             compiled = is_compiled(options)
             if compiled:
                 options[STEP] = with_constant_structure(options[STEP], applications, like)
@@ -131,7 +152,9 @@ class ApplyModelWrapper:
         return executor(x, t, c_concat, c_crossattn, control, options, **kwargs)
 
 
-def _decided(options: Options, applications: list[Application], x, t, model) -> tuple[Options, Run]:
+def _decided(
+    options: Options, applications: list[Application], x: Tensor, t: Tensor, model: Any
+) -> tuple[Options, Run]:
     """Options with a step in them: the one that `begin_step` decided, or for a sampler that calls the model directly."""
     if STEP in options:
         return options, options.get(RUN) or Run()
