@@ -8,7 +8,7 @@ sees the whole, another inside and sees the part: that one gets a plan for its o
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
 from comfy.patcher_extension import WrappersMP
 
@@ -84,11 +84,14 @@ def _by_name(executor: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> di
     return {name: one for name, one in bound.items() if not isinstance(one, dict)} | kwargs
 
 
+def _has_plan(given: Any) -> bool:
+    return isinstance(given, dict) and PLAN in given
+
+
 def _with_plan(plan: ModelCallPlan, args: tuple[Any, ...], kwargs: Options) -> tuple[tuple[Any, ...], Options]:
     """The same arguments with another plan in their options."""
 
     def other(given: Any) -> Any:
-        options: Options = cast(Options, given) if isinstance(given, dict) else {}
-        return options | {PLAN: plan} if PLAN in options else given
+        return given | {PLAN: plan} if _has_plan(given) else given
 
     return tuple(other(one) for one in args), {name: other(one) for name, one in kwargs.items()}
