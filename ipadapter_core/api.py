@@ -15,10 +15,24 @@ from .encoders import load as encoder_file
 from .encoders.clip_vision import encode_references
 from .encoders.image_encoder import ImageEncoder
 from .encoders.options import EncodeOptions
-from .errors import IPAdapterError
+from .errors import (
+    CheckpointError,
+    ComparisonError,
+    EncoderMismatchError,
+    FaceAnalysisError,
+    ImagePromptError,
+    InputError,
+    IPAdapterError,
+    ModelMismatchError,
+    PresetError,
+    RecordingError,
+    SamplingError,
+    WeightError,
+)
 from .images.fit import ResizeMode
 from .inputs.images import read_images
 from .inputs.masks import read_masks
+from .inputs.numbers import read_number
 from .patchers.apply import apply_image_prompt
 from .prompt import files as prompt_file
 from .prompt.combine import Combination, combine
@@ -29,10 +43,11 @@ from .weights.layer_weights import LayerWeights
 from .weights.schedule import WeightSchedule
 
 __all__ = [
-    "Combination", "EncodeOptions", "IPAdapterError", "ImageEncoder", "ImagePrompt", "LayerPreset", "LayerWeights",
-    "ManagedAdapter",
-    "ResizeMode", "Strength", "WeightSchedule", "apply", "combine", "encode_images", "load_adapter", "load_image_encoder",
-    "load_prompt", "save_prompt",
+    "CheckpointError", "Combination", "ComparisonError", "EncodeOptions", "EncoderMismatchError", "FaceAnalysisError",
+    "IPAdapterError", "ImageEncoder", "ImagePrompt", "ImagePromptError", "InputError", "LayerPreset", "LayerWeights",
+    "ManagedAdapter", "ModelMismatchError", "PresetError", "RecordingError", "ResizeMode", "SamplingError", "Strength", "WeightError",
+    "WeightSchedule", "apply", "combine", "encode_images", "load_adapter", "load_image_encoder", "load_prompt",
+    "save_prompt",
 ]  # fmt: skip
 
 
@@ -53,7 +68,10 @@ def load_image_encoder(path: str | Path) -> ImageEncoder:
 
 
 def save_prompt(prompt: ImagePrompt, path: str | Path, note: str = "") -> None:
-    """Writes a prompt with everything it is as a safetensors file; `note` goes into its metadata."""
+    """Writes a prompt with everything it is as a safetensors file; `note` goes into its metadata.
+
+    Raises `ImagePromptError` where the file cannot be written.
+    """
     prompt_file.save_prompt(prompt, Path(path), note)
 
 
@@ -98,6 +116,6 @@ def apply(
     Raises `ModelMismatchError`, `ImagePromptError`, `WeightError` or `InputError` where they do not belong together.
     Source: Ye et al. 2023, "IP-Adapter", equation 5.
     """
-    strength = weight if isinstance(weight, Strength) else Strength(weight)
+    strength = weight if isinstance(weight, Strength) else Strength(read_number(weight, "weight of apply"))
     over = None if mask is None else read_masks(mask, "mask of apply")
     return apply_image_prompt(model, adapter, prompt, strength, over, per_frame, layer_weights)

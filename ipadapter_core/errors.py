@@ -10,7 +10,6 @@ import torch
 from .quoting import shortened
 
 OUT_OF_MEMORY = (MemoryError, torch.cuda.OutOfMemoryError)
-MODULE = "ipadapter_core.errors"  # what API clients read; the real name begins with the folder that the pack lies in
 
 
 class IPAdapterError(Exception):
@@ -18,26 +17,6 @@ class IPAdapterError(Exception):
 
     def __init__(self, message: str = "", *more: Any) -> None:
         super().__init__(shortened(message), *more)
-
-    def __init_subclass__(cls, **more: Any) -> None:
-        """Gives the errors of this file a name that is the same in every installation."""
-        super().__init_subclass__(**more)
-        if cls.__module__ == __name__:
-            cls.__module__ = MODULE
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Pickles by a function of this file: nobody can import the errors by the name that they show."""
-        kind = type(self)
-        if globals().get(kind.__name__) is not kind:
-            return tuple(super().__reduce__())
-        return _made_again, (kind.__name__, self.args), self.__dict__ or None
-
-
-def _made_again(name: str, args: tuple[Any, ...]) -> IPAdapterError:
-    return globals()[name](*args)
-
-
-IPAdapterError.__module__ = MODULE
 
 
 class InputError(IPAdapterError):

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from pack.tools.docs.rooms_picture import imported_modules, room_of
 
+pytestmark = pytest.mark.trust
+
 ROOT = Path(__file__).parents[1]
 
 # each room, and the rooms it may import from; a room is a folder or a file of ipadapter_core, or a top-level folder

@@ -1,7 +1,7 @@
 """Makes the pack and ComfyUI importable side by side, as ComfyUI itself would load them.
 
-The pack's root must never stand on `sys.path`: its `nodes/` would hide ComfyUI's `nodes.py`. So it is loaded by path,
-under the name `pack`.
+The pack's root must not stand on `sys.path` before ComfyUI: its `nodes/` would hide ComfyUI's `nodes.py`. So it is loaded by
+path, as ComfyUI does, under the name `pack`; a script that appends it behind ComfyUI (docs/python.md) does as well.
 """
 
 import importlib.util

@@ -50,6 +50,8 @@ def combine(
     `COMBINED` says and the first one's negative.
     Raises `ImagePromptError` where prompts do not fit together or cannot be combined in this way.
     """
+    if not prompts:
+        raise ImagePromptError("found no image prompts to combine, expected one or more: connect or give at least one")
     if len(weights) > len(prompts):
         raise ImagePromptError(
             f"found {len(weights)} weights for {len(prompts)} image prompts, expected at most one each: shorten weights "

@@ -24,9 +24,18 @@ BROKEN = (StoredPromptError, CheckpointError, SafetensorError, OSError, ValueErr
 
 
 def save_prompt(prompt: ImagePrompt, path: Path, note: str = "") -> None:
-    """Writes a prompt with everything it is: features, negatives, weights, masks, and in its metadata where it is from."""
+    """Writes a prompt with everything it is: features, negatives, weights, masks, and in its metadata where it is from.
+
+    Raises `ImagePromptError` where the file cannot be written.
+    """
     tensors, metadata = packed(prompt)
-    save_file(tensors, path, metadata | ({"note": note} if note else {}))
+    try:
+        save_file(tensors, path, metadata | ({"note": note} if note else {}))
+    except (OSError, SafetensorError) as error:
+        raise ImagePromptError(
+            f"{quoted(path)}: cannot be written ({quoted(error)}), expected a folder that is there and has room: save the "
+            "image prompt somewhere else"
+        ) from error
 
 
 def load_prompt(path: Path) -> ImagePrompt:

@@ -14,7 +14,7 @@ from pack.tools.miniature.models import adapter_weights
 from safetensors.torch import save_file
 from torch.utils._python_dispatch import TorchDispatchMode
 
-pytestmark = pytest.mark.tool
+pytestmark = pytest.mark.engine
 
 WIDTHS = [640] * 16
 

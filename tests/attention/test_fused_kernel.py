@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
-pytestmark = pytest.mark.tool
+pytestmark = pytest.mark.engine
 
 pytest.importorskip("triton")
 

@@ -12,6 +12,8 @@ from pack.tools.miniature.models import adapter_weights
 from pack.tools.miniature.published_shapes import PUBLISHED
 from safetensors.torch import save_file
 
+pytestmark = pytest.mark.engine
+
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_published_files_are_recognised(name):

@@ -50,5 +50,7 @@ def test_damage_is_said():
         detect(canonical(CSGO | layers(SDXL[:58], 2048)), "c.bin")
     with pytest.raises(CheckpointError, match="unknown image projector"):
         detect({"image_proj.strange.weight": (1, 1)} | layers(SD15, 768), "s.bin")
+    with pytest.raises(CheckpointError, match="unknown keys ip_adapter.1.to_q_ip.weight"):
+        detect(shapes | {"ip_adapter.1.to_q_ip.weight": (320, 768)}, "q.bin")
     with pytest.raises(CheckpointError, match="unknown keys conv_in_unet_sd"):
         detect(canonical(CSGO | layers(SDXL[:60], 2048) | {"conv_in_unet_sd.weight": (320, 4, 3, 3)}), "c.bin")

@@ -12,7 +12,7 @@ from pack.tools.miniature.faces import weights_of
 from pack.tools.miniature.models import adapter_weights
 from safetensors.torch import save_file
 
-pytestmark = pytest.mark.inputs
+pytestmark = [pytest.mark.inputs, pytest.mark.training]
 
 WIDTHS = [
     320,

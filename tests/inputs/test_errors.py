@@ -5,11 +5,17 @@ import pickle
 
 import pytest
 from execution import full_type_name  # ComfyUI's own: what it sends as exception_type
-from pack.ipadapter_core import errors
+from pack.ipadapter_core import errors, import_name
 
 pytestmark = pytest.mark.inputs
 
 KINDS = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.IPAdapterError)]
+
+
+@pytest.fixture(autouse=True)
+def published():
+    """As they are once ComfyUI has loaded the pack."""
+    import_name.publish()
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)

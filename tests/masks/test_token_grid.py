@@ -5,7 +5,7 @@ import pytest
 import torch
 from pack.ipadapter_core.masks import canvas_mask as masks
 from pack.ipadapter_core.masks.canvas_mask import canvas_mask, product, sequence
-from pack.ipadapter_core.masks.token_grid import CANVAS, Area, box_matrix, token_edges, token_grid
+from pack.ipadapter_core.masks.token_grid import CANVAS, Area, box_matrix, halved, token_edges, token_grid
 from pack.ipadapter_core.patchers.hooks.wrappers import applications_of
 from pack.tests.oracles.seen_queries import (
     Row,
@@ -158,6 +158,9 @@ def test_a_product_of_masks_loses_nothing():
         exact = fine.astype(np.float64) * np.kron(common[picture].numpy(), np.ones((15, 2)))
         wanted = tokens_of(exact, (7, 9), (7, 9, 0, 0), (7, 9))
         assert np.abs(weights[picture, :, 0].numpy() - wanted).max() < 1e-7
+    two = noise(2, 6, 10, seed=2)
+    last = product(canvas_mask(two[1:]), canvas_mask(common[2:]))
+    assert torch.equal(product(canvas_mask(two), canvas_mask(common)).values[2:], last.values)
     in_turn = sequence([canvas_mask(own), canvas_mask(common[:1])])
     apart = [masks.token_weights(canvas_mask(one), (7, 9), (7, 9)) for one in (own, common[:1])]
     assert torch.allclose(masks.token_weights(in_turn, (7, 9), (7, 9)), torch.cat(apart), atol=1e-12)
@@ -179,8 +182,14 @@ def test_without_the_layers_own_report():
     """No activations_shape: the latent tells; a grid that fits nothing gets the nearest aspect and boxes of equal size."""
     assert token_grid(23 * 64, ((45, 128),)) == (23, 64)
     assert token_grid(20 * 35, ((45, 80),)) == (20, 35)
+    assert token_grid(35, ((50, 70),)) == (5, 7) and token_grid(35, ((70, 50),)) == (7, 5)
     assert token_edges(3, 64).tolist() == pytest.approx([0, 1 / 3, 2 / 3, 1])
     assert token_edges(2, 9).tolist() == pytest.approx([0, 8 / 9, 1])
     around = masks.token_weights(canvas_mask(torch.eye(4)[None]), (2, 2), (2, 2), Area(0.75, 0.0, 0.5, 0.5))
     assert around.flatten().tolist() == [0, 0, 1, 0]
     assert Area(0, 0, 1, 1) == CANVAS
+
+
+def test_halves_round_up():
+    """As a convolution of stride 2 and padding 1 does."""
+    assert list(halved((45, 80), 4)) == [(45, 80), (23, 40), (12, 20), (6, 10)]

@@ -18,7 +18,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import comfy.ldm.modules.attention
 
-pytestmark = pytest.mark.tool
+pytestmark = pytest.mark.engine
 
 MACHINE = Machine(torch.device("cpu"), torch.float32)
 SMALL = {"SD1.5": Scene("SD1.5", 128, 2), "SDXL": Scene("SDXL", 256, 2), "FLUX": Scene("FLUX", 128, 1)}

@@ -21,7 +21,7 @@ from pack.tools.workflows.catalogue import GRAPHS
 from pack.tools.workflows.graph import Output
 from safetensors.torch import save
 
-pytestmark = pytest.mark.seeing
+pytestmark = [pytest.mark.seeing, pytest.mark.browser, pytest.mark.server]
 
 EMPTY = b"\x02\x00\x00\x00\x00\x00\x00\x00{}"  # a safetensors file without tensors: here only its name counts
 

@@ -23,7 +23,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from skimage import data
 
-pytestmark = pytest.mark.catalogue
+pytestmark = [pytest.mark.catalogue, pytest.mark.server]
 
 DEMO_ADAPTER = WEIGHTS / "ipadapter" / "demo_world_ip_adapter.safetensors"
 CANNOT = {"weights"}  # pictures over frames are laid out otherwise

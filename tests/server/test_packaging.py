@@ -74,6 +74,7 @@ def test_seeing_zip_holds_what_it_should(zipped):
     print(f"{len(names)} files, {zipped.stat().st_size / 1e6:.2f} MB")
 
 
+@pytest.mark.server
 def test_seeing_install_from_the_zip(zipped, tmp_path):
     """Unpacked into custom_nodes of a fresh ComfyUI: nodes, help, graphs and translations are served, nothing is said."""
     place = tmp_path / "custom_nodes" / "ipadapter-core"

@@ -82,6 +82,7 @@ def mounted(tmp_path: Path, before: str, behind: str) -> Mounts:
     )
 
 
+@pytest.mark.server
 @pytest.mark.parametrize(
     ("before", "behind"), [(V1, V3), (V3, V1)], ids=["V1 before, V3 behind", "V3 before, V1 behind"]
 )
@@ -117,6 +118,7 @@ PICTURE = {"shape": "star", "seed": 1, "size": 64, "batch_size": 1} | dict.fromk
 )
 
 
+@pytest.mark.server
 def test_catalogue_old_nodes_can_be_switched_off_and_are_replaced(tmp_path):
     """Without them, ComfyUI puts ours in the place of a single one. Fails when a replacement names what is not there."""
     environment = os.environ | {SWITCH: "off"}

@@ -17,7 +17,7 @@ from pack.tools.migrate.main import main, migrate
 from pack.tools.miniature.models import tiny_model
 from pack.tools.workflows.graph import Graph
 
-pytestmark = pytest.mark.catalogue
+pytestmark = [pytest.mark.catalogue, pytest.mark.tool]
 
 register_folders()
 INFO = {node.GET_SCHEMA().node_id: node.GET_NODE_INFO_V1() for node in (*NATIVE, *OLD_NODES)}

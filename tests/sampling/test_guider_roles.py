@@ -1,0 +1,45 @@
+"""Which side a list of conditionings is on, by what the guider itself holds under which name."""
+
+import pytest
+from pack.ipadapter_core.adapter.key_value_bank import NEGATIVE, POSITIVE
+from pack.ipadapter_core.sampling.polarity import GuiderRoles, polarities
+
+pytestmark = pytest.mark.engine
+
+
+def entries(*uuids):
+    """A list of conditionings."""
+    return [{"uuid": uuid} for uuid in uuids]
+
+
+ROLES = {"positive": entries("a", "b", "shared"), "negative": entries("c", "shared"), "middle": entries("d")}
+
+
+@pytest.mark.parametrize(
+    ("asked", "side"),
+    [
+        (entries("a", "b", "shared"), POSITIVE),
+        (entries("c", "shared"), NEGATIVE),
+        (entries("d"), POSITIVE),
+        (entries("b"), POSITIVE),
+        (entries("c"), NEGATIVE),
+        (entries("b", "shared"), POSITIVE),
+        (entries("shared"), None),
+        (entries("a", "c"), None),
+        (entries("nobody's"), None),
+        ([], None),
+        (None, None),
+    ],
+    ids=str,
+)
+def test_a_list_is_on_the_side_of_its_entries(asked, side):
+    """Whole, or in parts as windows share it out; what is on both sides, or on none, tells nothing."""
+    assert GuiderRoles(ROLES).polarity(asked) == side
+
+
+def test_the_very_list_wins():
+    """Two lists of equal entries, as where one prompt serves both sides."""
+    one, other = entries("a"), entries("a")
+    roles = GuiderRoles({"positive": one, "negative": other})
+    assert (roles.polarity(other), roles.polarity(one)) == (NEGATIVE, POSITIVE)
+    assert polarities(roles, [other, one]) == (NEGATIVE, POSITIVE)

@@ -1,0 +1,141 @@
+"""Mutations of what becomes of a reference: images, encoders, networks, projected keys and values, image prompts."""
+
+from .mutation import Mutation
+
+CORE = "ipadapter_core/"
+PROJECTORS = CORE + "adapter/projectors/"
+
+REFERENCE_MUTATIONS = (
+    Mutation(
+        "projections forgotten",
+        "a reference is projected anew by every Apply IP-Adapter",
+        CORE + "adapter/projected_references.py",
+        "        if maker not in banks:\n            banks[maker] = project()\n",
+        "        banks[maker] = project()\n",
+        ("tests/adapter/test_key_value_bank.py::test_bank_is_projected_once_for_a_picture",),
+    ),
+    Mutation(
+        "projections held",
+        "an adapter keeps the keys and values of references that are gone",
+        CORE + "adapter/projected_references.py",
+        "WeakKeyDictionary[nn.Module, KeyValueBank]] = WeakKeyDictionary()",
+        "WeakKeyDictionary[nn.Module, KeyValueBank]] = {}",
+        ("tests/adapter/test_key_value_bank.py::test_bank_goes_with_its_picture",),
+    ),
+    Mutation(
+        "banks in float32",
+        "a bank is placed in float32 whatever the model's dtype",
+        CORE + "sampling/application.py",
+        "return PlacedLayer(*(tensor.to(device, dtype) for tensor in joined))",
+        "return PlacedLayer(*(tensor.to(device, torch.float32) for tensor in joined))",
+        ("tests/adapter/test_key_value_bank.py::test_bytes_held_at_true_size[SD1.5]",),
+    ),
+    Mutation(
+        "keys not normalised",
+        "InstantX' keys for FLUX keep their length",
+        CORE + "adapter/layers.py",
+        "return rms_norm(heads, (FLUX_HEAD_WIDTH,), eps=1e-5).flatten(-2), value",
+        "return heads.flatten(-2), value",
+        (
+            "tests/patchers/families/test_published_equations.py::test_flux_and_chroma_equal_the_published_processor[FLUX-InstantX]",
+        ),
+    ),
+    Mutation(
+        "latents not read",
+        "a resampler's latents attend to the image alone, not to one another",
+        PROJECTORS + "resampler.py",
+        "both = self.to_kv(torch.cat((features, latents), dim=1))",
+        "both = self.to_kv(features)",
+        ("tests/adapter/test_projectors.py::test_image_tokens_equal_diffusers[plus]",),
+    ),
+    Mutation(
+        "blend turned round",
+        "FaceID Plus takes as much of the identity as it should of the look",
+        PROJECTORS + "face.py",
+        "own, seen = blend.to(tokens)",
+        "seen, own = blend.to(tokens)",
+        ("tests/patchers/families/test_face_formats_in_unet.py::test_each_format_equals_the_equations[FaceID Plus]",),
+    ),
+    Mutation(
+        "mean of the training stays",
+        "PE-Core's features keep the mean over the training's images",
+        PROJECTORS + "perceiver.py",
+        "self.kv_proj(features - self.ip_centroid.to(features))",
+        "self.kv_proj(features)",
+        (
+            "tests/patchers/families/test_published_equations.py::test_anima_with_pe_core_equals_the_published_processor",
+        ),
+    ),
+    Mutation(
+        "sum of the others",
+        "subtract takes the sum of the other references instead of their mean",
+        CORE + "prompt/combine.py",
+        "return first - torch.stack(others).mean(dim=0) if others else first",
+        "return first - torch.stack(others).sum(dim=0) if others else first",
+        ("tests/laws/test_references.py::test_engine_combined_before_projection[subtract]",),
+    ),
+    Mutation(
+        "the last weight wins",
+        "weighing a reference twice forgets the first weight",
+        CORE + "prompt/combine.py",
+        "replace(reference, weight=reference.weight * weight) for reference in prompt",
+        "replace(reference, weight=weight) for reference in prompt",
+        ("tests/laws/test_references.py::test_engine_weighing_twice_multiplies",),
+    ),
+    Mutation(
+        "the rest is everywhere",
+        "a region without a mask covers the whole image",
+        CORE + "prompt/regions.py",
+        "return [rest if one.mask is None else one.mask for one in regions]",
+        "return [one.mask for one in regions]",
+        ("tests/prompt/test_regions.py::test_catalogue_regions_act_in_their_places_and_the_rest_elsewhere",),
+    ),
+    Mutation(
+        "stored weights unread",
+        "a saved prompt may weigh a reference with infinity",
+        CORE + "prompt/stored.py",
+        "type(weight) not in (int, float) or not abs(weight) <= WEIGHT or not math.isfinite(weight)",
+        "type(weight) not in (int, float)",
+        ("tests/prompt/test_files.py::test_prompts_from_strangers",),
+    ),
+    Mutation(
+        "bars beside CLIP",
+        "an image that is not square is padded where the adapter was trained on its centre",
+        CORE + "encoders/preprocess.py",
+        "encoder.model_type == SIGLIP else ResizeMode.CENTER, None)",
+        "encoder.model_type == SIGLIP else ResizeMode.PAD, None)",
+        ("tests/encoders/test_preprocess.py::test_each_adapter_sees_as_it_was_trained",),
+    ),
+    Mutation(
+        "sharper where it is sharp",
+        "sharpening does not look at how much a neighbourhood varies",
+        CORE + "images/sharpen.py",
+        "contrast = torch.minimum(low, 2 - high) / high",
+        "contrast = high / high",
+        ("tests/images/test_images.py::test_catalogue_sharpening_is_its_formula",),
+    ),
+    Mutation(
+        "tiles at full weight",
+        "where tiles overlap each has its full weight",
+        CORE + "images/tiles.py",
+        "return inside(start) / torch.stack([inside(one) for one in sorted(set(starts))]).sum(dim=0)",
+        "return (inside(start) > 0).double()",
+        ("tests/images/test_images.py::test_catalogue_tiles_cover_everything_and_add_up",),
+    ),
+    Mutation(
+        "face mirrored",
+        "points that are mirrored are met by a reflection",
+        CORE + "encoders/face/geometry.py",
+        "(1.0, -1.0 if mirrored else 1.0)",
+        "(1.0, 1.0)",
+        ("tests/encoders/face/test_analysis.py::test_mirrored_points_are_not_reflected",),
+    ),
+    Mutation(
+        "a missing face moves the others",
+        "an image without a face takes the place of the next one",
+        CORE + "encoders/face/selection.py",
+        "return [number if there else None for number, there in enumerate(found)]",
+        "return [number for number, there in enumerate(found) if there]",
+        ("tests/encoders/face/test_encode.py::test_a_batch_with_a_missing_face",),
+    ),
+)
