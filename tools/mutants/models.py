@@ -101,8 +101,8 @@ MODEL_MUTATIONS = (
         "unknown tile at the top",
         "a tile that is not found on the canvas is taken for the top left one",
         HOOKS + "batch_layout.py",
-        "                area = CANVAS\n",
-        "                place = (0, 0)\n",
+        "            if place is None:\n                raise SamplingError(",
+        "            place = place or (0, 0)\n            if place is None:\n                raise SamplingError(",
         ("tests/masks/test_areas.py::test_tiles_of_unknown_place",),
     ),
     Mutation(
