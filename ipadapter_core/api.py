@@ -45,8 +45,8 @@ from .weights.schedule import WeightSchedule
 __all__ = [
     "CheckpointError", "Combination", "ComparisonError", "EncodeOptions", "EncoderMismatchError", "FaceAnalysisError",
     "IPAdapterError", "ImageEncoder", "ImagePrompt", "ImagePromptError", "InputError", "LayerPreset", "LayerWeights",
-    "ManagedAdapter", "ModelMismatchError", "PresetError", "RecordingError", "ResizeMode", "SamplingError", "Strength", "WeightError",
-    "WeightSchedule", "apply", "combine", "encode_images", "load_adapter", "load_image_encoder", "load_prompt",
+    "ManagedAdapter", "ModelMismatchError", "PresetError", "RecordingError", "ResizeMode", "SamplingError", "Strength",
+    "WeightError", "WeightSchedule", "apply", "combine", "encode_images", "load_adapter", "load_image_encoder", "load_prompt",
     "save_prompt",
 ]  # fmt: skip
 

@@ -169,8 +169,8 @@ MODEL_MUTATIONS = (
         "no gate",
         "Anima's adapter adds without the gate of its time embedding",
         FAMILIES + "anima.py",
-        "out = out.addcmul(gate.to(out.dtype), addition",
-        "out = out.addcmul(torch.ones_like(gate).to(out.dtype), addition",
+        "out = out.addcmul(gate.to(out.dtype), torch",
+        "out = out.addcmul(torch.ones_like(gate).to(out.dtype), torch",
         ("tests/patchers/families/test_published_equations.py::test_anima_equals_the_published_processor",),
     ),
     Mutation(

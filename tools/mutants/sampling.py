@@ -138,8 +138,8 @@ SAMPLING_MUTATIONS = (
         "sides swapped",
         "the negative pass sees the reference, the positive one its negative",
         SAMPLING + "prepared.py",
-        "return torch.cat([tensor[side : side + 1] for side in sides]) if len(sides) > 1",
-        "return torch.cat([tensor[1 - side : 2 - side] for side in sides]) if len(sides) > 1",
+        "return torch.cat([tensor[side : side + 1] for side in polarities])",
+        "return torch.cat([tensor[1 - side : 2 - side] for side in polarities])",
         ("tests/sampling/test_polarity.py::test_polarity_for_every_guider[together-dual_regular]",),
     ),
     Mutation(
