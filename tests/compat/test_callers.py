@@ -12,15 +12,14 @@ import pickle
 from types import SimpleNamespace
 
 import execution
-import numpy as np
 import pytest
 import torch
 from pack.ipadapter_core.compat.embeds import Embeds, embeds_of
-from pack.ipadapter_core.compat.pipeline import AdapterModel, Pipeline, pipeline_of
+from pack.ipadapter_core.compat.pipeline import Pipeline, pipeline_of
 from pack.ipadapter_core.errors import EncoderMismatchError, ImagePromptError
 from pack.nodes.compat import OLD_NODES
 from pack.nodes.folders import register_folders
-from pack.tests.oracles.ipadapter_plus_nodes import NODES, OPTIONAL
+from pack.tests.oracles.old_callers import CALLS, METHODS, rand
 from pack.tests.oracles.recorded_passes import WIDTH, noise, sample, short_model
 from pack.tools.miniature.faces import PICTURE, tiny_encoder
 from pack.tools.miniature.models import adapter_weights, managed, widths_of
@@ -28,30 +27,10 @@ from pack.tools.miniature.models import adapter_weights, managed, widths_of
 from comfy_api.latest import io
 
 pytestmark = pytest.mark.catalogue
+
 register_folders()
+
 REGISTRY = {node.GET_SCHEMA().node_id: node for node in OLD_NODES}
-METHODS = {
-    "IPAdapter": "apply_ipadapter", "IPAdapterAdvanced": "apply_ipadapter", "IPAdapterBatch": "apply_ipadapter",
-    "IPAdapterFaceID": "apply_ipadapter", "IPAAdapterFaceIDBatch": "apply_ipadapter",
-    "IPAdapterFaceIDKolors": "apply_ipadapter", "IPAdapterTiled": "apply_tiled", "IPAdapterTiledBatch": "apply_tiled",
-    "IPAdapterEmbeds": "apply_ipadapter", "IPAdapterEmbedsBatch": "apply_ipadapter",
-    "IPAdapterStyleComposition": "apply_ipadapter", "IPAdapterStyleCompositionBatch": "apply_ipadapter",
-    "IPAdapterMS": "apply_ipadapter", "IPAdapterClipVisionEnhancer": "apply_ipadapter",
-    "IPAdapterClipVisionEnhancerBatch": "apply_ipadapter", "IPAdapterFromParams": "apply_ipadapter",
-    "IPAdapterPreciseStyleTransfer": "apply_ipadapter", "IPAdapterPreciseStyleTransferBatch": "apply_ipadapter",
-    "IPAdapterPreciseComposition": "apply_ipadapter", "IPAdapterPreciseCompositionBatch": "apply_ipadapter",
-    "IPAdapterUnifiedLoader": "load_models", "IPAdapterUnifiedLoaderFaceID": "load_models",
-    "IPAdapterUnifiedLoaderCommunity": "load_models", "IPAdapterModelLoader": "load_ipadapter_model",
-    "IPAdapterInsightFaceLoader": "load_insightface", "IPAdapterEncoder": "encode", "IPAdapterCombineEmbeds": "batch",
-    "IPAdapterNoise": "make_noise", "PrepImageForClipVision": "prep_image", "IPAdapterSaveEmbeds": "save",
-    "IPAdapterLoadEmbeds": "load", "IPAdapterWeights": "weights", "IPAdapterWeightsFromStrategy": "weights",
-    "IPAdapterPromptScheduleFromWeightsStrategy": "prompt_schedule", "IPAdapterCombineWeights": "combine",
-    "IPAdapterRegionalConditioning": "conditioning", "IPAdapterCombineParams": "combine",
-}  # fmt: skip
-
-
-def rand(*shape, seed=1):
-    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed))
 
 
 @pytest.fixture(scope="module")
@@ -77,88 +56,6 @@ def pipeline(world):
 def of(applied, **more):
     """The sampled result of a patched model."""
     return sample(applied, steps=1, **more)
-
-
-@pytest.mark.parametrize("node_id", NODES)
-def test_catalogue_class_attributes_are_those_of_the_old_class(node_id):
-    """Names and order of inputs and outputs; the method has its old name. Fails on ComfyUI's own V3 class attributes."""
-    node = REGISTRY[node_id]
-    _, category, inputs, outputs = NODES[node_id]
-    assert METHODS[node_id] == node.FUNCTION and callable(getattr(node(), node.FUNCTION))
-    assert isinstance(node.RETURN_TYPES, tuple) and isinstance(node.RETURN_NAMES, tuple)
-    assert (*node.RETURN_TYPES, "MORE")[-1] == "MORE"
-    assert category == node.CATEGORY
-    assert list(zip(node.RETURN_NAMES, node.RETURN_TYPES, strict=True)) == [tuple(one[:2]) for one in outputs]
-    declared = {name: one for section in node().INPUT_TYPES().values() for name, one in section.items()}
-    assert {one[0] for one in inputs if one != OPTIONAL} <= declared.keys()
-    for one in inputs:
-        if one != OPTIONAL and isinstance(one[1], list):
-            assert isinstance(declared[one[0]][0], list) and declared[one[0]][0] == one[1]
-
-
-def test_catalogue_inspire_reads_the_weight_types():
-    """As its RegionalIPAdapterMask does, for the choice of its own node. Fails where the choice is the word COMBO."""
-    words = REGISTRY["IPAdapterAdvanced"]().INPUT_TYPES()["required"]["weight_type"][0]
-    assert (
-        isinstance(words, list) and words[0] == "linear" and len(words) == 15 and list(words) == [str(w) for w in words]
-    )
-
-
-CALLS = {
-    "Easy-Use apply": ("IPAdapter", lambda w, p: ((w.model, p, w.image, 0.8, 0.0, 0.9), {
-        "weight_type": "standard", "attn_mask": None}), 2),
-    "Easy-Use apply, FaceID and Kolors presets": ("IPAdapterAdvanced", lambda w, p: ((w.model, p), {
-        "start_at": 0.0, "end_at": 1.0, "weight": 0.8, "weight_type": "linear", "combine_embeds": "concat",
-        "weight_faceidv2": 1.0, "image": w.image, "image_negative": None, "clip_vision": None, "attn_mask": None,
-        "insightface": None, "embeds_scaling": "V only", "weight_kolors": 0.8}), 2),
-    "Easy-Use advanced": ("IPAdapterAdvanced", lambda w, p: ((w.model, p), {
-        "weight": 0.8, "weight_type": "linear", "start_at": 0.0, "end_at": 1.0, "combine_embeds": "concat",
-        "weight_faceidv2": 1.0, "image": w.image, "image_negative": None, "weight_style": 1.0, "weight_composition": 1.0,
-        "image_style": None, "image_composition": None, "expand_style": False, "clip_vision": None, "attn_mask": w.mask,
-        "insightface": None, "embeds_scaling": "K+V", "weight_kolors": 0.8}), 2),
-    "Easy-Use Mad Scientist": ("IPAdapterAdvanced", lambda w, p: ((w.model, p), {
-        "weight": 0.8, "weight_type": "linear", "start_at": 0.0, "end_at": 1.0, "image": w.image,
-        "layer_weights": "0: 1.0, 2: 0.5", "weight_kolors": 0.8}), 2),
-    "Easy-Use batch": ("IPAdapterBatch", lambda w, p: ((w.model, p), {
-        "weight": 0.8, "weight_type": "linear", "start_at": 0.0, "end_at": 1.0, "combine_embeds": "concat",
-        "weight_faceidv2": 1.0, "image": w.image, "expand_style": False, "embeds_scaling": "V only",
-        "weight_kolors": 0.8}), 2),
-    "Easy-Use tiled": ("IPAdapterTiled", lambda w, p: ((w.model, p, w.image, 0.8, "linear", 0.0, 1.0), {
-        "sharpening": 0.0, "combine_embeds": "concat", "image_negative": None, "attn_mask": None, "clip_vision": None,
-        "embeds_scaling": "V only"}), 3),
-    "Easy-Use tiled batch": ("IPAdapterTiledBatch", lambda w, p: ((w.model, p), {
-        "image": w.image, "weight": 0.8, "weight_type": "linear", "start_at": 0.0, "end_at": 1.0, "sharpening": 0.1,
-        "combine_embeds": "average", "image_negative": w.image, "attn_mask": w.mask, "clip_vision": w.encoder,
-        "embeds_scaling": "V only"}), 3),
-    "Easy-Use style and composition": ("IPAdapterAdvanced", lambda w, p: ((w.model, p), {
-        "start_at": 0.0, "end_at": 1.0, "weight_style": 1.0, "weight_composition": 0.7, "weight_type": "linear",
-        "combine_embeds": "average", "weight_faceidv2": 0.7, "image_style": w.image, "image_composition": None,
-        "image_negative": None, "expand_style": True, "clip_vision": None, "attn_mask": None, "insightface": None,
-        "embeds_scaling": "V only"}), 2),
-    "Inspire regional": ("IPAdapterAdvanced", lambda w, p: ((), {
-        "model": w.model, "ipadapter": AdapterModel(w.base), "weight": 0.7, "weight_type": "linear", "start_at": 0.0,
-        "end_at": 1.0, "combine_embeds": "concat", "clip_vision": w.encoder, "image": w.image, "image_negative": None,
-        "attn_mask": w.mask, "insightface": None, "weight_faceidv2": False}), 2),
-    "Impact SEGS": ("IPAdapterAdvanced", lambda w, p: ((), {
-        "model": w.model, "ipadapter": AdapterModel(w.base), "weight": 0.7, "weight_type": "channel penalty",
-        "start_at": 0.0, "end_at": 0.9, "combine_embeds": "concat", "clip_vision": w.encoder, "image": w.image,
-        "image_negative": w.image, "attn_mask": None, "insightface": None, "weight_faceidv2": False}), 2),
-    "Steerable Motion": ("IPAdapterBatch", lambda w, p: ((), {
-        "model": w.model, "ipadapter": p, "image": rand(3, 64, 64, 3), "weight": [x * 0.8 for x in np.array([1.0, 0.5])],
-        "weight_type": "ease in-out", "start_at": 0.0, "end_at": 1.0, "clip_vision": w.encoder,
-        "image_negative": rand(3, 64, 64, 3, seed=2), "embeds_scaling": "V only", "encode_batch_size": 1,
-        "image_schedule": [0, 1, 2]}), 2),
-    "Steerable Motion tiled": ("IPAdapterTiledBatch", lambda w, p: ((), {
-        "model": w.model, "ipadapter": p, "image": rand(2, 64, 64, 3), "weight": [0.8, 0.1], "weight_type": "linear",
-        "start_at": 0.0, "end_at": 1.0, "clip_vision": w.encoder, "sharpening": 0.1, "embeds_scaling": "V only",
-        "encode_batch_size": 1, "image_schedule": [0, 1]}), 3),
-    "ComfyUI-to-Python": ("IPAdapterAdvanced", lambda w, p: ((), {
-        "weight": 1, "weight_type": "linear", "combine_embeds": "concat", "start_at": 0, "end_at": 1,
-        "embeds_scaling": "V only", "model": w.model, "ipadapter": p, "image": w.image}), 2),
-    "a script of March 2024": ("IPAdapterAdvanced", lambda w, p: (
-        (w.model, p, w.image, 0.8, "linear", 0.0, 1.0, "concat", None, None, w.encoder), {}), 2),
-    "a script of March 2024, simple": ("IPAdapter", lambda w, p: ((w.model, p, w.image, 0.8, 0.0, 1.0, w.mask), {}), 2),
-}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", CALLS)
@@ -274,35 +171,6 @@ def test_catalogue_regions_by_method(world, pipeline):
         ipadapter_params=joined,
     )  # fmt: skip
     assert image is None and not torch.equal(of(model), of(world.model))
-
-
-def test_catalogue_frames_by_method():
-    """Six results; the strategy reads like the dictionary that it was, and a dictionary is understood."""
-    node = REGISTRY["IPAdapterWeights"]()
-    images = rand(2, 8, 8, 3)
-    weights, backwards, count, first, second, strategy = node.weights("1.0, 0.0", "linear", 3, image=images)
-    assert weights == [1.0, 0.5, 0.0] * 2 and backwards == weights[::-1] and count == 6 == len(first) and second is None
-    names = ("weights", "timing", "frames", "start_frame", "end_frame", "add_starting_frames", "add_ending_frames",
-             "method", "frame_count")  # fmt: skip
-    as_dict = {name: strategy[name] for name in names}
-    assert as_dict["frames"] == 3 and as_dict["frame_count"] == 2
-    again = REGISTRY["IPAdapterWeightsFromStrategy"]().weights(weights_strategy=as_dict, image=images)
-    assert again[0] == weights and torch.equal(again[3], first)
-    said = REGISTRY["IPAdapterPromptScheduleFromWeightsStrategy"]().prompt_schedule(as_dict, "a star")
-    assert said == ('"0": "a star",\n"3": "a star",\n',)
-    assert REGISTRY["IPAdapterCombineWeights"]().combine([1.0], 0.5) == ([1.0, 0.5], 2)
-    assert node.weights("1, 0.5")[0] == [1.0, 0.5]
-
-
-def test_catalogue_images_by_method():
-    """Steerable Motion's preparation and noise. Fails where a default of the method is missing."""
-    (prepared,) = REGISTRY["PrepImageForClipVision"]().prep_image(
-        image=rand(1, 60, 90, 3), interpolation="LANCZOS", crop_position="pad", sharpening=0.1
-    )
-    assert prepared.shape == (1, 224, 224, 3)
-    assert REGISTRY["PrepImageForClipVision"]().prep_image(rand(1, 60, 90, 3))[0].shape == (1, 224, 224, 3)
-    (made,) = REGISTRY["IPAdapterNoise"]().make_noise(type="fade", strength=0.5, blur=0, image_optional=None)
-    assert made.shape == (1, 224, 224, 3)
 
 
 def test_catalogue_embeds_are_tensors_that_know_what_they_are(world, pipeline):

@@ -28,9 +28,8 @@ WINDOW = {"start_at": 0.0, "end_at": 1.0}
 
 @pytest.fixture(scope="module")
 def world():
-    model = short_model()
+    model, encoder = short_model(), tiny_encoder()
     widths = widths_of(model)
-    encoder = tiny_encoder()
     image = torch.rand(1, 64, 64, 3, generator=torch.Generator().manual_seed(1))
     base, plus = (
         managed(adapter_weights(kind, widths, WIDTH, feature=size)) for kind, size in (("base", 32), ("plus", PICTURE))

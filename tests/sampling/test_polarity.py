@@ -5,6 +5,16 @@ import logging
 import pytest
 import torch
 from pack.ipadapter_core.errors import SamplingError
+from pack.tests.oracles.guider_runs import (
+    BOTH,
+    GUIDERS,
+    MIDDLE,
+    NEGATIVE,
+    POSITIVE,
+    run_dual_model,
+    run_dual_regular,
+    run_sag,
+)
 from pack.tests.oracles.recorded_passes import (
     Recorder,
     alone,
@@ -24,15 +34,13 @@ import comfy.model_patcher
 import comfy.samplers
 from comfy.context_windows import ContextFuseMethods, ContextSchedules
 from comfy_extras.nodes_context_windows import ContextWindowsManualNode
-from comfy_extras.nodes_custom_sampler import BasicGuider, CFGGuider, DualCFGGuider, DualModelGuider
+from comfy_extras.nodes_custom_sampler import DualCFGGuider
 from comfy_extras.nodes_pag import PerturbedAttentionGuidance
-from comfy_extras.nodes_perpneg import PerpNeg, PerpNegGuider
-from comfy_extras.nodes_sag import SelfAttentionGuidance
 
 pytestmark = pytest.mark.engine
 
-POSITIVE, NEGATIVE, MIDDLE = text(0), text(1), text(2)
 PICTURE = picture(2)
+
 BOUND = 2e-6
 
 
@@ -71,62 +79,6 @@ def world():
     return World()
 
 
-def run_ksampler(model):
-    sample(model, steps=1)
-
-
-def run_cfg_guider(model):
-    guide(CFGGuider.execute(model, POSITIVE, NEGATIVE, 4.0)[0], steps=1)
-
-
-def run_cfg_one(model):
-    guide(CFGGuider.execute(model, POSITIVE, NEGATIVE, 1.0)[0], steps=1)
-
-
-def run_basic(model):
-    guide(BasicGuider.execute(model, POSITIVE)[0], steps=1)
-
-
-def run_dual_regular(model):
-    guide(DualCFGGuider.execute(model, POSITIVE, MIDDLE, NEGATIVE, 4.0, 3.0, "regular")[0], steps=1)
-
-
-def run_dual_one(model):
-    guide(DualCFGGuider.execute(model, POSITIVE, MIDDLE, NEGATIVE, 4.0, 1.0, "regular")[0], steps=1)
-
-
-def run_dual_nested(model):
-    guide(DualCFGGuider.execute(model, POSITIVE, MIDDLE, NEGATIVE, 4.0, 3.0, "nested")[0], steps=1)
-
-
-def run_dual_model(model):
-    guide(DualModelGuider.execute(model, POSITIVE, 4.0, model.clone(), NEGATIVE)[0], steps=1)
-
-
-def run_perp_neg(model):
-    guide(PerpNegGuider.execute(model, POSITIVE, NEGATIVE, MIDDLE, 4.0, 1.0)[0], steps=1)
-
-
-def run_old_perp_neg(model):
-    sample(PerpNeg.execute(model, MIDDLE, 1.0)[0], steps=1)
-
-
-def run_sag(model):
-    sample(SelfAttentionGuidance.execute(model, 0.5, 2.0)[0], steps=1)
-
-
-BOTH = {"positive": [POSITIVE], "negative": [NEGATIVE]}
-GUIDERS = [
-    (run_ksampler, BOTH, 2), (run_cfg_guider, BOTH, 2), (run_cfg_one, BOTH, 1), (run_basic, BOTH, 1),
-    (run_dual_regular, {"positive": [POSITIVE, MIDDLE], "negative": [NEGATIVE]}, 3),
-    (run_dual_one, {"positive": [POSITIVE, MIDDLE], "negative": [NEGATIVE]}, 2),
-    (run_dual_nested, {"positive": [POSITIVE, MIDDLE], "negative": [NEGATIVE]}, 3),
-    (run_dual_model, BOTH, 2),
-    (run_perp_neg, {"positive": [POSITIVE], "negative": [NEGATIVE, MIDDLE]}, 3),
-    (run_old_perp_neg, {"positive": [POSITIVE], "negative": [NEGATIVE, MIDDLE]}, 3), (run_sag, BOTH, 3),
-]  # fmt: skip
-
-
 @pytest.mark.parametrize(("run", "sides", "passes"), GUIDERS, ids=[run.__name__[4:] for run, *_ in GUIDERS])
 @pytest.mark.parametrize("memory", ["together", "apart"])
 def test_polarity_for_every_guider(world, monkeypatch, run, sides, passes, memory):
@@ -149,7 +101,9 @@ def test_polarity_of_perturbed_attention(world):
 
 
 AREA = {"area": (8, 8, 0, 8), "strength": 0.7, "set_area_to_bounds": False}
+
 MASK = {"mask": torch.ones(1, 16, 16).tril(), "mask_strength": 1.0, "set_area_to_bounds": False}
+
 SEVERAL = {
     "several": ([text(0), text(3)], [text(1), text(4), text(5)], 5),
     "area": ([text(0), text(3, **AREA)], [text(1)], 4),

@@ -33,17 +33,17 @@ INVOKE_STRONG = {"SD1.5": [0, 1, 2, 3, 7, 8, 9, 10, 11, 12], "SDXL": [0, 1, 2, 5
 
 def stated(preset, base):
     """(weight, injected) of each t, written out from the published behaviour."""
-    count, middle, style, composition = COUNT[base], MIDDLE[base], STYLE[base], COMPOSITION[base]
+    return (by_formula(base) | by_table(base))[preset.value]()
+
+
+def by_formula(base):
+    """The presets that are a formula of t."""
+    count, middle = COUNT[base], MIDDLE[base]
     half = count / 2
 
     def rule(formula):
         return [(formula(t), False) for t in range(count)]
 
-    def table(weights, injected=()):
-        return [(weights.get(t, 0.0), t in injected) for t in range(count)]
-
-    everywhere = dict.fromkeys(range(count), W)
-    rest = {t: 0.1 * WC for t in range(count)}
     return {
         "linear": lambda: rule(lambda t: W),
         "ease in": lambda: rule(lambda t: W * (0.05 + 0.95 * (1 - t / count))),
@@ -54,6 +54,19 @@ def stated(preset, base):
         "weak middle": lambda: rule(lambda t: 0.2 * W if t == middle else W),
         "weak output": lambda: rule(lambda t: 0.2 * W if t > middle else W),
         "strong middle": lambda: rule(lambda t: W if t == middle else 0.2 * W),
+    }
+
+
+def by_table(base):
+    """The presets that name blocks."""
+    count, style, composition = COUNT[base], STYLE[base], COMPOSITION[base]
+    everywhere = dict.fromkeys(range(count), W)
+    rest = {t: 0.1 * WC for t in range(count)}
+
+    def table(weights, injected=()):
+        return [(weights.get(t, 0.0), t in injected) for t in range(count)]
+
+    return {
         "first half of the blocks": lambda: table({t: W for t in FIRST_HALF[base]}),
         "second half of the blocks": lambda: table({t: W for t in SECOND_HALF[base]}),
         "first third of the blocks": lambda: table({t: W for t in FIRST_THIRD[base]}),
@@ -77,7 +90,7 @@ def stated(preset, base):
         "InvokeAI precise style": lambda: table(
             {t: W for t in INVOKE_STYLE[base]} | {t: WC for t in INVOKE_COMPOSITION[base]}, INVOKE_COMPOSITION[base]
         ),
-    }[preset.value]()
+    }
 
 
 @pytest.fixture(scope="module", params=["SD1.5", "SDXL"])

@@ -37,6 +37,22 @@ def tiny_perception(seed: int = 3) -> dict[str, Tensor]:
     return weights
 
 
+def stated_turns(rows: int, columns: int) -> Tensor:
+    """What the channels of each token turn by, (1 + rows * columns, 32): half by column, half by row, the class not at all."""
+    turns = torch.ones(1 + rows * columns, 32, dtype=torch.complex128)
+    for row in range(rows):
+        for column in range(columns):
+            for channel in range(16):
+                speed = 10000.0 ** (-2 * channel / 32)
+                turns[1 + row * columns + column, channel] = complex(
+                    math.cos((column + 1) * speed), math.sin((column + 1) * speed)
+                )
+                turns[1 + row * columns + column, 16 + channel] = complex(
+                    math.cos((row + 1) * speed), math.sin((row + 1) * speed)
+                )
+    return turns
+
+
 def stated(weights: dict[str, Tensor], pixels: Tensor) -> Tensor:
     """The last hidden states of pixels (B, 3, H, W) in float64: rotations as products of complex numbers.
 
@@ -49,10 +65,8 @@ def stated(weights: dict[str, Tensor], pixels: Tensor) -> Tensor:
     rows, columns = patches.shape[-2:]
     table = part["positional_embedding"]
     grid = table[1:].view(1, SIDE, SIDE, WIDTH).permute(0, 3, 1, 2)
-    grid = (
-        interpolate(grid, (rows, columns), mode="bilinear", align_corners=False).permute(0, 2, 3, 1).reshape(-1, WIDTH)
-    )
-    tokens = patches.flatten(2).mT + grid
+    grid = interpolate(grid, (rows, columns), mode="bilinear", align_corners=False)
+    tokens = patches.flatten(2).mT + grid.permute(0, 2, 3, 1).reshape(-1, WIDTH)
     first = (part["class_embedding"] + table[0]).expand(len(pixels), 1, -1)
     tokens = torch.cat((first, tokens), 1)
 
@@ -62,17 +76,7 @@ def stated(weights: dict[str, Tensor], pixels: Tensor) -> Tensor:
     def layer(name, x):
         return linear(x, part[f"{name}.weight"], part[f"{name}.bias"])
 
-    turns = torch.ones(len(tokens[0]), 32, dtype=torch.complex128)
-    for row in range(rows):
-        for column in range(columns):
-            for channel in range(16):
-                speed = 10000.0 ** (-2 * channel / 32)
-                turns[1 + row * columns + column, channel] = complex(
-                    math.cos((column + 1) * speed), math.sin((column + 1) * speed)
-                )
-                turns[1 + row * columns + column, 16 + channel] = complex(
-                    math.cos((row + 1) * speed), math.sin((row + 1) * speed)
-                )
+    turns = stated_turns(rows, columns)
 
     def turned(x):
         return torch.view_as_real(torch.view_as_complex(x.contiguous().unflatten(-1, (32, 2))) * turns).flatten(-2)
