@@ -13,7 +13,7 @@ from ..ipadapter_core.encoders.face.selection import Choice, FaceOrder, NoFace
 from ..ipadapter_core.encoders.image_encoder import ImageEncoder
 from ..ipadapter_core.patchers.faceid_lora import apply_lora
 from .checked import CheckedNode
-from .folders import face_model_folders
+from .folders import face_model_folders, face_parser_files
 from .sockets import CATEGORY, ImagePromptSocket, InsightFaceSocket, IPAdapterSocket
 
 FACES = f"{CATEGORY}/faces"
@@ -29,15 +29,23 @@ class LoadFaceAnalysis(CheckedNode):
             node_id="IPAdapterCoreLoadFaceAnalysis",
             display_name="Load Face Analysis",
             category=FACES,
-            description="Opens the detection and recognition models of a folder in models/insightface/models. Needs the "
-            "package onnxruntime, not insightface.",
-            search_aliases=["insightface", "face analysis", "faceid loader", "buffalo_l", "antelopev2", "instantid"],
+            description="Opens the detection and recognition models of a folder in models/insightface/models, and a face "
+            "parser in models/facexlib where there is one (for PuLID). Needs the package onnxruntime, not insightface.",
+            search_aliases=[
+                "insightface",
+                "face analysis",
+                "faceid loader",
+                "buffalo_l",
+                "antelopev2",
+                "instantid",
+                "pulid",
+            ],
             inputs=[
                 io.Combo.Input(
                     "model_name",
                     options=list(face_model_folders()),
                     default="buffalo_l",
-                    tooltip="FaceID and Portrait want buffalo_l; InstantID and Kolors FaceID want antelopev2.",
+                    tooltip="FaceID and Portrait want buffalo_l; InstantID, Kolors FaceID and PuLID want antelopev2.",
                 ),
                 io.Combo.Input(
                     "provider",
@@ -54,7 +62,8 @@ class LoadFaceAnalysis(CheckedNode):
     @classmethod
     def execute(cls, model_name: str, provider: str) -> io.NodeOutput:
         """Opens two sessions."""
-        loaded = load_analysis(face_model_folders()[model_name], Provider(provider))
+        parsers = face_parser_files(model_name)
+        loaded = load_analysis(face_model_folders()[model_name], Provider(provider), parsers)
         return io.NodeOutput(loaded.analysis, ui=ui.PreviewText(loaded.report))
 
 
@@ -69,8 +78,8 @@ class EncodeFace(CheckedNode):
             display_name="Encode Face",
             category=FACES,
             description="Finds faces in the pictures and makes an image prompt of those you choose, for FaceID, Portrait, "
-            "InstantID and Kolors FaceID. Shows every face with its number.",
-            search_aliases=["faceid", "face id", "ipadapter faceid", "portrait", "instantid", "face picker"],
+            "InstantID, Kolors FaceID and PuLID. Shows every face with its number.",
+            search_aliases=["faceid", "face id", "ipadapter faceid", "portrait", "instantid", "pulid", "face picker"],
             inputs=[
                 IPAdapterSocket.Input("ip_adapter", tooltip="A face adapter; it says what is needed of a face."),
                 io.Image.Input("image", tooltip="Pictures of people. Leave some room around the face."),
@@ -78,7 +87,7 @@ class EncodeFace(CheckedNode):
                 io.ClipVision.Input(
                     "clip_vision",
                     optional=True,
-                    tooltip="Only for FaceID Plus and Kolors: the image encoder that also looks at the face.",
+                    tooltip="Only for FaceID Plus, Kolors and PuLID: the image encoder that also looks at the face.",
                 ),
                 io.Combo.Input(
                     "pick",

@@ -49,6 +49,7 @@ def adapter_path(name: str) -> str:
     return folder_paths.get_full_path_or_raise(FOLDER, known_name(name, adapter_files()))
 
 
+PYTORCH = (".safetensors", ".pth", ".pt")
 FACE_MODELS = ("buffalo_l", "antelopev2")  # the sets that published adapters were trained with
 
 
@@ -57,6 +58,14 @@ def face_model_folders() -> dict[str, Path]:
     root = Path(folder_paths.models_dir) / "insightface" / "models"
     there = sorted(path.name for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
     return {name: root / name for name in dict.fromkeys((*FACE_MODELS, *there))}
+
+
+def face_parser_files(model_name: str) -> list[Path]:
+    """Files among which a face parser may be: those in models/facexlib, and PyTorch's beside a set of face models."""
+    beside = [path for path in sorted(face_model_folders()[model_name].glob("*")) if path.suffix.lower() in PYTORCH]
+    root = Path(folder_paths.models_dir) / "facexlib"
+    there = sorted(root.rglob("*")) if root.is_dir() else []
+    return beside + [path for path in there if path.suffix.lower() in (*PYTORCH, ".onnx")]
 
 
 def encoder_files() -> list[str]:

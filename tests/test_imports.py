@@ -26,7 +26,7 @@ ROOMS = {
     "checkpoint": {"errors", "limits", "quoting"},
     "prompt": {"checkpoint", "errors", "limits", "masks", "quoting", "weights"},
     "drawing": {"errors", "weights"},
-    "adapter": {"checkpoint", "errors", "host", "prompt", "quoting"},
+    "adapter": {"attention", "checkpoint", "errors", "host", "prompt", "quoting"},
     "sampling": {"adapter", "attention", "checkpoint", "errors", "masks", "prompt", "warn_once", "weights"},
     "encoders": {"checkpoint", "errors", "host", "images", "limits", "quoting", "prompt", "warn_once"},
     "patchers": {"adapter", "attention", "checkpoint", "errors", "host", "masks", "prompt", "sampling", "warn_once",

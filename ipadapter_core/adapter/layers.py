@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import rms_norm, silu
 
-from ..checkpoint.spec import AdapterSpec, LayerKind
+from ..checkpoint.spec import AdapterSpec, LayerKind, LayerSpec
 from ..host import Operations
+from .own_attention import FLUX_HEAD_WIDTH, OwnAttentionLayer
 
-FLUX_HEAD_WIDTH = 128  # of every FLUX.1 model and of Chroma
 SD3_HEAD_WIDTH = 64  # of every SD3 model
 
 
@@ -21,12 +21,12 @@ class KeyValueLayer(nn.Module):
     """A key and a value projection."""
 
     def __init__(
-        self, spec: AdapterSpec, width: int, operations: Operations, bias: bool = False, **options: Any
+        self, spec: AdapterSpec, layer: LayerSpec, operations: Operations, bias: bool = False, **options: Any
     ) -> None:
         super().__init__()
         context = spec.text_width
-        self.to_k_ip = operations.Linear(context, width, bias=bias, **options)
-        self.to_v_ip = operations.Linear(context, width, bias=bias, **options)
+        self.to_k_ip = operations.Linear(context, layer.width, bias=bias, **options)
+        self.to_v_ip = operations.Linear(context, layer.width, bias=bias, **options)
 
     def key_value(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """Image tokens (B, N, C) -> key and value (B, N, D)."""
@@ -36,8 +36,8 @@ class KeyValueLayer(nn.Module):
 class BiasedLayer(KeyValueLayer):
     """Projections with biases, as XLabs trained them for FLUX."""
 
-    def __init__(self, spec: AdapterSpec, width: int, operations: Operations, **options: Any) -> None:
-        super().__init__(spec, width, operations, bias=True, **options)
+    def __init__(self, spec: AdapterSpec, layer: LayerSpec, operations: Operations, **options: Any) -> None:
+        super().__init__(spec, layer, operations, bias=True, **options)
 
 
 class NormedKeyLayer(KeyValueLayer):
@@ -53,9 +53,9 @@ class NormedKeyLayer(KeyValueLayer):
 class GatedLayer(BiasedLayer):
     """Projections with biases, and a gate over the output that depends on the time embedding (LuciferTC, Anima)."""
 
-    def __init__(self, spec: AdapterSpec, width: int, operations: Operations, **options: Any) -> None:
-        super().__init__(spec, width, operations, **options)
-        self.gate = operations.Linear(width, width, **options)
+    def __init__(self, spec: AdapterSpec, layer: LayerSpec, operations: Operations, **options: Any) -> None:
+        super().__init__(spec, layer, operations, **options)
+        self.gate = operations.Linear(layer.width, layer.width, **options)
 
     def key_value(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """Image tokens (B, N, C) -> key and value (B, N, D); where a reference's tokens are all zero the value is 0."""
@@ -70,8 +70,8 @@ class GatedLayer(BiasedLayer):
 class ScaledLayer(KeyValueLayer):
     """Projections whose output has a learned factor (sorryhyun, Anima)."""
 
-    def __init__(self, spec: AdapterSpec, width: int, operations: Operations, **options: Any) -> None:
-        super().__init__(spec, width, operations, **options)
+    def __init__(self, spec: AdapterSpec, layer: LayerSpec, operations: Operations, **options: Any) -> None:
+        super().__init__(spec, layer, operations, **options)
         self.ip_gate = nn.Parameter(torch.zeros((), **options))
 
     def key_value(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
@@ -110,8 +110,8 @@ class HeadNorm(nn.Module):
 class JointLayer(KeyValueLayer):
     """Projections behind a norm that depends on time, and norms for the image's own queries and keys (InstantX, SD3.5)."""
 
-    def __init__(self, spec: AdapterSpec, width: int, operations: Operations, **options: Any) -> None:
-        super().__init__(spec, width, operations, **options)
+    def __init__(self, spec: AdapterSpec, layer: LayerSpec, operations: Operations, **options: Any) -> None:
+        super().__init__(spec, layer, operations, **options)
         self.norm_ip = TimeNorm(spec.projector.width, spec.projector.context_width, operations, **options)
         self.norm_q = HeadNorm(SD3_HEAD_WIDTH, **options)
         self.norm_k = HeadNorm(SD3_HEAD_WIDTH, **options)
@@ -130,9 +130,10 @@ LAYERS = {
     LayerKind.GATED: GatedLayer,
     LayerKind.SCALED: ScaledLayer,
     LayerKind.JOINT: JointLayer,
+    LayerKind.OWN: OwnAttentionLayer,
 }
 
 
-def build_layer(spec: AdapterSpec, width: int, operations: Operations, **options: Any) -> nn.Module:
+def build_layer(spec: AdapterSpec, layer: LayerSpec, operations: Operations, **options: Any) -> nn.Module:
     """The uninitialised layer; its `state_dict` has the keys below `ip_adapter.<number>.` of a file."""
-    return LAYERS[spec.layer_kind](spec, width, operations, **options)
+    return LAYERS[spec.layer_kind](spec, layer, operations, **options)

@@ -1,7 +1,7 @@
 """An adapter whose memory ComfyUI manages, and the keys and values that it made of each reference."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from torch import Tensor, nn
 
@@ -12,6 +12,7 @@ from ..checkpoint.spec import AdapterSpec
 from ..prompt.image_prompt import EncodedImage
 from .key_value_bank import KeyValueBank, project
 from .network import Adapter
+from .own_attention import Folding, OwnAttentionLayer
 from .projected_references import ProjectedReferences
 
 
@@ -42,6 +43,10 @@ class ManagedAdapter:
         maker = self.network if text_projection is None else text_projection
         bank = self.projected.bank(image, maker, lambda: self._project(image, text_projection))
         return bank if self.gain == 1 else bank.scaled(self.gain)
+
+    def folding(self) -> Folding:
+        """How this adapter's keys and values become what its layers multiply by, where those ask with their own query."""
+        return Folding(tuple(cast(OwnAttentionLayer, layer) for layer in self.network.ip_adapter.values()))
 
     def _project(self, image: EncodedImage, text_projection: nn.Module | None) -> KeyValueBank:
         device = self.patcher.load_device

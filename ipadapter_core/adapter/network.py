@@ -8,6 +8,7 @@ from ..checkpoint.spec import AdapterSpec, FileNumber
 from ..host import Operations
 from ..prompt.features import Features
 from .layers import KeyValueLayer, build_layer
+from .own_attention import OwnAttentionLayer
 from .projectors.build import build_projector
 
 
@@ -24,20 +25,20 @@ class Adapter(nn.Module):
         self.reads = {layer.number: slice(*layer.tokens or (None,)) for layer in spec.layers}
         self.image_proj = build_projector(spec.projector, operations, **options)
         self.ip_adapter = nn.ModuleDict(
-            {str(layer.number): build_layer(spec, layer.width, operations, **options) for layer in spec.layers}
+            {str(layer.number): build_layer(spec, layer, operations, **options) for layer in spec.layers}
         )
 
     def image_tokens(self, features: Features) -> Tensor:
         """Projects features, (B, E) or (B, L, E) or what the projector takes in parts, to image tokens (B, N, C)."""
         return self.image_proj(features)
 
-    def numbered_layer(self, number: FileNumber) -> KeyValueLayer:
+    def numbered_layer(self, number: FileNumber) -> KeyValueLayer | OwnAttentionLayer:
         """The layer that has `number` in the file."""
         layer = self.ip_adapter[str(number)]
-        assert isinstance(layer, KeyValueLayer)
+        assert isinstance(layer, KeyValueLayer | OwnAttentionLayer)
         return layer
 
-    def layer_at(self, index: int) -> KeyValueLayer:
+    def layer_at(self, index: int) -> KeyValueLayer | OwnAttentionLayer:
         """The layer in a place, counted from 0 in the file's order."""
         return self.numbered_layer(self.spec.layers[index].number)
 

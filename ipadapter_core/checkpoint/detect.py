@@ -146,18 +146,22 @@ def _layers(shapes: Shapes, file: str) -> tuple[Layout, tuple[LayerSpec, ...], i
     if missing:
         raise CheckpointError(f"{file}: keys {_some(missing)} are missing, the file looks damaged: "
                               f"download it again or {LOAD_NODE}")  # fmt: skip
-    first = shapes[f"{numbers[0]}.to_k_ip.weight"]
+    first = shapes[f"{numbers[0]}.{layout.reads[0]}"]
     context_width = first[1] if len(first) == 2 else 0
     for key, shape in shapes.items():
-        if key.endswith("_ip.weight") and (len(shape) != 2 or shape[1] != context_width):
+        part = matches[key][2]
+        width = context_width if part in layout.reads else None
+        matrix = part in (*layout.reads, layout.ends, layout.asks)
+        if matrix and (len(shape) != 2 or shape[1] != (width or shape[1])):
             raise CheckpointError(
-                f"{file}: {LAYERS}{key} has shape {quoted(shape)}, expected [width, {context_width}]: {LOAD_NODE}"
+                f"{file}: {LAYERS}{key} has shape {quoted(shape)}, expected [width, {width or 'width'}]: {LOAD_NODE}"
             )
-    return (
-        layout,
-        tuple(LayerSpec(FileNumber(number), shapes[f"{number}.to_k_ip.weight"][0]) for number in numbers),
-        context_width,
-    )
+    return layout, tuple(_layer(number, shapes, layout) for number in numbers), context_width
+
+
+def _layer(number: int, shapes: Shapes, layout: Layout) -> LayerSpec:
+    inner = shapes[f"{number}.{layout.asks}"][0] if layout.asks else 0
+    return LayerSpec(FileNumber(number), shapes[f"{number}.{layout.ends}"][0], inner=inner)
 
 
 def _some(keys: list[str]) -> str:

@@ -18,6 +18,7 @@ class Feature(str, Enum):
     LAST = "last_hidden_state"  # (B, L, E), the last layer after its norm
     PERCEPTION = "perception_features"  # (B, L, E), PE-Core's last hidden states
     ATTENTION_POOLED = "pooler_output"  # (B, E), what a SigLIP model's pooling head makes of the last layer
+    IDENTITY_AND_STATES = "embedding and hidden states"  # raw identity beside the pooled face, five hidden states of it
 
 
 class Negative(str, Enum):
@@ -44,6 +45,7 @@ class ProjectorKind(str, Enum):
     MLP_TOKENS = "two-layer"
     TIME_RESAMPLER = "time-dependent resampler"
     PERCEIVER = "perceiver"
+    ID_FORMER = "IDFormer"
     NONE = "no"
 
 
@@ -66,6 +68,7 @@ class FormatName(str, Enum):
     INSTANTX = "InstantX"
     LUCIFERTC = "LuciferTC"
     PE_CORE = "PE-Core perceiver"
+    PULID = "PuLID"
 
     def __str__(self) -> str:
         """The readable name, in every Python version."""
@@ -93,3 +96,4 @@ class LayerKind(str, Enum):
     GATED = "with a gate that depends on time"
     SCALED = "with a factor of its own"
     JOINT = "joined to the image's own keys"
+    OWN = "a cross-attention of its own"

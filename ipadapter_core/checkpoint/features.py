@@ -8,6 +8,7 @@ from .enums import BaseModel, Feature
 H, BIGG = "CLIP ViT-H/14 (laion2B)", "CLIP ViT-bigG/14 (laion2B)"
 BUFFALO, ANTELOPE = "face analysis (buffalo_l)", "face analysis (antelopev2)"
 L336 = "CLIP ViT-L/14 at 336 pixels"
+EVA = "EVA02-CLIP-L/14-336"
 OURS = "(from Load Image Encoder)"
 VECTOR, ROWS = 2, 3  # dimensions of (1, E) and of (1, L, E)
 REFERENCE_NODE, FACE_NODE = "Encode Reference Image", "Encode Face"
@@ -63,6 +64,9 @@ FEATURES: dict[Feature, FeatureRow] = {
         {1024: f"{ANTELOPE} and {L336}"},
         FACE_NODE,
         {BaseModel.KOLORS: f"{ANTELOPE} and {L336}"},
+    ),
+    Feature.IDENTITY_AND_STATES: FeatureRow(
+        (VECTOR, *[ROWS] * 5), {1024: f"{ANTELOPE} with a face parser, and {EVA} {OURS}"}, FACE_NODE
     ),
     Feature.CONTENT_AND_STYLE: FeatureRow((ROWS, ROWS), {1664: BIGG}, "Encode Content and Style"),
     Feature.INSTRUCTED: FeatureRow((ROWS, ROWS, ROWS), {1280: H}, "Encode Instructed Image"),

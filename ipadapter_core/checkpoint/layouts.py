@@ -3,10 +3,11 @@
 import re
 
 from .formats import Layout
+from .pulid_formats import PULID_FLUX
 from .transformer_formats import INSTANTX_FLUX, INSTANTX_SD3, LUCIFERTC, PE_CORE, XLABS_FLUX
 from .unet_formats import UNET_LAYOUT
 
-LAYOUTS: tuple[Layout, ...] = (UNET_LAYOUT, XLABS_FLUX, INSTANTX_FLUX, INSTANTX_SD3, LUCIFERTC, PE_CORE)
+LAYOUTS: tuple[Layout, ...] = (UNET_LAYOUT, XLABS_FLUX, INSTANTX_FLUX, INSTANTX_SD3, LUCIFERTC, PE_CORE, PULID_FLUX)
 RENAMES = tuple((re.compile(pattern), name) for row in LAYOUTS for pattern, name in row.renames)
 
 

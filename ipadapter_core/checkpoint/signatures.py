@@ -32,7 +32,6 @@ LAYER = r"ip_adapter\.[0-9]+\."
 
 ADAPTERS = (  # adapters of other kinds, which may have much in common with ours
     Signature("PuLID FLUX.2", "PuLID for FLUX.2", LATER, (r"id_former\.latents", r"double_ca\.0\.")),
-    Signature("PuLID FLUX.1", "PuLID for FLUX.1", LATER, (r"pulid_ca\.0\.",)),
     Signature("PuLID SDXL", "PuLID for SDXL", LATER, (r"id_adapter(_attn_layers)?\.",)),
     Signature("PuLID SDXL, renamed", "PuLID for SDXL", LATER, (r"image_proj\.mapping_patch_0\.",)),
     Signature("Lynx layers", "the layers of Lynx for Wan", LATER, (r"blocks\.[0-9]+\.cross_attn\.ip_adapter\.",)),
@@ -86,7 +85,7 @@ OTHERS = (  # files with nothing of an adapter in them
               (r"(model\.0\.|conv_first\.|RRDB_trunk\.|body\.0\.rdb)",)),
     Signature("PE-Core", "the image encoder PE-Core", VISION, (r"(module\.)?(visual\.)?attn_pool\.probe",)),
     Signature("CSD", "the style encoder CSD", VISION, (r".*last_layer_style$",)),
-    Signature("EVA-CLIP", "the image encoder EVA-CLIP, which PuLID uses", LATER, (r"visual\.blocks\.0\.attn\.q_proj",)),
+    Signature("EVA-CLIP", "the image encoder EVA-CLIP, which PuLID uses", VISION, (r"visual\.blocks\.0\.attn\.q_proj",)),
     Signature("CLIP with both parts", "a CLIP or SigLIP with its text part", VISION, (r"text_model\.", r"vision_model\.")),
     Signature("image encoder", "an image encoder", VISION, (r"(vision_model\.|visual\.|.*\.vision_tower\.)",)),
     Signature("DINOv2", "the image encoder DINOv2", VISION, (r"(dinov2\.)?embeddings\.patch_embeddings\.projection",)),

@@ -37,14 +37,16 @@ class ProjectorSpec:
 
 @dataclass(frozen=True)
 class LayerSpec:
-    """One cross-attention layer of the adapter: its number in the file and the width of its keys and values.
+    """One cross-attention layer of the adapter: its number in the file and its width in the model.
 
-    `tokens` are the first and the end of the image tokens that it reads, where that is not all of them.
+    `tokens` are the first and the end of the image tokens that it reads, where that is not all of them. `inner` is the width
+    of its keys and values where that is not the model's, because it brings its own query and output projections.
     """
 
     number: FileNumber
     width: int
     tokens: tuple[int, int] | None = None
+    inner: int = 0
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ from ..sampling.application import Application
 from ..sampling.batch_layout import BatchLayout
 from ..sampling.layer_call import LayerCall
 from ..sampling.prepared import PreparedApplication, mask_rows
+from .folded_measures import folded_measures
 
 AT_ONCE = 2**24  # scores that are held at a time
 
@@ -134,7 +135,8 @@ def _maps(application: Application, index: int, call: LayerCall, own: slice, pai
     query = call.query[own, call.before : call.query.shape[1] - call.after]
     key, value = pair
     sizes = _token_counts(application, index, key.shape[1], call.query.shape[1])
-    found = measures(query, key, value, call.heads, sizes)
+    of_layer = measures if application.folding is None else folded_measures
+    found = of_layer(query, key, value, call.heads, sizes)
     found[0] /= found[0].sum(dim=0, keepdim=True).mean(dim=-1, keepdim=True).clamp(min=torch.finfo(found.dtype).tiny)
     assert call.layout is not None
     return _by_reference(found, application, call.layout.frames[own])

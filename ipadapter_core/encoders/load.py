@@ -12,6 +12,7 @@ from ..errors import EncoderMismatchError, IPAdapterError, is_out_of_memory
 from ..quoting import quoted
 from ..warn_once import warn_once
 from .clip_file import CSD_STYLE, HEAD_WIDTH, clip_from_weights, csd_weights, openai_names
+from .eva_clip import EvaEncoder, eva_from_weights, is_eva_clip
 from .folder import WEIGHTS, load_folder
 from .hugging_face import HuggingFaceEncoder
 from .perception import PerceptionEncoder, is_perception, perception_from_weights
@@ -19,7 +20,7 @@ from .siglip import PREFIX, siglip_from_weights
 from .sizes import EncoderSizes, encoder_sizes
 from .weights import check_complete, encoder_header, encoder_weights
 
-Encoder = ClipVisionModel | HuggingFaceEncoder | PerceptionEncoder
+Encoder = ClipVisionModel | EvaEncoder | HuggingFaceEncoder | PerceptionEncoder
 OWN = {(1280, 32), (1664, 48)}  # width and layers of ViT-H and bigG, which ComfyUI loads just as well, and streams
 KNOWN_LAYERS = (24, 32, 48)  # what ComfyUI tells ViT-L, ViT-H and bigG by
 OPENAI = "visual.transformer.resblocks.0.attn.in_proj_weight"
@@ -63,6 +64,8 @@ def _from_file(path: Path) -> Encoder:
         return siglip_from_weights({key: one for key, one in weights.items() if key.startswith(PREFIX)}, path.name)
     if is_perception(shapes):
         return perception_from_weights(encoder_weights(path), path.name)
+    if is_eva_clip(shapes):
+        return eva_from_weights(encoder_weights(path), path.name)
     if any(key.endswith(CSD_STYLE) for key in shapes):
         return clip_from_weights(csd_weights(encoder_weights(path)), path.name, style=True)
     sizes = encoder_sizes(shapes)
@@ -86,8 +89,8 @@ def _comfyui(path: Path) -> ClipVisionModel:
 
 def _unknown(path: Path, found: str) -> EncoderMismatchError:
     return EncoderMismatchError(
-        f"{quoted(path.name)}: found {found} without a config.json, expected CLIP with its projection, SigLIP, PE-Core or CSD: "
-        "put the file and its config.json into a folder of their own below models/clip_vision"
+        f"{quoted(path.name)}: found {found} without a config.json, expected CLIP with its projection, SigLIP, PE-Core, "
+        "EVA02-CLIP or CSD: put the file and its config.json into a folder of their own below models/clip_vision"
     )
 
 

@@ -153,7 +153,10 @@ def _application(
         banks = tuple(WeightedBank(adapter.bank(one.image, text_projection), one.weight) for one in references)
     if kind is LayerKind.GATED:
         live = LiveAdapter(adapter.patcher)
-    return Application(blocks, banks, layers, strength, mask, per_frame, live, Provenance(adapter.spec, prompt))
+    folding = adapter.folding() if kind is LayerKind.OWN else None
+    return Application(
+        blocks, banks, layers, strength, mask, per_frame, live, Provenance(adapter.spec, prompt), folding
+    )
 
 
 Group = tuple[tuple[Reference, ...], Mask | None]

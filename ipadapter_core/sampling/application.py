@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from ..adapter.key_value_bank import KeyValueBank
+from ..adapter.own_attention import Folding
 from ..checkpoint.spec import AdapterSpec
 from ..masks.mask import Mask
 from ..masks.token_grid import CANVAS, Area, Size
@@ -55,7 +56,8 @@ class Application:
     `blocks`, `layers` and the layers of each bank run in the order of the adapter's file. `banks` are attended to together,
     or, with `per_frame`, one for each image of the batch (the last one for all that follow). `mask` covers
     the canvas, with one mask for all images or one for each (the last one for all that follow). `live` is there only
-    where a part of the adapter depends on the step.
+    where a part of the adapter depends on the step, `folding` where its layers ask with projections of their own: then what
+    is placed on a device are keys and values folded with these.
 
     Data, apart from `cache`: what is placed on a device is remembered there until `cleanup`, which ComfyUI calls when a run
     ends, and does not travel with a pickle.
@@ -69,6 +71,7 @@ class Application:
     per_frame: bool = False
     live: LiveAdapter | None = None
     origin: Provenance | None = field(default=None, repr=False)
+    folding: Folding | None = field(default=None, repr=False)
     cache: DeviceCache = field(default_factory=DeviceCache, init=False, repr=False)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Application":
@@ -107,6 +110,10 @@ class Application:
         held = [tensor for tensor in self.cache.held() if tensor.device == device]
         return sum(tensor.numel() * tensor.element_size() for tensor in held)
 
+    def key_width(self, index: int) -> int:
+        """The width of a layer's keys as they were projected: what a penalty on channels goes by."""
+        return self.banks[0].bank.keys[index].shape[-1]
+
     def mask_weights(
         self, device: torch.device, dtype: torch.dtype, grid: Size, latent: Size, area: Area = CANVAS
     ) -> Tensor:
@@ -135,4 +142,14 @@ class Application:
             else:
                 parts.append(scale(self.strength.scaling, key, value, weights * weight, mean))
         joined = [torch.stack(same) if self.per_frame else torch.cat(same, dim=1) for same in zip(*parts, strict=True)]
-        return PlacedLayer(*(tensor.to(device, dtype) for tensor in joined))
+        placed = PlacedLayer(*joined)
+        if self.folding is not None:
+            placed = _folded(self.folding, index, PlacedLayer(*(tensor.to(device) for tensor in joined)))
+        weight, mean = (None if one is None else one.to(device, dtype) for one in (placed.weight, placed.mean))
+        return PlacedLayer(placed.key.to(device, dtype), placed.value.to(device, dtype), weight, mean)
+
+
+def _folded(folding: Folding, index: int, layer: PlacedLayer) -> PlacedLayer:
+    """The same layer for hidden states in place of queries; the fold is linear, so weights may come before or after it."""
+    mean = None if layer.mean is None else folding.value(index, layer.mean)
+    return PlacedLayer(folding.key(index, layer.key), folding.value(index, layer.value), layer.weight, mean)

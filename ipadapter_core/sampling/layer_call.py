@@ -68,7 +68,8 @@ def layer_key_value(
         own, mean = (select_rows(tensor, prepared) for tensor in (placed.weight, placed.mean))
         if weight.shape[0] > 1:
             key, value, own, mean = (per_image(one, weight.shape[0]) for one in (key, value, own, mean))
-        key, value = scale(application.strength.scaling, key, value, own * weight, mean)
+        width = application.key_width(index)
+        key, value = scale(application.strength.scaling, key, value, own * weight, mean, width)
         weight = None
     for observer in observers:
         observer.note(index, call, prepared._replace(weight=weight), (key, value))

@@ -10,6 +10,7 @@ from torch import Tensor
 from comfy.ldm.modules.attention import CrossAttention, SpatialTransformer, optimized_attention
 from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
 
+from ..adapter.layers import KeyValueLayer
 from ..adapter.network import Adapter
 from ..attention.image_attention import image_attention
 from ..checkpoint.enums import BaseModel, Feature, FormatName, ProjectorKind
@@ -62,6 +63,7 @@ def new_adapter(layers: tuple[TrainedLayer, ...], feature_width: int, tokens: in
     with torch.no_grad():
         for layer in layers:
             projections = adapter.numbered_layer(layer.number)
+            assert isinstance(projections, KeyValueLayer)
             projections.to_k_ip.weight.copy_(layer.attention.to_k.weight)
             projections.to_v_ip.weight.copy_(layer.attention.to_v.weight)
     return adapter

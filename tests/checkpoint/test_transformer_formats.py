@@ -20,6 +20,7 @@ WANTED = {
     "XLabs v2": (BaseModel.FLUX, LayerKind.BIASED, Feature.POOLED, Negative.BLACK_PICTURE, 16, 19),
     "InstantX FLUX": (BaseModel.FLUX, LayerKind.NORMED_KEY, Feature.ATTENTION_POOLED, Negative.ZERO_FEATURES, 128, 57),
     "InstantX SD3.5": (BaseModel.SD35_LARGE, LayerKind.JOINT, Feature.HIDDEN, Negative.ZERO_FEATURES, 64, 38),
+    "PuLID FLUX": (BaseModel.FLUX, LayerKind.OWN, Feature.IDENTITY_AND_STATES, Negative.ZERO_FEATURES, 32, 20),
     "LuciferTC": (BaseModel.ANIMA, LayerKind.GATED, Feature.LAST, Negative.ZERO_FEATURES, 0, 28),
     "Anima PE-Core": (BaseModel.ANIMA, LayerKind.SCALED, Feature.PERCEPTION, Negative.REFERENCE, 16, 28),
 }
@@ -63,6 +64,8 @@ def test_anima_file_to_the_byte():
         ("LuciferTC", "blocks.3.adaln_ip.1.weight", "ip_adapter.3.gate.weight are missing"),
         ("Anima PE-Core", "ip_gate.9", "ip_adapter.9.ip_gate are missing"),
         ("Anima PE-Core", "ip_centroid", "unknown image projector"),
+        ("PuLID FLUX", "pulid_ca.3.norm2.bias", "ip_adapter.3.norm2.bias are missing"),
+        ("PuLID FLUX", "pulid_encoder.proj_out", "unknown image projector"),
     ],
 )
 def test_damaged_files(name, lost, message):

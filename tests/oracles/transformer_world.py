@@ -4,6 +4,8 @@ from functools import cache
 
 import pytest
 import torch
+from pack.ipadapter_core.prompt.features import Features
+from pack.tools.miniature.pulid import face_features, pulid_flux
 from pack.tools.miniature.transformers import (
     adapter,
     instantx_flux,
@@ -23,6 +25,8 @@ import comfy.sample
 CASES = {
     "FLUX XLabs": ("FLUX", xlabs(2, 256, 64), (48,)),
     "FLUX InstantX": ("FLUX", instantx_flux(5, 256, 64), (48,)),
+    "FLUX PuLID": ("FLUX", pulid_flux(2, 256), face_features),
+    "Chroma PuLID": ("Chroma", pulid_flux(2, 256), face_features),
     "Chroma InstantX": ("Chroma", instantx_flux(5, 256, 64), (48,)),
     "SD3.5 InstantX": ("SD3", instantx_sd3(3, 192), (9, 48)),
     "Anima LuciferTC": ("Anima", lucifer(3, 128), (9, 48)),
@@ -34,14 +38,20 @@ every = pytest.mark.parametrize("case", CASES)
 @cache
 def world(case):
     """A model, an adapter, and a prompt of one picture."""
-    name, shapes, features = CASES[case]
+    name, shapes, _ = CASES[case]
     weights = {key: tensor * (0.2 if key.startswith("lora") else 1) for key, tensor in weights_of(shapes).items()}
     ip_adapter = adapter(weights)
-    return name, tiny_transformer(name), ip_adapter, prompt_for(ip_adapter, noise(1, *features, seed=8))
+    return name, tiny_transformer(name), ip_adapter, prompt_for(ip_adapter, features_of(case, 8))
 
 
 def other_prompt(case, seed=11):
-    return prompt_for(world(case)[2], noise(1, *CASES[case][2], seed=seed))
+    return prompt_for(world(case)[2], features_of(case, seed))
+
+
+def features_of(case: str, seed: int) -> Features:
+    """Seeded features as a case's adapter reads them: noise of a shape, or what its own function makes."""
+    given = CASES[case][2]
+    return noise(1, *given, seed=seed) if isinstance(given, tuple) else given(seed)
 
 
 def mask_of(*sides):

@@ -9,10 +9,12 @@ from ...ipadapter_core.checkpoint.spec import AdapterSpec, Shapes
 from ...ipadapter_core.encoders.features import encode_node
 from ...ipadapter_core.presets.catalogue import ENCODER_FILES, Published
 from ..environment import ROOT
+from ..workflows import pulid
 from ..workflows import transformers as graphs
 
 PAGE = ROOT / "docs" / "models.md"
 PLAIN, FACES, OSTRIS = "h94/IP-Adapter", "h94/IP-Adapter-FaceID", "ostris/ip-composition-adapter"
+PULID = "guozinan/PuLID"
 HEAD = """# Supported files
 
 Files are recognised by their tensors, whatever their names, as `.safetensors` or `.bin`: finetunes of these layouts work like
@@ -25,9 +27,12 @@ They belong into `models/clip_vision`, under the names given here or any other.
 """
 TAIL = """## Face models
 
-`buffalo_l` (FaceID, FaceID Plus, Portrait) and `antelopev2` (InstantID, Kolors FaceID) are folders in
+`buffalo_l` (FaceID, FaceID Plus, Portrait) and `antelopev2` (InstantID, Kolors FaceID, PuLID) are folders in
 `models/insightface/models`: unpack the zip files of [insightface's releases](https://github.com/deepinsight/insightface/releases/tag/v0.7)
 there. The Python package `onnxruntime` is needed, `insightface` is not.
+
+PuLID also wants a face parser: [parsing_bisenet.pth](https://github.com/xinntao/facexlib/releases/download/v0.2.0/parsing_bisenet.pth)
+in `models/facexlib`; BiSeNet for faces as `.safetensors`, `.pt` or `.onnx` does as well. Nothing is downloaded by the nodes.
 
 ## Models without weights
 
@@ -86,6 +91,8 @@ ROWS = (
     Row("XLabs v2", _dit(graphs.XLABS), "the picture, closely"),
     Row("InstantX FLUX", _dit(graphs.INSTANTX_FLUX), "the picture, closely"),
     Row("InstantX SD3.5", _dit(graphs.INSTANTX_SD35), "the picture, closely"),
+    Row("PuLID FLUX", Published(PULID, "pulid_flux_v0.9.0.safetensors"), "who it is, and the look of the face"),
+    Row("PuLID FLUX", Published(PULID, "pulid_flux_v0.9.1.safetensors"), "who it is, and the look of the face"),
     Row("LuciferTC", _dit(graphs.LUCIFER), "a character"),
 )  # fmt: skip
 
@@ -132,7 +139,7 @@ def _encoders() -> list[str]:
     """CLIP from the presets' table, SigLIP from the graphs'."""
     files = {sizes.name: file for sizes, file in ENCODER_FILES}
     files |= {"CLIP ViT-L/14": _dit(graphs.CLIP_L), "SigLIP-so400m-384": _dit(graphs.SIGLIP)}
-    files |= {"SigLIP2-base-512": _dit(graphs.SIGLIP2)}
+    files |= {"SigLIP2-base-512": _dit(graphs.SIGLIP2), "EVA02-CLIP-L/14-336": _dit(pulid.EVA)}
     lines = [f"| {name} | {_link(file)} |" for name, file in files.items()]
     return [
         "| Encoder | File |",

@@ -13,6 +13,7 @@ from pack.tools.miniature.error_graphs_files import FILE_GRAPHS
 from pack.tools.miniature.error_graphs_further import FURTHER_GRAPHS
 from pack.tools.miniature.error_graphs_inputs import INPUT_GRAPHS
 from pack.tools.miniature.error_graphs_old import OLD_GRAPHS
+from pack.tools.miniature.error_graphs_pulid import PULID_GRAPHS
 from pack.tools.miniature.error_graphs_python import PYTHON_GRAPHS
 from pack.tools.miniature.error_graphs_sampling import SAMPLING_GRAPHS
 from pack.tools.miniature.executing import Step
@@ -302,5 +303,5 @@ SETTING_GRAPHS = (
 )  # fmt: skip
 ERROR_GRAPHS = (
     *FILE_GRAPHS, *DAMAGED_GRAPHS, *SETTING_GRAPHS, *FAMILY_GRAPHS, *INPUT_GRAPHS, *FURTHER_GRAPHS, *OLD_GRAPHS,
-    *SAMPLING_GRAPHS, *PYTHON_GRAPHS,
+    *SAMPLING_GRAPHS, *PYTHON_GRAPHS, *PULID_GRAPHS,
 )  # fmt: skip

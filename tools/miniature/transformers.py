@@ -6,6 +6,7 @@ import torch
 from pack.ipadapter_core.adapter.load import adapter_from_weights
 from pack.ipadapter_core.adapter.managed import ManagedAdapter
 from pack.ipadapter_core.patchers.hooks.wrappers import STEP, applications_of
+from pack.ipadapter_core.prompt.features import Features, each
 from pack.ipadapter_core.prompt.image_prompt import EncodedImage, ImagePrompt, Reference
 from pack.ipadapter_core.sampling.run import Run
 from pack.tools.miniature.models import randomise
@@ -230,10 +231,12 @@ def adapter(weights: dict[str, Tensor], name: str = "tiny.safetensors") -> Manag
     return adapter_from_weights(weights, name)
 
 
-def prompt_for(ip_adapter: ManagedAdapter, *features: Tensor, negative: Tensor | None = None, **changes) -> ImagePrompt:
+def prompt_for(
+    ip_adapter: ManagedAdapter, *features: Features, negative: Features | None = None, **changes
+) -> ImagePrompt:
     """An image prompt of given features; its negative is zeros unless given."""
     references = tuple(
-        Reference(EncodedImage(one, torch.zeros_like(one) if negative is None else negative), **changes)
+        Reference(EncodedImage(one, each(torch.zeros_like, one) if negative is None else negative), **changes)
         for one in features
     )
     return ImagePrompt(references, ip_adapter.spec.projector.feature, "a test")

@@ -2,6 +2,7 @@
 
 from ..workflows import by_task as workflows_by_task
 from ..workflows import diagnostics as workflows_seeing
+from ..workflows import pulid as workflows_pulid
 from ..workflows import transformers as workflows_dit
 from .graph import Graph, Output
 
@@ -114,6 +115,7 @@ GRAPHS = {
     **workflows_by_task.GRAPHS,
     **workflows_seeing.GRAPHS,
     **workflows_dit.GRAPHS,
+    **workflows_pulid.GRAPHS,
 }
 
 

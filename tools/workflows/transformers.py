@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from .graph import Graph, Output
+from .graph import Graph, Node, Output
 
 HUB = "https://huggingface.co"
 PROMPT = "a cosy living room, soft light"
@@ -111,12 +111,16 @@ GRAPHS: dict[str, Callable[[], Graph]] = {
 def _flux(adapter: dict[str, str], encoder: dict[str, str], loader: str, weight: float) -> Graph:
     graph = Graph()
     checkpoint = graph.add("CheckpointLoaderSimple", None, [FLUX], ckpt_name=FLUX["name"])
-    steered = _steered(graph, checkpoint[0], adapter, encoder, loader, weight)
-    text = graph.add("CLIPTextEncode", "Prompt", clip=checkpoint[1], text=PROMPT)
+    flux_sampled(graph, checkpoint, _steered(graph, checkpoint[0], adapter, encoder, loader, weight), PROMPT)
+    return graph
+
+
+def flux_sampled(graph: Graph, checkpoint: Node, model: Output, words: str) -> None:
+    """FLUX.1 dev's own way to a picture: no negative, guidance as a condition."""
+    text = graph.add("CLIPTextEncode", "Prompt", clip=checkpoint[1], text=words)
     guided = graph.add("FluxGuidance", conditioning=text[0], guidance=3.5)
     nothing = graph.add("ConditioningZeroOut", conditioning=text[0])
-    _sampled(graph, steered, [guided[0], nothing[0]], checkpoint[2], "EmptySD3LatentImage", cfg=1.0, steps=20)
-    return graph
+    _sampled(graph, model, [guided[0], nothing[0]], checkpoint[2], "EmptySD3LatentImage", cfg=1.0, steps=20)
 
 
 def _steered(

@@ -7,6 +7,7 @@ from torch import nn
 from ...checkpoint.spec import ProjectorKind, ProjectorSpec
 from ...host import Operations
 from .face import FacePlusProjector, FaceProjector, IdentityResampler
+from .id_former import IDFormer
 from .identity import NoProjector
 from .instructed_resampler import InstructedResampler
 from .linear import LinearProjector
@@ -29,6 +30,7 @@ PROJECTORS = {
     ProjectorKind.MLP_TOKENS: MLPTokensProjector,
     ProjectorKind.TIME_RESAMPLER: TimeResampler,
     ProjectorKind.PERCEIVER: Perceiver,
+    ProjectorKind.ID_FORMER: IDFormer,
     ProjectorKind.NONE: NoProjector,
 }
 

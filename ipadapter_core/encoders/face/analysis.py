@@ -1,5 +1,6 @@
 """Detection and recognition together, behind the face that insightface's `FaceAnalysis` shows to other packs."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,6 +12,7 @@ from ...errors import FaceAnalysisError
 from .detection import Detector
 from .geometry import aligned_crop
 from .onnx_session import RECOGNITION_SIZE, Provider, Session, is_detection, is_recognition, open_session
+from .parser import FaceParser, find_parser
 
 SWEEP = tuple(range(640, 319, -64))  # a face that fills the picture is found at a smaller size
 ZIP = "https://github.com/deepinsight/insightface/releases/download/v0.7/{name}.zip"
@@ -38,9 +40,10 @@ class AnalysedFace:
 class FaceAnalysis:
     """What the INSIGHTFACE socket carries when our loader made it."""
 
-    def __init__(self, detection: Session, recognition: Session):
+    def __init__(self, detection: Session, recognition: Session, parser: FaceParser | None = None):
         self.det_model = Detector(detection)
         self.recognition = recognition
+        self.parser = parser
 
     def get(self, picture: Any, max_num: int = 0) -> list[AnalysedFace]:
         """The faces of a picture, an array (H, W, 3) in BGR, 0..255; the surest first. `max_num` 0 is all of them."""
@@ -72,10 +75,11 @@ class Loaded(NamedTuple):
     report: str
 
 
-def load_analysis(folder: Path, provider: Provider) -> Loaded:
+def load_analysis(folder: Path, provider: Provider, parsers: Iterable[Path] = ()) -> Loaded:
     """Opens the detection and the recognition model of a folder, told by their signatures; others are left alone.
 
-    Raises `FaceAnalysisError` when one of them is missing.
+    `parsers` are files among which a face parser may be, for adapters that want the face alone.
+    Raises `FaceAnalysisError` when a detection or recognition model is missing.
     """
     files = sorted(folder.rglob("*.onnx"), key=_likely) if folder.is_dir() else []
     detection = recognition = None
@@ -99,7 +103,10 @@ def load_analysis(folder: Path, provider: Provider) -> Loaded:
             f"{folder}: {present} found, {missing} expected: download {ZIP.format(name=folder.name)} and unpack it there"
         )
     report = f"{folder.name}: {detection.file} finds faces, {recognition.file} knows them; on {said}"
-    return Loaded(FaceAnalysis(detection, recognition), report)
+    parser = find_parser(parsers, provider)
+    if parser is not None:
+        report += f"; {parser.path.name} tells the face from what is beside it"
+    return Loaded(FaceAnalysis(detection, recognition, parser), report)
 
 
 def _likely(file: Path) -> tuple[int, str]:

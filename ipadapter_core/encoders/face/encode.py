@@ -1,7 +1,7 @@
 """From pictures of people to the image prompt of a face adapter."""
 
 from enum import Enum
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -12,7 +12,7 @@ from ...checkpoint.spec import AdapterSpec
 from ...errors import FaceAnalysisError, ImagePromptError
 from ...host import intermediate
 from ...images.fit import ResizeMode
-from ...prompt.features import Features
+from ...prompt.features import Features, each, leading
 from ...prompt.image_prompt import EncodedImage, ImagePrompt, Reference
 from ..clip_vision import check_connected
 from ..features import FeatureRequest, picture_features, to_uint8, zero_pixel_features
@@ -21,11 +21,12 @@ from ..options import describe_source
 from ..preprocess import Preprocessing, pixels_for
 from .analysis import find_faces
 from .geometry import aligned_crop, square_crop
+from .portrait import portrait, silence
 from .preview import draw_faces
 from .selection import Choice, Chosen, choose, sources
 
 WITH_PICTURE = (Feature.FACE_AND_PICTURE, Feature.RAW_FACE_AND_PICTURE)
-RAW = (Feature.RAW_FACE, Feature.RAW_FACE_AND_PICTURE)
+RAW = (Feature.RAW_FACE, Feature.RAW_FACE_AND_PICTURE, Feature.IDENTITY_AND_STATES)
 
 
 class MultiFaceMode(str, Enum):
@@ -91,7 +92,7 @@ def encode_faces(
     blend, said = blending(spec, options)
     faces = {
         number: [
-            _encode_face(spec, encoder, pictures[number], chosen[number].faces[taken], blend)
+            _encode_face(spec, analysis, encoder, pictures[number], chosen[number].faces[taken], blend)
             for taken in chosen[number].taken
         ]
         for number in {number for number in used if number is not None}
@@ -116,7 +117,12 @@ class EncodedFace(NamedTuple):
 
 
 def _encode_face(
-    spec: AdapterSpec, encoder: ImageEncoder | None, picture: Tensor, face: Any, blend: tuple[float, float]
+    spec: AdapterSpec,
+    analysis: Any,
+    encoder: ImageEncoder | None,
+    picture: Tensor,
+    face: Any,
+    blend: tuple[float, float],
 ) -> EncodedFace:
     if face.kps is None or face.embedding is None:
         raise FaceAnalysisError(
@@ -125,7 +131,10 @@ def _encode_face(
     feature = spec.projector.feature
     vector = face.embedding if feature in RAW else face.normed_embedding
     identity = intermediate(torch.as_tensor(vector)).reshape(1, -1)
-    crop = _crop(spec, encoder, picture[..., :3].cpu().float(), face)
+    opaque = picture[..., :3].cpu().float()
+    if feature is Feature.IDENTITY_AND_STATES:
+        return EncodedFace(identity, *portrait(spec, analysis, encoder, opaque, face))
+    crop = _crop(spec, encoder, opaque, face)
     nobody = torch.zeros_like(identity)
     if feature not in WITH_PICTURE or encoder is None:
         return EncodedFace(identity, identity, nobody, crop)
@@ -160,10 +169,12 @@ def blending(spec: AdapterSpec, options: FaceOptions) -> tuple[tuple[float, floa
 
 
 def _trained_with(spec: AdapterSpec, analysis: Any) -> str:
-    """Portrait unnorm and InstantID have the same tensors and equations; only the recognition model differs."""
+    """What is to be said of the recognition model: files that are alike inside were trained with different ones."""
+    used = getattr(getattr(analysis, "recognition", None), "file", "another pack's face analysis")
+    if spec.projector.feature is Feature.IDENTITY_AND_STATES:
+        return f"{spec.file} was trained with antelopev2 (glintr100.onnx); these faces are known by {used}"
     if spec.projector.feature is not Feature.RAW_FACE:
         return ""
-    used = getattr(getattr(analysis, "recognition", None), "file", "another pack's face analysis")
     return (
         f"{spec.file} does not say whether it is FaceID Portrait unnorm, trained with buffalo_l (w600k_r50.onnx), or "
         f"InstantID, trained with antelopev2 (glintr100.onnx); these faces are known by {used}"
@@ -196,22 +207,22 @@ def _encoded(face: EncodedFace) -> EncodedImage:
 
 
 def _average(faces: list[EncodedFace], spec: AdapterSpec) -> EncodedImage:
-    """The mean of several faces; an identity that had length one has it again."""
+    """The mean of several faces, part by part; an identity that had length one has it again."""
     if len(faces) == 1:
         return _encoded(faces[0])
-    identity = torch.stack([face.identity for face in faces]).mean(dim=0)
-    if spec.projector.feature not in RAW:
-        identity = identity / cast(Any, torch.linalg).vector_norm(identity)  # which has no types
-    first = faces[0]
-    if isinstance(first.features, Tensor):
-        return EncodedImage(identity, first.negative)
-    seen = torch.stack([face.features[1] for face in faces]).mean(dim=0)
-    return EncodedImage((identity, seen, first.features[2]), first.negative)
+    mean = each(lambda *parts: torch.stack(parts).mean(dim=0), *(face.features for face in faces))
+    if spec.projector.feature in RAW:
+        return EncodedImage(mean, faces[0].negative)
+    identity = leading(mean) / leading(mean).square().sum().sqrt()
+    return EncodedImage(identity if isinstance(mean, Tensor) else (identity, *mean[1:]), faces[0].negative)
 
 
 def _silence(spec: AdapterSpec) -> EncodedImage:
     """Features of the right shape for a picture that contributes nothing."""
     projector = spec.projector
+    if projector.feature is Feature.IDENTITY_AND_STATES:
+        nothing = silence(spec)
+        return EncodedImage(nothing, nothing)
     identity = intermediate(torch.zeros(1, projector.feature_width))
     if projector.feature not in WITH_PICTURE:
         return EncodedImage(identity, identity)

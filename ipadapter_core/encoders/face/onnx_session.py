@@ -38,6 +38,7 @@ PACKAGES = {
 }
 DETECTION_OUTPUTS = 9  # scores, boxes and landmarks at three strides
 RECOGNITION_SIZE = 112
+PARSER_CLASSES = 19
 
 
 class Session(NamedTuple):
@@ -110,6 +111,12 @@ def _open_again(path: Path, provider: Provider) -> Session:
 def is_detection(session: Session) -> bool:
     """SCRFD with landmarks: nine outputs, two anchors at strides 8, 16 and 32."""
     return len(session.outputs) == DETECTION_OUTPUTS
+
+
+def is_parser(session: Session) -> bool:
+    """BiSeNet for faces: a picture in, of its outputs the first a score for each of 19 classes at each pixel."""
+    shape = list(session.outputs[0].shape)
+    return len(shape) == 4 and shape[1] == PARSER_CLASSES
 
 
 def is_recognition(session: Session) -> bool:

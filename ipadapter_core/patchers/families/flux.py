@@ -1,7 +1,9 @@
-"""FLUX.1 and Chroma: XLabs' adapters add after each double block, InstantX' inside every block's attention.
+"""FLUX.1 and Chroma: XLabs' adapters add after each double block, InstantX' inside every block's attention, PuLID's behind
+some of the blocks.
 
-Both take the block's own normalised query before its rotation, which ComfyUI hands to `attn1_patch`; what the image tokens
-add is computed there and waits in the plan until the block has come to where it belongs.
+The first two take the block's own normalised query before its rotation, which ComfyUI hands to `attn1_patch`; what the image
+tokens add is computed there and waits in the plan until the block has come to where it belongs. PuLID's ask with what a block
+hands on: see `flux_behind.py`.
 """
 
 from dataclasses import dataclass
@@ -14,7 +16,7 @@ import comfy.ldm.flux.layers
 from comfy.ldm.chroma.model import Chroma
 from comfy.ldm.flux.model import Flux
 
-from ...adapter.layers import FLUX_HEAD_WIDTH
+from ...adapter.own_attention import FLUX_HEAD_WIDTH
 from ...attention.image_attention import split_heads
 from ...checkpoint.spec import AdapterSpec, LayerKind
 from ...errors import ModelMismatchError
@@ -29,24 +31,32 @@ from ..hooks.hook_support import check_offers
 from ..hooks.model_call import exclusive_output, plan_of
 from ..hooks.wrappers import PLAN, CallState, Options
 from .family import Family
+from .flux_behind import BEHIND, BehindBlock
 
 MODELS = (Flux, Chroma)
-INSIDE, AFTER = 0, 1  # the last number of a place: in a block's attention, or behind the block
+INSIDE, AFTER = 0, 1  # the last number of a place: in a block's attention, or behind the block with its own query
+PLACES: dict[LayerKind, tuple[tuple[str, int, int], ...]] = {  # of each kind of layer: kind of block, every n-th, where
+    LayerKind.BIASED: (("double", 1, AFTER),),
+    LayerKind.NORMED_KEY: (("double", 1, INSIDE), ("single", 1, INSIDE)),
+    LayerKind.OWN: (("double", 2, BEHIND), ("single", 4, BEHIND)),
+}
 
 
 def blocks_for(spec: AdapterSpec, network: Flux | Chroma) -> tuple[Block, ...]:
-    """Where each layer of the adapter acts: after the double blocks, or in the attention of the double and single blocks.
+    """Where each layer of the adapter acts: after blocks, or in the attention of the double and single blocks.
 
     Raises `ModelMismatchError` unless the model has the adapter's layers and width, and this ComfyUI the hooks.
     """
     check_offers(comfy.ldm.flux.layers, ("attn1_patch", "attn1_output_patch", "img_slice"), spec)
     double, single = len(network.double_blocks), len(network.single_blocks)
-    if spec.layer_kind is LayerKind.BIASED:
-        places = [("double", number, AFTER) for number in range(double)]
-    else:
-        places = [("double", number, INSIDE) for number in range(double)]
-        places += [("single", number, INSIDE) for number in range(single)]
-    heads = network.hidden_size // network.num_heads == FLUX_HEAD_WIDTH or spec.layer_kind is LayerKind.BIASED
+    counts = {"double": double, "single": single}
+    places = [
+        (kind, number, place)
+        for kind, step, place in PLACES[spec.layer_kind]
+        for number in range(0, counts[kind], step)
+    ]
+    heads = network.hidden_size // network.num_heads == FLUX_HEAD_WIDTH or spec.layer_kind is not LayerKind.NORMED_KEY
+    heads = heads and all(layer.inner % FLUX_HEAD_WIDTH == 0 for layer in spec.layers)
     if {layer.width for layer in spec.layers} != {network.hidden_size} or len(spec.layers) != len(places) or not heads:
         raise ModelMismatchError(
             f"{spec.file} is for {spec.base.value} ({len(spec.layers)} layers of width {spec.layers[0].width}), but the model "
@@ -139,12 +149,18 @@ def compose(applications: list[Application], options: Options, run: Run, _state:
     return options | {"patches": patches, "patches_replace": replaced, PLAN: plan_of(applications, options, slots)}
 
 
-def _hooks(applications: list[Application], foreign: dict[Any, Any]) -> tuple[Slots, dict[Any, ImageBlock]]:
+def _hooks(applications: list[Application], foreign: dict[Any, Any]) -> tuple[Slots, dict[Any, Any]]:
     slots = slots_by_block(applications)
-    numbers = [number for _, number, place in slots if place == AFTER]
-    return slots, {
-        ("double_block", number): ImageBlock(number, foreign.get(("double_block", number))) for number in numbers
-    }
+    hooks: dict[Any, Any] = {}
+    for kind, number, place in sorted(
+        slots, key=lambda block: block[-1]
+    ):  # what is behind a block stands around the rest
+        name = (f"{kind}_block", number)
+        if place == AFTER:
+            hooks[name] = ImageBlock(number, foreign.get(name))
+        elif place == BEHIND:
+            hooks[name] = BehindBlock((kind, number, place), hooks.get(name, foreign.get(name)))
+    return slots, hooks
 
 
 FLUX = Family(MODELS, blocks_for, compose)

@@ -1,0 +1,94 @@
+"""PuLID in a real ComfyUI server through stock loaders: from a photograph to a latent, two people by masks, weight 0."""
+
+import copy
+
+import pytest
+import torch
+from pack.tests.oracles.graphs import APPLY, applied, latent, link, node, said, sampled
+from pack.tools.comfyui.client import GraphError
+from pack.tools.miniature.eva_clip import tiny_eva
+from pack.tools.miniature.face_analysis import face_models
+from pack.tools.miniature.face_parser import parser_weights
+from pack.tools.miniature.pulid import id_former, pulid_flux
+from pack.tools.miniature.transformers import tiny_transformer, weights_of
+from PIL import Image
+from safetensors.torch import save_file
+from skimage import data
+
+pytestmark = [pytest.mark.adapters, pytest.mark.faces]
+
+FLUX, ADAPTER = "renamed_p.safetensors", "who.safetensors"
+
+
+@pytest.fixture(scope="module")
+def photograph(server, client, adapters, encoders, transformers):
+    """A model, an adapter, EVA02-CLIP, face models with a parser, and a photograph in the server's input folder."""
+    network = tiny_transformer("FLUX", in_channels=16, out_channels=16).model.diffusion_model
+    save_file({key: one.clone() for key, one in network.state_dict().items()}, transformers / FLUX)
+    save_file(weights_of(pulid_flux(2, 256, former=id_former(64, condition=544, look=128))), adapters / ADAPTER)
+    torch.save(tiny_eva(), encoders / "eva.pt")
+    astronaut = data.astronaut()
+    models = server.folder / "models"
+    face_models(models / "insightface" / "models" / "antelopev2", torch.from_numpy(astronaut).float() / 255)
+    (models / "facexlib").mkdir()
+    torch.save(parser_weights(), models / "facexlib" / "parsing_bisenet.pth")
+    path = server.folder / "astronaut_pulid.png"
+    Image.fromarray(astronaut).save(path)
+    return client.upload(path)
+
+
+def graph(photograph):
+    """Stock loaders, the pack's nodes, ComfyUI's sampler."""
+    return {
+        "model": node("UNETLoader", unet_name=FLUX, weight_dtype="default"),
+        "adapter": node("IPAdapterCoreLoad", ip_adapter_name=ADAPTER),
+        "encoder": node("IPAdapterCoreLoadEncoder", encoder_name="eva.pt"),
+        "analysis": node("IPAdapterCoreLoadFaceAnalysis", model_name="antelopev2", provider="CPU"),
+        "photograph": node("LoadImage", image=photograph),
+        "prompt": node(
+            "IPAdapterCoreEncodeFace", ip_adapter=link("adapter"), image=link("photograph"), insightface=link("analysis"),
+            clip_vision=link("encoder"), pick="largest", index=0, no_face="fail", several="concatenate", plus_version="auto",
+            structure=1.0,
+        ),
+        **applied(link("model"), link("adapter"), link("prompt")),
+        **sampled(link(APPLY), width=64, pooled=32, channels=16),
+    }  # fmt: skip
+
+
+def test_pulid_runs_in_a_server(client, photograph, capsys):
+    """The face changes the latent clearly; weight 0 is no adapter to the bit; half a mask leaves the other half nearly alone.
+
+    Fails when the stock loader's model is not recognised, when the parser is not found, or when a weight of 0 still adds.
+    """
+    prompt = graph(photograph)
+    run = client.run(prompt)
+    first = latent(client, run)
+    assert "parsing_bisenet.pth tells the face" in said(run, "analysis") and "FLUX.1, PuLID" in said(run, "adapter")
+    assert "1 faces in 1 pictures, 1 taken" in said(run, "prompt") and "trained with antelopev2" in said(run, "prompt")
+    plain = copy.deepcopy(prompt)
+    plain["sampler"]["inputs"]["model"] = link("model")
+    without = latent(client, client.run(plain))
+    silent = copy.deepcopy(prompt)
+    silent[APPLY]["inputs"]["weight"] = 0.0
+    effect = float((first - without).norm() / without.norm())
+    with capsys.disabled():
+        print(f"\n  PuLID, effect in a server {effect:.3f}")
+    assert torch.isfinite(first).all() and effect > 0.02
+    assert torch.equal(latent(client, client.run(silent)), without)
+    nowhere = copy.deepcopy(prompt)
+    nowhere["mask"] = node("SolidMask", value=0.0, width=64, height=48)
+    nowhere[APPLY]["inputs"]["mask"] = link("mask")
+    assert torch.equal(latent(client, client.run(nowhere)), without)
+
+
+def test_without_a_parser_the_file_is_named(client, photograph, server):
+    """The sentence says which file belongs where."""
+    prompt = graph(photograph)
+    parser = server.folder / "models" / "facexlib" / "parsing_bisenet.pth"
+    away = parser.rename(parser.with_suffix(".away"))
+    prompt["analysis"]["inputs"]["provider"] = "CUDA"  # another input, so that the node runs anew
+    try:
+        with pytest.raises(GraphError, match="no face parser.*parsing_bisenet.pth.*models/facexlib"):
+            client.run(prompt)
+    finally:
+        away.rename(parser)
