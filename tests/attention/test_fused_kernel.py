@@ -14,6 +14,7 @@ pytestmark = pytest.mark.engine
 pytest.importorskip("triton")
 
 ROOT = Path(__file__).parents[2]
+
 CASES = {  # (batch, latent tokens, text tokens, heads, head width), then (chunks, image tokens, shape of the multiplier)
     "text alone": ((2, 33, 7, 2, 16), ()),
     "one bank": ((2, 64, 77, 2, 64), ((2, 16, None),)),
@@ -26,6 +27,7 @@ CASES = {  # (batch, latent tokens, text tokens, heads, head width), then (chunk
     "four banks": ((2, 40, 77, 2, 32), ((2, 4, None), (1, 257, (1, 40, 1)), (2, 128, (2, 1, 1)), (2, 16, None))),
     "head of 160": ((1, 20, 9, 1, 160), ((1, 4, None),)),
 }
+
 BOUNDS = {"float32": 5e-7, "float16": 1e-3}  # of the norm; the interpreter multiplies bfloat16's bits as whole numbers
 
 
@@ -227,34 +229,3 @@ def test_the_table_decides(chosen):
     other = chosen.row.tile._replace(queries=128)
     with chosen.only(other):
         assert chosen.call(length=7) is not None and chosen.tiles[-1] == other
-
-
-def test_the_packs_own_table_reads():
-    """Every row names a generation, a shape and a tile, and what was measured is said."""
-    from pack.ipadapter_core.attention import kernel_table
-
-    data = json.loads(kernel_table.FILE.read_text())
-    assert {str(row.generation) for row in kernel_table.rows()} == set(data["measured"])
-    assert [kernel_table.as_data(row) for row in kernel_table.rows()] == data["rows"]
-
-
-def test_the_nearest_row_is_taken(monkeypatch):
-    """The longest measured length that the layer has, and no fewer tokens, text and adapters than it has."""
-    from pack.ipadapter_core.attention import kernel_table
-    from pack.ipadapter_core.attention.kernel_table import KernelRow, Tile
-
-    short, long, slow = Tile(32, 32, 4, 2), Tile(128, 32, 8, 3), None
-    table = (
-        KernelRow(9, 64, 1024, 77, 16, 1, short),
-        KernelRow(9, 64, 4096, 77, 16, 1, long),
-        KernelRow(9, 64, 4096, 77, 257, 1, slow),
-    )
-    monkeypatch.setattr(kernel_table, "rows", lambda: table)
-    kernel_table.tile_for.cache_clear()
-    given = {"length": 4096, "text": 77, "tokens": 4, "adapters": 1}
-    asked = [{}, {"length": 2000}, {"length": 9000}, {"tokens": 100}, {"text": 256}, {"adapters": 2}, {"length": 100}]
-    found = [kernel_table.tile_for(9, 64, **(given | change)) for change in asked]
-    kernel_table.tile_for.cache_clear()
-    assert found == [long, short, long, slow, None, None, None]
-    assert kernel_table.tile_for(8, 64, **given) is None
-    kernel_table.tile_for.cache_clear()

@@ -8,8 +8,11 @@ from typing import Any
 from pack.tools.workflows.graph import Graph, Output
 
 ADAPTER, PLUS, FACE = "demo_world_ip_adapter.safetensors", "old_plus.safetensors", "old_faceid.safetensors"
+
 PORTRAIT = "astronaut.png"
+
 WINDOW = {"start_at": 0.0, "end_at": 1.0}
+
 ADVANCED = {"weight": 0.8, "weight_type": "linear", "combine_embeds": "concat", **WINDOW, "embeds_scaling": "V only"}
 
 
@@ -228,65 +231,6 @@ def weights() -> Graph:
     return graph.sampled(model, count=3)
 
 
-FACE_VALUES = {"weight": 0.85, "weight_faceidv2": 1.5, "weight_type": "linear", "combine_embeds": "concat", **WINDOW,
-               "embeds_scaling": "V only"}  # fmt: skip
-FACE_LOADER = {"kind": "IPAdapterUnifiedLoaderFaceID", "lora_strength": 0.6, "provider": "CPU"}
-
-
-def faceid() -> Graph:
-    graph = Old()
-    model, pipeline = graph.unified("FACEID", **FACE_LOADER)
-    made = graph.add("IPAdapterFaceID", model=model, ipadapter=pipeline, image=graph.portrait(), **FACE_VALUES)
-    graph.add("PreviewImage", images=made[1])
-    return graph.sampled(made[0])
-
-
-def faceid_batch() -> Graph:
-    graph = Old()
-    model, pipeline = graph.unified("FACEID", **FACE_LOADER)
-    faces = graph.add("RepeatImageBatch", image=graph.portrait(), amount=2)[0]
-    made = graph.add("IPAAdapterFaceIDBatch", model=model, ipadapter=pipeline, image=faces, **FACE_VALUES)
-    return graph.sampled(made[0], count=2)
-
-
-def ideal_faceid_config() -> Graph:
-    graph = Old()
-    model, pipeline = graph.unified("FACEID", **FACE_LOADER)
-    made = graph.add("IPAdapterFaceID", model=model, ipadapter=pipeline, image=graph.portrait(), **FACE_VALUES)
-    loader = graph.add(
-        "IPAdapterUnifiedLoader", model=made[0], preset="PLUS FACE (portraits)", ipadapter=pipeline
-    )  # fmt: skip
-    picture = graph.prepared(graph.portrait())
-    return graph.sampled(graph.advanced(loader[0], loader[1], picture, weight=0.4, start_at=0.3))
-
-
-def portrait() -> Graph:
-    graph = Old()
-    faces = graph.add("IPAdapterInsightFaceLoader", provider="CPU", model_name="buffalo_l")[0]
-    values = {key: value for key, value in FACE_VALUES.items() if key != "weight"} | {"weight": 0.7}
-    made = graph.add(
-        "IPAdapterFaceID", model=graph.model, ipadapter=graph.file(FACE), image=graph.portrait(), **values,
-        insightface=faces, clip_vision=graph.encoder,
-    )  # fmt: skip
-    return graph.sampled(made[0])
-
-
-def kolors() -> Graph:
-    graph = Old()
-    model, pipeline = graph.unified("Composition", "IPAdapterUnifiedLoaderCommunity")
-    return graph.sampled(graph.advanced(model, pipeline, graph.drawn(), weight_type="ease out"))
-
-
-def faceid_kolors() -> Graph:
-    graph = Old()
-    faces = graph.add("IPAdapterInsightFaceLoader", provider="CPU", model_name="buffalo_l")[0]
-    made = graph.add(
-        "IPAdapterFaceIDKolors", model=graph.model, ipadapter=graph.file(FACE), image=graph.portrait(), **FACE_VALUES,
-        weight_kolors=1.0, insightface=faces, clip_vision=graph.encoder,
-    )  # fmt: skip
-    return graph.sampled(made[0])
-
-
 def cosxl_edit() -> Graph:
     graph = Old()
     model = graph.advanced(graph.model, graph.file(), graph.drawn(), clip_vision=graph.encoder)
@@ -302,22 +246,3 @@ def cosxl_edit() -> Graph:
         latent_image=graph.add("EmptyChromaRadianceLatentImage", width=64, height=64, batch_size=1)[0],
     )  # fmt: skip
     return graph.saved(run[0])
-
-
-GRAPHS = {
-    build.__name__: build
-    for build in (
-        simple, advanced, weight_types, combine_embeds, weighted_embeds, negative_image, noise_injection, tiled,
-        regional_conditioning, style_composition, precise_weight_type, precise_composition, clipvision_enhancer, weights,
-        faceid, faceid_batch, ideal_faceid_config, portrait, kolors, faceid_kolors, cosxl_edit,
-    )
-}  # fmt: skip
-
-
-def old_workflow(graph: Graph, info: dict[str, Any]) -> dict[str, Any]:
-    """The browser's file as it was saved with ComfyUI_IPAdapter_plus: `results` was not there yet."""
-    workflow = graph.workflow(info)
-    for node in workflow["nodes"]:
-        if "results" in info[node["type"]]["input"].get("optional", {}):
-            node["widgets_values"] = node["widgets_values"][:-1]
-    return workflow

@@ -9,7 +9,8 @@ import pytest
 import torch
 from comfy_cli.workflow_to_api import convert_ui_to_api
 from pack.demo.load import ENCODER_FILE, WEIGHTS
-from pack.tests.oracles.old_graphs import FACE, GRAPHS, PLUS, PORTRAIT, old_workflow
+from pack.tests.oracles.old_graphs import FACE, PLUS, PORTRAIT
+from pack.tests.oracles.old_workflows import GRAPHS, old_workflow
 from pack.tools.comfyui.api_prompt import node
 from pack.tools.comfyui.client import ComfyClient, GraphError
 from pack.tools.comfyui.server import ROOT, ComfyServer, Mounts

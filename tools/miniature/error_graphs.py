@@ -10,17 +10,17 @@ from pack.ipadapter_core.encoders.face.onnx_session import Provider
 from pack.tools.miniature.error_graphs_damaged import DAMAGED_GRAPHS
 from pack.tools.miniature.error_graphs_families import FAMILY_GRAPHS
 from pack.tools.miniature.error_graphs_files import FILE_GRAPHS
+from pack.tools.miniature.error_graphs_frames import FRAME_GRAPHS
 from pack.tools.miniature.error_graphs_further import FURTHER_GRAPHS
 from pack.tools.miniature.error_graphs_inputs import INPUT_GRAPHS
 from pack.tools.miniature.error_graphs_old import OLD_GRAPHS
 from pack.tools.miniature.error_graphs_pulid import PULID_GRAPHS
 from pack.tools.miniature.error_graphs_python import PYTHON_GRAPHS
 from pack.tools.miniature.error_graphs_sampling import SAMPLING_GRAPHS
+from pack.tools.miniature.error_graphs_weights import WEIGHT_GRAPHS
 from pack.tools.miniature.executing import Step
 from pack.tools.miniature.files import Workshop
 from pack.tools.miniature.transformers import instantx_flux, instantx_sd3, lucifer, xlabs
-
-MASKS = 3
 
 
 def a_face_adapter_in_the_wrong_node(shop: Workshop) -> Step:
@@ -104,41 +104,6 @@ def the_wrong_text_encoder(shop: Workshop) -> Step:
     return Step("IPAdapterCoreEncodeInstructed", given | {"clip_vision": shop.encoder(width=64, projection=32)})
 
 
-def more_weights_than_prompts(shop: Workshop) -> Step:
-    """Three weights for two prompts."""
-    return _combined(shop, weights="1, 0.5, 0.2")
-
-
-def masks_in_a_mixture(shop: Workshop) -> Step:
-    """A mixture is one reference and has one place."""
-    masked = _weighed(shop, torch.ones(1, 8, 8))
-    return _combined(shop, masked, method="average")
-
-
-def a_mixture_of_pairs(shop: Workshop) -> Step:
-    """Some ways to mix have no meaning for what Instruct reads."""
-    adapter = shop.face_adapter("csgo.safetensors", "CSGO", "SDXL", layers=60)
-    given = {"ip_adapter": adapter, "content": shop.picture("a cat"), "style": shop.picture("a drawing")}
-    pair = Step("IPAdapterCoreEncodeContentStyle", given | {"clip_vision": shop.encoder("a small one", 64, 32)})
-    return _combined(shop, pair, pair, method="max")
-
-
-def weights_that_add_up_to_nothing(shop: Workshop) -> Step:
-    """An average over 0."""
-    return _combined(shop, method="average", weights="1, -1")
-
-
-def more_masks_than_references(shop: Workshop) -> Step:
-    """The masks of a clip for one reference."""
-    return _weighed(shop, torch.ones(MASKS, 8, 8))
-
-
-def prompts_of_two_adapters(shop: Workshop) -> Step:
-    """Each was encoded for another adapter."""
-    plus = shop.adapter("ip-adapter-plus_sd15.safetensors", kind="plus")
-    return _combined(shop, shop.encoded(shop.adapter()), shop.encoded(plus))
-
-
 def a_prompt_for_another_adapter(shop: Workshop) -> Step:
     """The encode node was given another file."""
     plus = shop.adapter("ip-adapter-plus_sd15.safetensors", kind="plus")
@@ -211,50 +176,11 @@ def a_lora_on_other_weight_names(shop: Workshop) -> Step:
     return Step("IPAdapterCoreApplyLora", {"model": model, "ip_adapter": adapter})
 
 
-def a_block_that_is_not_there(shop: Workshop) -> Step:
-    """SD1.5 has no such block."""
-    return Step("IPAdapterCoreLayerWeights", {"preset": "linear", "blocks": "input 12: 1"})
-
-
 def a_preset_for_another_model(shop: Workshop) -> Step:
     """Style and composition are tables for two models."""
     adapter = shop.transformer_adapter("flux_xlabs.safetensors", xlabs(2, 256, 64, feature=768))
     weights = Step("IPAdapterCoreLayerWeights", {"preset": "style transfer", "blocks": ""})
     return shop.applied(shop.transformer("FLUX"), adapter, _vector(shop, adapter), layer_weights=weights)
-
-
-def points_out_of_order(shop: Workshop) -> Step:
-    """Points are read from left to right."""
-    return _schedule("0.5: 1, 0.2: 0")
-
-
-def points_outside_the_run(shop: Workshop) -> Step:
-    """A place beyond the end."""
-    return _schedule("0: 1, 20: 0")
-
-
-def no_colon(shop: Workshop) -> Step:
-    """A block without a weight."""
-    return Step("IPAdapterCoreLayerWeights", {"preset": "linear", "blocks": "input 4"})
-
-
-def no_number(shop: Workshop) -> Step:
-    """A word where a number belongs."""
-    return Step("IPAdapterCoreLayerWeights", {"preset": "linear", "blocks": "input 4: much"})
-
-
-def no_block(shop: Workshop) -> Step:
-    """A word that names no block."""
-    return Step("IPAdapterCoreLayerWeights", {"preset": "linear", "blocks": "face: 1"})
-
-
-def names_and_numbers(shop: Workshop) -> Step:
-    """Two ways to name blocks in one text."""
-    return Step("IPAdapterCoreLayerWeights", {"preset": "linear", "blocks": "input 4: 1, 3: 0.5"})
-
-
-def _schedule(points: str) -> Step:
-    return Step("IPAdapterCoreWeightSchedule", {"preset": "late", "points": points})
 
 
 def _face(shop: Workshop, adapter: Step) -> Step:
@@ -267,17 +193,6 @@ def _face_prompt(adapter: Step):
     from pack.tools.miniature.transformers import prompt_for
 
     return prompt_for(adapter.value(), torch.zeros(1, 512))
-
-
-def _weighed(shop: Workshop, mask: torch.Tensor) -> Step:
-    masks = Step("Load Image (as Mask)", note=f"{len(mask)} masks", make=lambda: mask)
-    return Step("IPAdapterCoreWeighReference", {"image_prompt": shop.encoded(shop.adapter()), "mask": masks})
-
-
-def _combined(shop: Workshop, first: Step | None = None, second: Step | None = None, **inputs) -> Step:
-    one = shop.encoded(shop.adapter())
-    sockets = {"image_prompts.image_prompt0": first or one, "image_prompts.image_prompt1": second or one}
-    return Step("IPAdapterCoreCombine", sockets | {"method": "concat"} | inputs)
 
 
 def _vector(shop: Workshop, adapter: Step) -> Step:
@@ -294,14 +209,13 @@ def _patches(shop: Workshop, adapter: Step) -> Step:
 SETTING_GRAPHS = (
     a_face_adapter_in_the_wrong_node, no_encoder_connected, the_wrong_encoder, an_encoder_without_a_pooling_head,
     a_whole_picture_as_a_face, no_face_analysis, a_foreign_face_analysis, no_face_in_the_picture, no_onnxruntime,
-    pairs_for_a_plain_adapter, the_wrong_text_encoder, more_weights_than_prompts, masks_in_a_mixture, a_mixture_of_pairs,
-    weights_that_add_up_to_nothing, more_masks_than_references, prompts_of_two_adapters, a_prompt_for_another_adapter,
-    an_adapter_for_another_unet, an_adapter_for_a_unet_on_flux, a_model_without_weights, flux_of_another_size,
+    pairs_for_a_plain_adapter, the_wrong_text_encoder, a_prompt_for_another_adapter, an_adapter_for_another_unet,
+    an_adapter_for_a_unet_on_flux, a_model_without_weights, flux_of_another_size,
     sd3_of_another_size, anima_of_another_size, kolors_without_its_text_projection, a_lora_that_is_not_there,
-    a_lora_for_a_unet_on_flux, a_lora_on_other_weight_names, a_block_that_is_not_there, a_preset_for_another_model,
-    points_out_of_order, points_outside_the_run, no_colon, no_number, no_block, names_and_numbers,
+    a_lora_for_a_unet_on_flux, a_lora_on_other_weight_names, a_preset_for_another_model,
 )  # fmt: skip
+
 ERROR_GRAPHS = (
-    *FILE_GRAPHS, *DAMAGED_GRAPHS, *SETTING_GRAPHS, *FAMILY_GRAPHS, *INPUT_GRAPHS, *FURTHER_GRAPHS, *OLD_GRAPHS,
-    *SAMPLING_GRAPHS, *PYTHON_GRAPHS, *PULID_GRAPHS,
+    *FILE_GRAPHS, *DAMAGED_GRAPHS, *SETTING_GRAPHS, *WEIGHT_GRAPHS, *FAMILY_GRAPHS, *INPUT_GRAPHS, *FURTHER_GRAPHS,
+    *OLD_GRAPHS, *SAMPLING_GRAPHS, *PYTHON_GRAPHS, *PULID_GRAPHS, *FRAME_GRAPHS,
 )  # fmt: skip

@@ -11,34 +11,8 @@ from pack.tools.miniature.files import Workshop
 from safetensors.torch import save_file
 
 PICTURE = torch.zeros(1, 16, 16, 3)
+
 BLOCKS = (("input", 1, 0), ("middle", 0, 0))
-
-
-def no_words_in_any_region(shop: Workshop) -> Step:
-    """The second output is used, and there is nothing to say."""
-    nothing = Step("a conditioning without entries", make=list)
-    given = {"regions": "1", "regions.image_prompt_1": shop.encoded(shop.adapter()), "regions.weight_1": 1.0}
-    return Step("IPAdapterCoreRegions", given | {"positive": nothing})
-
-
-def a_start_after_the_end(shop: Workshop) -> Step:
-    """Frames that run backwards."""
-    return Step("IPAdapterCoreFrameWeights", {"start_frame": 10, "end_frame": 4, "frames": 12, "timing": "linear"})
-
-
-def one_reference_to_fade(shop: Workshop) -> Step:
-    """There is nothing to fade into."""
-    given = {"image_prompt": shop.encoded(shop.adapter()), "weights": "1, 0", "method": "shift batches"}
-    return Step("IPAdapterCoreReferencesOverFrames", given)
-
-
-def a_schedule_on_clip(shop: Workshop) -> Step:
-    """A prompt that is two conditionings, as hooks on CLIP make it."""
-    two = [[torch.zeros(1, 4, 8), {}], [torch.zeros(1, 4, 8), {}]]
-    clip = SimpleNamespace(tokenize=str, encode_from_tokens_scheduled=lambda _: two)
-    return Step(
-        "IPAdapterCorePromptsOverFrames", {"clip": Step("Set CLIP Hooks", make=lambda: clip), "prompts": "a star"}
-    )
 
 
 def no_saved_prompt(shop: Workshop) -> Step:
@@ -257,9 +231,8 @@ def _old(shop: Workshop) -> dict[str, Step]:
 
 
 FURTHER_GRAPHS = (
-    no_words_in_any_region, a_start_after_the_end, one_reference_to_fade, a_schedule_on_clip, no_saved_prompt,
-    a_broken_saved_prompt, a_saved_prompt_without_references, a_saved_prompt_with_a_hole, hostile_embeds, embeds_of_nothing,
-    embeds_with_another_negative, nothing_was_watched, nothing_to_trace, maps_of_silent_blocks,
+    no_saved_prompt, a_broken_saved_prompt, a_saved_prompt_without_references, a_saved_prompt_with_a_hole, hostile_embeds,
+    embeds_of_nothing, embeds_with_another_negative, nothing_was_watched, nothing_to_trace, maps_of_silent_blocks,
     maps_of_blocks_that_are_not_there, an_empty_sweep, a_sweep_without_end, a_sweep_of_an_unknown_preset,
     a_grid_of_other_pictures, scores_of_other_pictures, scores_of_another_scorer, a_prompt_without_an_encoder,
     two_ways_to_score_the_prompt, a_clip_without_a_projection, an_old_node_without_a_picture,

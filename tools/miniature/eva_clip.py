@@ -48,6 +48,19 @@ class Stated(NamedTuple):
     states: Tensor
 
 
+def stated_turns(side: int) -> Tensor:
+    """What the channels of each token are turned by, (1 + side * side, 32), as complex numbers."""
+    turns = torch.ones(side**2 + 1, 32, dtype=torch.complex128)
+    for row in range(side):
+        for column in range(side):
+            for channel in range(16):
+                speed = 10000.0 ** (-2 * channel / 32) * 16 / side
+                for first, place in ((0, row), (16, column)):
+                    angle = place * speed
+                    turns[1 + row * side + column, first + channel] = complex(math.cos(angle), math.sin(angle))
+    return turns
+
+
 def stated(weights: dict[str, Tensor], pixels: Tensor) -> Stated:
     """The outputs for normalised pixels (B, 3, S, S) in float64: rotations as products of complex numbers.
 
@@ -58,14 +71,7 @@ def stated(weights: dict[str, Tensor], pixels: Tensor) -> Stated:
     width, side = part["cls_token"].shape[-1], math.isqrt(part["pos_embed"].shape[1] - 1)
     patches = conv2d(pixels.double(), part["patch_embed.proj.weight"], part["patch_embed.proj.bias"], stride=PATCH)
     tokens = torch.cat((part["cls_token"].expand(len(pixels), -1, -1), patches.flatten(2).mT), 1) + part["pos_embed"]
-    turns = torch.ones(side**2 + 1, 32, dtype=torch.complex128)
-    for row in range(side):
-        for column in range(side):
-            for channel in range(16):
-                speed = 10000.0 ** (-2 * channel / 32) * 16 / side
-                for first, place in ((0, row), (16, column)):
-                    angle = place * speed
-                    turns[1 + row * side + column, first + channel] = complex(math.cos(angle), math.sin(angle))
+    turns = stated_turns(side)
 
     def norm(name, x):
         return layer_norm(x, x.shape[-1:], part[f"{name}.weight"], part[f"{name}.bias"], 1e-6)

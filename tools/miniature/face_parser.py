@@ -42,12 +42,8 @@ def parser_weights(width: int = WIDTH, seed: int = 6) -> dict[str, Tensor]:
         conv_norm(f"cp.{name}.conv", inputs, 2 * width, 3)
         conv(f"cp.{name}.conv_atten", 2 * width, 2 * width, 1)
         norm(f"cp.{name}.bn_atten", 2 * width)
-    for name, inputs, kernel in (
-        ("conv_head32", 2 * width, 3),
-        ("conv_head16", 2 * width, 3),
-        ("conv_avg", 8 * width, 1),
-    ):
-        conv_norm(f"cp.{name}", inputs, 2 * width, kernel)
+    for name, inputs, kernel in (("conv_head32", 2, 3), ("conv_head16", 2, 3), ("conv_avg", 8, 1)):
+        conv_norm(f"cp.{name}", inputs * width, 2 * width, kernel)
     conv_norm("ffm.convblk", 4 * width, 4 * width, 1)
     conv("ffm.conv1", 4 * width, width, 1)
     conv("ffm.conv2", width, 4 * width, 1)

@@ -12,13 +12,11 @@ from pack.ipadapter_core.encoders.face.geometry import TEMPLATE, aligned_crop, s
 from pack.ipadapter_core.encoders.face.preview import draw_faces
 from pack.ipadapter_core.encoders.face.selection import Choice, FaceOrder, NoFace, choose, sources
 from pack.ipadapter_core.encoders.features import zero_pixel_features
-from pack.ipadapter_core.encoders.multi_image import Words, encode_content_and_style, encode_instructed
 from pack.ipadapter_core.errors import EncoderMismatchError, FaceAnalysisError, ImagePromptError
 from pack.ipadapter_core.patchers.apply import apply_image_prompt
 from pack.ipadapter_core.patchers.hooks.wrappers import applications_of
 from pack.ipadapter_core.sampling.strength import Strength
-from pack.tools.miniature.clip import TinyClip
-from pack.tools.miniature.faces import PICTURE, TEXT, loaded, tiny_encoder, weights_of
+from pack.tools.miniature.faces import PICTURE, loaded, tiny_encoder, weights_of
 from pack.tools.miniature.models import tiny_model, widths_of
 
 pytestmark = pytest.mark.faces
@@ -239,46 +237,3 @@ def test_the_right_encode_node_is_named(tmp_path):
         apply_image_prompt(tiny_model(), adapter_of("FaceID Plus", tmp_path), prompt, Strength())
     with pytest.raises(EncoderMismatchError, match="makes no style_embeds.*with Load Image Encoder"):
         encode_references(adapter_of("Art", tmp_path).spec, tiny_encoder(), plain, EncodeOptions())
-
-
-def test_pairs_for_csgo(tmp_path):
-    """Two contents with one style are two references; the negative is zeros."""
-    adapter = loaded(weights_of("CSGO", widths_of(tiny_model("SDXL"))[:60], 96), tmp_path)
-    prompt, seen = encode_content_and_style(
-        adapter.spec, tiny_encoder(), pictures_with(1, 1), pictures_with(2), EncodeOptions()
-    )
-    assert len(prompt.references) == 2 and len(seen) == 3
-    first, second = (one.image.features for one in prompt.references)
-    assert torch.equal(first[1], second[1]) and not torch.equal(first[0], second[0])
-    assert not any(part.any() for part in prompt.references[0].image.negative)
-    assert applications_of(
-        apply_image_prompt(tiny_model("SDXL"), adapter, prompt, Strength()).model_options["transformer_options"]
-    )
-
-
-@pytest.mark.parametrize(("layer", "extra"), [("last", 0), ("hidden", 80)])
-def test_instructions_are_clips_last_states(tmp_path, layer, extra):
-    """As transformers' CLIPTextModel gives them, for SD1.5's and for SDXL's settings of the text encoder."""
-    from transformers import CLIPTextConfig, CLIPTextModel
-
-    clip = TinyClip(layer, extra=extra)
-    config = CLIPTextConfig(vocab_size=49408, hidden_size=TEXT, intermediate_size=96, num_hidden_layers=3,
-                            num_attention_heads=4, max_position_embeddings=77)  # fmt: skip
-    theirs = CLIPTextModel(config).eval()
-    names = {key.removeprefix("text_model."): tensor for key, tensor in clip.text.transformer.state_dict().items()}
-    target = theirs.state_dict()
-    for key in target:
-        name = key.removeprefix("text_model.")
-        if name in names:
-            target[key] = names[name]
-    theirs.load_state_dict(target)
-    spec = adapter_of("Instruct", tmp_path).spec
-    prompt, _ = encode_instructed(
-        spec, tiny_encoder(), clip, pictures_with(1), Words("use the style", "a cat", "ugly"), EncodeOptions()
-    )
-    image = prompt.references[0].image
-    with torch.no_grad():
-        for text, part in (("use the style", image.features[1]), ("a cat", image.features[2]),
-                           ("", image.negative[1]), ("ugly", image.negative[2])):  # fmt: skip
-            expected = theirs(torch.tensor([clip.tokenize(text)])).last_hidden_state
-            assert torch.allclose(part, expected, atol=1e-5)

@@ -18,8 +18,7 @@ from pack.tools.miniature.models import adapter_weights, tiny_model, widths_of
 
 pytestmark = pytest.mark.faces
 
-WEIGHT, STRUCTURE = 0.8, 0.7
-DOWN, UP = 24, 36
+WEIGHT, STRUCTURE, DOWN, UP = 0.8, 0.7, 24, 36
 
 
 def projector(weights):
@@ -235,10 +234,7 @@ def test_equals_diffusers_own_projectors(kind, tmp_path, capsys):
 
 
 def test_a_kolors_adapter_on_plain_sdxl_is_refused(tmp_path, monkeypatch):
-    """Layers and text are of one size in both; the conditions beside the time embedding tell them apart, or the projection.
-
-    Fails when only the layers' sizes are compared.
-    """
+    """Layers and text are of one size in both; the conditions beside the time embedding tell them apart, or the projection."""
     shrink(monkeypatch, "Kolors plus")
     model = tiny_model("SDXL")
     adapter = loaded(weights_of("Kolors plus", widths_of(model), 96), tmp_path, "kolors.safetensors")
