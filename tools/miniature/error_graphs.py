@@ -10,14 +10,27 @@ from pack.ipadapter_core.encoders.face.onnx_session import Provider
 from pack.tools.miniature.error_graphs_damaged import DAMAGED_GRAPHS
 from pack.tools.miniature.error_graphs_families import FAMILY_GRAPHS
 from pack.tools.miniature.error_graphs_files import FILE_GRAPHS
-from pack.tools.miniature.error_graphs_frames import FRAME_GRAPHS
 from pack.tools.miniature.error_graphs_further import FURTHER_GRAPHS
 from pack.tools.miniature.error_graphs_inputs import INPUT_GRAPHS
 from pack.tools.miniature.error_graphs_old import OLD_GRAPHS
 from pack.tools.miniature.error_graphs_pulid import PULID_GRAPHS
 from pack.tools.miniature.error_graphs_python import PYTHON_GRAPHS
 from pack.tools.miniature.error_graphs_sampling import SAMPLING_GRAPHS
-from pack.tools.miniature.error_graphs_weights import WEIGHT_GRAPHS
+from pack.tools.miniature.error_graphs_weights import (
+    a_block_that_is_not_there,
+    a_mixture_of_pairs,
+    masks_in_a_mixture,
+    more_masks_than_references,
+    more_weights_than_prompts,
+    names_and_numbers,
+    no_block,
+    no_colon,
+    no_number,
+    points_out_of_order,
+    points_outside_the_run,
+    prompts_of_two_adapters,
+    weights_that_add_up_to_nothing,
+)
 from pack.tools.miniature.executing import Step
 from pack.tools.miniature.files import Workshop
 from pack.tools.miniature.transformers import instantx_flux, instantx_sd3, lucifer, xlabs
@@ -209,13 +222,15 @@ def _patches(shop: Workshop, adapter: Step) -> Step:
 SETTING_GRAPHS = (
     a_face_adapter_in_the_wrong_node, no_encoder_connected, the_wrong_encoder, an_encoder_without_a_pooling_head,
     a_whole_picture_as_a_face, no_face_analysis, a_foreign_face_analysis, no_face_in_the_picture, no_onnxruntime,
-    pairs_for_a_plain_adapter, the_wrong_text_encoder, a_prompt_for_another_adapter, an_adapter_for_another_unet,
-    an_adapter_for_a_unet_on_flux, a_model_without_weights, flux_of_another_size,
+    pairs_for_a_plain_adapter, the_wrong_text_encoder, more_weights_than_prompts, masks_in_a_mixture, a_mixture_of_pairs,
+    weights_that_add_up_to_nothing, more_masks_than_references, prompts_of_two_adapters, a_prompt_for_another_adapter,
+    an_adapter_for_another_unet, an_adapter_for_a_unet_on_flux, a_model_without_weights, flux_of_another_size,
     sd3_of_another_size, anima_of_another_size, kolors_without_its_text_projection, a_lora_that_is_not_there,
-    a_lora_for_a_unet_on_flux, a_lora_on_other_weight_names, a_preset_for_another_model,
+    a_lora_for_a_unet_on_flux, a_lora_on_other_weight_names, a_block_that_is_not_there, a_preset_for_another_model,
+    points_out_of_order, points_outside_the_run, no_colon, no_number, no_block, names_and_numbers,
 )  # fmt: skip
 
 ERROR_GRAPHS = (
-    *FILE_GRAPHS, *DAMAGED_GRAPHS, *SETTING_GRAPHS, *WEIGHT_GRAPHS, *FAMILY_GRAPHS, *INPUT_GRAPHS, *FURTHER_GRAPHS,
-    *OLD_GRAPHS, *SAMPLING_GRAPHS, *PYTHON_GRAPHS, *PULID_GRAPHS, *FRAME_GRAPHS,
+    *FILE_GRAPHS, *DAMAGED_GRAPHS, *SETTING_GRAPHS, *FAMILY_GRAPHS, *INPUT_GRAPHS, *FURTHER_GRAPHS, *OLD_GRAPHS,
+    *SAMPLING_GRAPHS, *PYTHON_GRAPHS, *PULID_GRAPHS,
 )  # fmt: skip

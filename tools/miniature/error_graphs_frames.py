@@ -32,8 +32,3 @@ def a_schedule_on_clip(shop: Workshop) -> Step:
     return Step(
         "IPAdapterCorePromptsOverFrames", {"clip": Step("Set CLIP Hooks", make=lambda: clip), "prompts": "a star"}
     )
-
-
-FRAME_GRAPHS = (
-    no_words_in_any_region, a_start_after_the_end, one_reference_to_fade, a_schedule_on_clip,
-)  # fmt: skip

@@ -6,6 +6,12 @@ import torch
 from pack.ipadapter_core.diagnostics.recording import MapKey
 from pack.ipadapter_core.diagnostics.sweep import read_sweep
 from pack.ipadapter_core.sampling.application import Application
+from pack.tools.miniature.error_graphs_frames import (
+    a_schedule_on_clip,
+    a_start_after_the_end,
+    no_words_in_any_region,
+    one_reference_to_fade,
+)
 from pack.tools.miniature.executing import Step
 from pack.tools.miniature.files import Workshop
 from safetensors.torch import save_file
@@ -231,8 +237,9 @@ def _old(shop: Workshop) -> dict[str, Step]:
 
 
 FURTHER_GRAPHS = (
-    no_saved_prompt, a_broken_saved_prompt, a_saved_prompt_without_references, a_saved_prompt_with_a_hole, hostile_embeds,
-    embeds_of_nothing, embeds_with_another_negative, nothing_was_watched, nothing_to_trace, maps_of_silent_blocks,
+    no_words_in_any_region, a_start_after_the_end, one_reference_to_fade, a_schedule_on_clip, no_saved_prompt,
+    a_broken_saved_prompt, a_saved_prompt_without_references, a_saved_prompt_with_a_hole, hostile_embeds, embeds_of_nothing,
+    embeds_with_another_negative, nothing_was_watched, nothing_to_trace, maps_of_silent_blocks,
     maps_of_blocks_that_are_not_there, an_empty_sweep, a_sweep_without_end, a_sweep_of_an_unknown_preset,
     a_grid_of_other_pictures, scores_of_other_pictures, scores_of_another_scorer, a_prompt_without_an_encoder,
     two_ways_to_score_the_prompt, a_clip_without_a_projection, an_old_node_without_a_picture,

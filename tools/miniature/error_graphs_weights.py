@@ -90,10 +90,3 @@ def _combined(shop: Workshop, first: Step | None = None, second: Step | None = N
     one = shop.encoded(shop.adapter())
     sockets = {"image_prompts.image_prompt0": first or one, "image_prompts.image_prompt1": second or one}
     return Step("IPAdapterCoreCombine", sockets | {"method": "concat"} | inputs)
-
-
-WEIGHT_GRAPHS = (
-    a_block_that_is_not_there, points_out_of_order, points_outside_the_run, no_colon, no_number, no_block,
-    names_and_numbers, more_weights_than_prompts, masks_in_a_mixture, a_mixture_of_pairs,
-    weights_that_add_up_to_nothing, more_masks_than_references, prompts_of_two_adapters,
-)  # fmt: skip
