@@ -7,6 +7,7 @@ from pack.ipadapter_core.sampling.strength import Strength
 from pack.ipadapter_core.weights.schedule import WeightSchedule
 from pack.tests.oracles.compiler import Compiler
 from pack.tests.oracles.transformer_world import mask_of, sample
+from pack.tools.miniature.pulid import face_features, pulid_flux
 from pack.tools.miniature.transformers import (
     SD3,
     adapter,
@@ -36,6 +37,7 @@ PAIR, ONE = {"depth": 1, "depth_single_blocks": 1}, {"num_blocks": 1}
 CASES = {  # a block of each kind: compiling takes its time
     "FLUX XLabs": ("FLUX", PAIR, xlabs(1, 256, 64), (48,)),
     "FLUX InstantX": ("FLUX", PAIR, instantx_flux(2, 256, 64), (48,)),
+    "FLUX PuLID": ("FLUX", PAIR, pulid_flux(2, 256), face_features),
     "SD3.5 InstantX": ("SD3", {"depth": 1, "context_embedder_config": NARROW}, instantx_sd3(1, 64, depth=1), (9, 48)),
     "Anima LuciferTC": ("Anima", ONE, lucifer(1, 128), (9, 48)),
     "Anima PE-Core": ("Anima", ONE, perceiver(1, 128, depth=1), (9, 48)),
@@ -64,7 +66,8 @@ def test_dit_compile_without_breaks_or_recompilation(case):
     fading = Strength(schedule=WeightSchedule(((0.0, 1.0), (1.0, 0.2))))
 
     def applied(strength, seed=8, mask=None):
-        prompt = prompt_for(ip_adapter, noise(1, *features, seed=seed))
+        given = noise(1, *features, seed=seed) if isinstance(features, tuple) else features(seed)
+        prompt = prompt_for(ip_adapter, given)
         return apply_image_prompt(model, ip_adapter, prompt, strength, mask)
 
     stages = {
