@@ -32,8 +32,9 @@ def save_prompt(prompt: ImagePrompt, path: Path, note: str = "") -> None:
     try:
         save_file(tensors, path, metadata | ({"note": note} if note else {}))
     except (OSError, SafetensorError) as error:
+        reason, _, _ = str(error).partition(" at path ")  # what follows is a temporary file's name
         raise ImagePromptError(
-            f"{quoted(path)}: cannot be written ({quoted(error)}), expected a folder that is there and has room: save the "
+            f"{quoted(path)}: cannot be written ({quoted(reason)}), expected a folder that is there and has room: save the "
             "image prompt somewhere else"
         ) from error
 
