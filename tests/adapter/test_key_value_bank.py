@@ -49,7 +49,7 @@ def applications(model):
 
 
 def test_bank_is_projected_once_for_a_picture(projections):
-    """Weight, window, mask and another branch project nothing again; another picture does. Seen to fail when `bank` forgets."""
+    """Weight, window, mask and another branch project nothing again; another picture does."""
     model = short_model()
     adapter, image = short_adapter(model), picture(2)
     patched(model, adapter, image)
@@ -63,7 +63,7 @@ def test_bank_is_projected_once_for_a_picture(projections):
 
 
 def test_bank_goes_with_its_picture():
-    """Nothing but the picture and the patched models hold a bank. Seen to fail when `project` keeps what it makes."""
+    """Nothing but the picture and the patched models hold a bank."""
     model = short_model()
     adapter, image = short_adapter(model), picture(2)
     bank = weakref.ref(adapter.bank(image))
@@ -77,7 +77,7 @@ def test_bank_goes_with_its_picture():
 
 
 def test_bank_goes_with_its_adapter():
-    """A picture that outlives an adapter keeps nothing of it. Seen to fail with an ordinary dict of banks."""
+    """A picture that outlives an adapter keeps nothing of it."""
     model, image = short_model(), picture(2)
     adapter = short_adapter(model)
     bank, network = weakref.ref(adapter.bank(image)), weakref.ref(adapter.network)
@@ -88,7 +88,7 @@ def test_bank_goes_with_its_adapter():
 
 @pytest.mark.parametrize("base", LAYERS)
 def test_bytes_held_at_true_size(base, capsys):
-    """16 tokens in fp16: at most 2 MB for SD1.5 and 11 MB for SDXL. Seen to fail when a bank is placed in float32."""
+    """16 tokens in fp16: at most 2 MB for SD1.5 and 11 MB for SDXL."""
     widths = [width for width, count in LAYERS[base] for _ in range(count)]
     pairs = [tuple(torch.zeros(2, 16, width) for width in widths) for _ in range(2)]
     blocks = tuple(("input", index, 0) for index in range(len(widths)))
@@ -103,7 +103,7 @@ def test_bytes_held_at_true_size(base, capsys):
 
 
 def test_bytes_are_let_go_after_a_run():
-    """Placed at the first step, dropped by ComfyUI's own cleanup. Seen to fail when `cleanup` does nothing."""
+    """Placed at the first step, dropped by ComfyUI's own cleanup."""
     model = short_model()
     branch = patched(model, short_adapter(model))
     held = []
@@ -116,7 +116,7 @@ def test_bytes_are_let_go_after_a_run():
 
 
 def test_bytes_are_let_go_after_an_interrupted_run():
-    """A run that is stopped cleans up as well. Seen to fail when `cleanup` does nothing."""
+    """A run that is stopped cleans up as well."""
     model = short_model()
     branch = patched(model, short_adapter(model))
 
@@ -129,7 +129,7 @@ def test_bytes_are_let_go_after_an_interrupted_run():
 
 
 def test_no_adapter_weight_is_loaded_for_sampling():
-    """The adapter is no loaded model, its weights stay where they are. Seen to fail when Apply loads the adapter."""
+    """The adapter is no loaded model, its weights stay where they are."""
     model = short_model()
     adapter = short_adapter(model)
     places = [parameter.data_ptr() for parameter in adapter.network.parameters()]

@@ -45,7 +45,7 @@ def file(tmp_path) -> Path:
 
 
 def test_loading_copies_no_weight(file):
-    """Loading makes no tensor of its own, and reloading neither. Seen to fail with weights that are cast or cloned."""
+    """Loading makes no tensor of its own, and reloading neither."""
     for _ in range(2):
         with Written() as written:
             adapter = load_adapter(str(file))
@@ -55,7 +55,7 @@ def test_loading_copies_no_weight(file):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc/self/maps")
 def test_loading_maps_the_file(file):
-    """Every weight lies inside the file's own pages. Seen to fail with a state dict that was read."""
+    """Every weight lies inside the file's own pages."""
     adapter = load_adapter(str(file))
     lines = [line.split() for line in Path("/proc/self/maps").read_text().splitlines() if line.endswith(str(file))]
     places = [tuple(int(end, 16) for end in line[0].split("-")) for line in lines]
@@ -65,7 +65,7 @@ def test_loading_maps_the_file(file):
 
 
 def test_listing_reads_no_tensor(file):
-    """Key names and shapes come from the file's first bytes. Seen to fail with a whole file read."""
+    """Key names and shapes come from the file's first bytes."""
     size = file.stat().st_size
     with file.open("rb") as whole:
         start = whole.read(2**16)
@@ -77,7 +77,7 @@ def test_listing_reads_no_tensor(file):
 
 
 def test_applying_again_writes_nothing(capsys):
-    """The same reference under another weight costs no tensor operation at all. Seen to fail when banks are not remembered."""
+    """The same reference under another weight costs no tensor operation at all."""
     model = short_model()
     adapter, image = short_adapter(model), picture(2)
     with Written() as first:

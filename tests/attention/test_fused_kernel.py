@@ -79,7 +79,7 @@ def found():
 @pytest.mark.parametrize("dtype", BOUNDS)
 @pytest.mark.parametrize("case", CASES)
 def test_the_kernel_is_the_equation(case, dtype, found, capsys):
-    """Text and banks of every size, masks, weights, odd heads. Seen to fail when the last block's missing keys count."""
+    """Text and banks of every size, masks, weights, odd heads."""
     with capsys.disabled():
         print(f"\n  fused, {case:32} {dtype:8} error {found[case][dtype]:.1e}", end="")
     assert found[case][dtype] < BOUNDS[dtype]
@@ -142,7 +142,7 @@ def asked(monkeypatch):
 
 
 def test_the_kernel_is_asked_where_nobody_has_a_claim(asked):
-    """It is taken when faster, and the plain way when not. Seen to fail when the hook computes the base first."""
+    """It is taken when faster, and the plain way when not."""
     import torch
 
     assert torch.all(asked.call(faster=True) == 7) and asked.calls == [1]
@@ -150,7 +150,7 @@ def test_the_kernel_is_asked_where_nobody_has_a_claim(asked):
 
 
 def test_the_kernel_is_not_asked_under_an_override(asked, monkeypatch):
-    """Another pack's attention, by override or in ComfyUI's place, computes the base itself. Seen to fail without `own`."""
+    """Another pack's attention, by override or in ComfyUI's place, computes the base itself."""
     from pack.ipadapter_core.patchers.hooks.model_call import OVERRIDE
 
     import comfy.ldm.modules.attention
@@ -194,7 +194,7 @@ def chosen(monkeypatch):
 
 
 def test_a_kernel_that_fails_is_not_tried_again(chosen):
-    """Whatever a compiler or an unknown GPU raises, the separate calls are taken. Seen to fail when it is let through."""
+    """Whatever a compiler or an unknown GPU raises, the separate calls are taken."""
 
     def broken(query):
         raise RuntimeError("no such architecture")
@@ -205,7 +205,7 @@ def test_a_kernel_that_fails_is_not_tried_again(chosen):
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, "out of memory"])
 def test_what_is_not_the_kernels_fault_is_let_through(chosen, error):
-    """A full GPU, a stopped run. Seen to fail when every exception is taken for the kernel's."""
+    """A full GPU, a stopped run."""
     import torch
 
     kind = torch.OutOfMemoryError if error == "out of memory" else error

@@ -60,7 +60,7 @@ def by_hand(mask: np.ndarray, height: int, width: int) -> np.ndarray:
     ("latent", "grid"), [((64, 64), (32, 32)), ((45, 128), (12, 32)), ((17, 23), (9, 12)), ((13, 40), (7, 20))]
 )
 def test_catalogue_old_masks_are_guessed_and_stretched(latent, grid):
-    """Height from the aspect, one more where that does not divide the tokens. Fails when the grid is the true one."""
+    """Height from the aspect, one more where that does not divide the tokens."""
     mask = rand(1, 30, 50)
     found = stretched_mask(mask).token_weights(grid, latent)[0, :, 0].double().numpy()
     tokens = grid[0] * grid[1]
@@ -75,7 +75,7 @@ def test_catalogue_old_masks_are_guessed_and_stretched(latent, grid):
 
 
 def test_catalogue_old_masks_differ_where_they_sheared():
-    """1024 x 360: a layer of 12 x 32 tokens was treated as one of 11. Fails when the two kinds of masks are the same."""
+    """1024 x 360: a layer of 12 x 32 tokens was treated as one of 11."""
     mask = torch.zeros(1, 45, 128)
     mask[:, 22:] = 1
     sheared = stretched_mask(mask).token_weights((12, 32), (45, 128)).view(-1)
@@ -109,7 +109,7 @@ def normalised(encoder, picture):
 
 
 def test_catalogue_old_negative_is_a_black_picture(plus, base):
-    """And the corrected one is that of the training. Fails when both are alike; for pooled features both are zero."""
+    """And the corrected one is that of the training; for pooled features both are zero."""
     picture = rand(1, 60, 80, 3)
     black = hidden(plus.encoder, normalised(plus.encoder, torch.zeros(1, 56, 56, 3)))[1]
     nothing = hidden(plus.encoder, torch.zeros(1, 3, 56, 56))[1]
@@ -168,7 +168,7 @@ def test_catalogue_old_tiles_of_features(plus, base):
 
 
 def test_catalogue_enhanced_requests(plus):
-    """A lone picture becomes two references, several are mixed with their tiles. Fails when the ratio is turned round."""
+    """A lone picture becomes two references, several are mixed with their tiles."""
     one, two = rand(1, 112, 112, 3), rand(2, 112, 112, 3)
     wanted = FeatureRequest(Feature.HIDDEN, 64, plus.adapter.spec)
     found = encode_request(plus, Request(image=one, enhance_tiles=2, enhance_ratio=0.6, results=AS_PLUS)).prompt
@@ -194,7 +194,7 @@ def test_catalogue_old_tiles(size, count, shape):
 
 
 def test_catalogue_corrected_tiles_add_up_to_the_mask():
-    """Whatever the mask. Fails when tiles overlap at full weight, as they did."""
+    """Whatever the mask."""
     mask = rand(1, 40, 60, seed=3)
     tiles = tiles_of(rand(1, 100, 270, 3), mask, 0.0)
     total = sum(token_weights(tile.mask, (8, 20), (64, 160)) for tile in tiles)
@@ -202,7 +202,7 @@ def test_catalogue_corrected_tiles_add_up_to_the_mask():
 
 
 def test_catalogue_prepared_pictures():
-    """Cropped to one side or padded with black, 224 pixels, eight bits. Fails when a side is swapped."""
+    """Cropped to one side or padded with black, 224 pixels, eight bits."""
     picture = torch.zeros(1, 100, 60, 3)
     picture[:, :40] = 1.0
     assert prepared(picture, "NEAREST", Crop.TOP, 0.0).mean() > 0.6
@@ -216,7 +216,7 @@ def test_catalogue_prepared_pictures():
 
 
 def test_catalogue_noise_follows_from_the_picture():
-    """The seed is the sum of its values, drawn channel by channel. Fails when noise depends on what ran before."""
+    """The seed is the sum of its values, drawn channel by channel."""
     picture = rand(1, 224, 224, 3)
     generator = torch.Generator().manual_seed(int(picture.sum().item()) % 1_000_000_007)
     expected = picture * 0.3 + torch.rand((1, 3, 224, 224), generator=generator).movedim(1, -1) * 0.7
@@ -254,7 +254,7 @@ def test_catalogue_old_frames():
 
 
 def test_catalogue_pipelines_of_the_old_pack_are_understood(base):
-    """Raw weights, and the dictionaries of its loaders. Fails when a graph mixes its loader with our nodes."""
+    """Raw weights, and the dictionaries of its loaders."""
     weights = adapter_weights("base", [64, 64], 96)
     nested = {
         part: {key[len(part) + 1 :]: one for key, one in weights.items() if key.startswith(part)}
@@ -272,7 +272,7 @@ def test_catalogue_pipelines_of_the_old_pack_are_understood(base):
 
 
 def test_catalogue_kolors_weight_multiplies_the_text_projection():
-    """Keys and values of tokens that passed a scaled linear layer, its bias scaled, too. Fails when one of them is not."""
+    """Keys and values of tokens that passed a scaled linear layer, its bias scaled, too."""
     adapter = managed(adapter_weights("base", [64, 64], 96), torch.float64)
     projection = torch.nn.Linear(96, 96, dtype=torch.float64)
     scaled = torch.nn.Linear(96, 96, dtype=torch.float64)
@@ -287,7 +287,7 @@ def test_catalogue_kolors_weight_multiplies_the_text_projection():
 
 @pytest.mark.parametrize(("sides", "expected"), [(PolarityRule.BY_ROLE, (0, 1, 1)), (PolarityRule.BY_INDEX, (1, 0, 1))])
 def test_catalogue_sides_of_three_prompts(sides, expected):
-    """DualCFG hands over negative, middle, positive. Fails when old results go by role, or corrected ones by index."""
+    """DualCFG hands over negative, middle, positive."""
     rows = BatchLayout((0, 1, 1), (0,), (CANVAS,) * 3, (8, 8), (0, 1, 2))
     assert rows.under(sides).polarities == expected
     assert Request(results=AS_PLUS).strength.polarity_rule is PolarityRule.BY_INDEX
@@ -346,7 +346,7 @@ def test_catalogue_faces_as_they_were_and_corrected(face_plus):
 @pytest.mark.parametrize("results", Results)
 @pytest.mark.parametrize("method", ["average", "add", "subtract", "norm average"])
 def test_catalogue_faces_combined(face_plus, method, results):
-    """Identity and look each by the formula, how they are blended as it was. Fails when the blend is added up as well."""
+    """Identity and look each by the formula, how they are blended as it was."""
     pictures = people(3, 5, 9)
     apart = encode_request(face_plus, Request(image=pictures, weight_faceidv2=1.5, results=results)).prompt
     whole = encode_request(

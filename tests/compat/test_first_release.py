@@ -50,7 +50,7 @@ def result(model, **more):
 
 @pytest.mark.parametrize("node_id", FIRST_NODES)
 def test_catalogue_first_nodes_are_what_the_table_says(node_id):
-    """Inputs in the order that saved widget values count by; marked as deprecated. Fails when one is missing or moved."""
+    """Inputs in the order that saved widget values count by; marked as deprecated."""
     method, inputs, outputs = FIRST_NODES[node_id]
     node = REGISTRY[node_id]
     info = node.GET_NODE_INFO_V1()
@@ -69,7 +69,7 @@ WEIGHT_TYPES = {"original": "V only", "linear": "K+V", "channel penalty": "K+mea
 
 @pytest.mark.parametrize("kind", WEIGHT_TYPES)
 def test_catalogue_first_weight_types_are_scalings(world, kind):
-    """What the weight multiplied then has another name now. Fails when "linear" multiplies the value alone."""
+    """What the weight multiplied then has another name now."""
     shared = {"model": world.model, "image": world.image, "clip_vision": world.encoder, "weight": 0.6, **WINDOW}
     adapter = AdapterModel(world.base)
     old = run("IPAdapterApply", **shared, ipadapter=adapter, weight_type=kind, noise=0.0, unfold_batch=False)
@@ -83,7 +83,7 @@ def test_catalogue_first_weight_types_are_scalings(world, kind):
 
 
 def test_catalogue_first_apply_by_method_and_order(world):
-    """Positional as it was: the adapter first. The September prompt has no weight type. Fails when model and adapter swap."""
+    """Positional as it was: the adapter first. The September prompt has no weight type."""
     (by_order,) = REGISTRY["IPAdapterApply"]().apply_ipadapter(
         AdapterModel(world.base), world.model, 0.6, world.encoder, world.image, "original", 0.0
     )
@@ -95,7 +95,6 @@ def test_catalogue_first_apply_by_method_and_order(world):
 
 
 def test_catalogue_first_unfold_batch_is_one_reference_each(world):
-    """Fails when all references act on all results."""
     images = torch.rand(2, 64, 64, 3, generator=torch.Generator().manual_seed(3))
     shared = {"ipadapter": AdapterModel(world.base), "clip_vision": world.encoder, "model": world.model, "weight": 0.8,
               "noise": 0.0, "weight_type": "original", **WINDOW}  # fmt: skip
@@ -111,7 +110,7 @@ def test_catalogue_first_unfold_batch_is_one_reference_each(world):
 
 
 def test_catalogue_first_noise_becomes_the_negative(world):
-    """The reference, warped and turned, with 0.25 (1 - noise) + 0.05 of normal noise. Fails when noise has no effect."""
+    """The reference, warped and turned, with 0.25 (1 - noise) + 0.05 of normal noise."""
     shared = {"ipadapter": AdapterModel(world.base), "clip_vision": world.encoder, "model": world.model, "weight": 0.8,
               "image": world.image, "weight_type": "original", **WINDOW, "unfold_batch": False}  # fmt: skip
     plain, noised = (result(run("IPAdapterApply", **shared, noise=strength)) for strength in (0.0, 0.5))
@@ -151,7 +150,7 @@ def test_catalogue_first_tiles_lie_where_they_lay(size, count, expected):
 
 
 def test_catalogue_first_tiles_act(world):
-    """With none, the whole image acts. Fails when the tiles' masks are lost."""
+    """With none, the whole image acts."""
     shared = {"ipadapter": AdapterModel(world.base), "clip_vision": world.encoder, "model": world.model, "weight": 0.8,
               "image": world.image, "weight_type": "original", **WINDOW, "noise": 0.0}  # fmt: skip
     whole = result(run("IPAdapterApply", **shared, unfold_batch=False))
@@ -164,7 +163,7 @@ def test_catalogue_first_tiles_act(world):
 def test_catalogue_first_embeds_hold_their_negative(world, kind):
     """Encoder, Batch Embeds and Apply from Encoded of that time give what today's nodes give for the same images.
 
-    The weight of an image counts twice. Fails when one half is taken for an image.
+    The weight of an image counts twice.
     """
     images = [torch.rand(1, 64, 64, 3, generator=torch.Generator().manual_seed(seed)) for seed in (3, 4)]
     plus = kind == "plus"
@@ -190,7 +189,6 @@ def test_catalogue_first_embeds_hold_their_negative(world, kind):
 
 
 def test_catalogue_first_nodes_take_todays_embeds(world):
-    """Fails when today's embeds are split into halves."""
     pipeline = Pipeline(world.base, world.encoder).as_dict()
     positive, _ = REGISTRY["IPAdapterEncoder"]().encode(pipeline, world.image, 1.0)
     (joined,) = REGISTRY["IPAdapterBatchEmbeds"]().batch(positive, positive)
@@ -219,7 +217,7 @@ class Faces:
 
 
 def test_catalogue_first_faceid_says_its_version(world):
-    """`faceid_v2` decides, not the file's name; `weight_v2` is how much of the look. Fails when the mark is ignored."""
+    """`faceid_v2` decides, not the file's name; `weight_v2` is how much of the look."""
     weights = weights_of("FaceID Plus", world.widths, WIDTH)
     pipeline = Pipeline(managed(weights), world.encoder, Faces())
     blends = {
@@ -241,7 +239,7 @@ def test_catalogue_first_faceid_says_its_version(world):
 
 
 def test_catalogue_first_images_for_faces_have_a_border():
-    """580 pixels and 30 of white on each side, or 640. Fails when the border is black."""
+    """580 pixels and 30 of white on each side, or 640."""
     image = torch.full((1, 100, 200, 3), 0.25)
     bordered = run("PrepImageForInsightFace", image=image, crop_position="top", sharpening=0.0, pad_around=True)
     assert bordered.shape == (1, 640, 640, 3)

@@ -96,13 +96,11 @@ PROMPTS = {
 
 @pytest.mark.parametrize("name", PROMPTS)
 def test_catalogue_prompts_of_all_releases_are_valid(name):
-    """Fails with "value not in list", "required input is missing" or a bound of today."""
     node_id, inputs = PROMPTS[name]
     assert said(node_id, **inputs) == ""
 
 
 def test_catalogue_what_was_never_an_option_is_still_refused():
-    """Fails when a choice takes any word, or a weight that is no number."""
     inputs = APPLIED | WINDOW | {"weight": 1.0, "weight_type": "linear", "combine_embeds": "concat"}
     assert "'styl' not in" in said("IPAdapterAdvanced", **inputs | {"weight_type": "styl"})
     assert "Required input is missing: weight_type" in said("IPAdapterAdvanced", **APPLIED | WINDOW | {"weight": 1.0})
@@ -111,7 +109,7 @@ def test_catalogue_what_was_never_an_option_is_still_refused():
 
 
 def test_catalogue_a_choice_may_come_by_a_link():
-    """From a node whose output is a choice, as ComfyUI allows it. Fails where the options take the type's place."""
+    """From a node whose output is a choice, as ComfyUI allows it."""
     inputs = (
         APPLIED
         | WINDOW
@@ -145,7 +143,7 @@ RENAMED = {
 
 @pytest.mark.parametrize("word", RENAMED)
 def test_catalogue_renamed_words_mean_what_they_meant(world, word):
-    """The old word gives what the new one gives, with the weight multiplying what it did. Fails when it falls to linear."""
+    """The old word gives what the new one gives, with the weight multiplying what it did."""
     values = WINDOW | {"weight": 0.6, "combine_embeds": "concat"}
     old = outputs("IPAdapterAdvanced", **world, **values, weight_type=word)[0]
     new = outputs("IPAdapterAdvanced", **world, **values | RENAMED[word])[0]
@@ -171,7 +169,6 @@ NAMES = ["a.safetensors", "sub/deep/b.safetensors"]
 
 
 def test_catalogue_separators_of_both_systems_find_the_file():
-    """Fails on a file of a folder that was chosen on the other system."""
     for given in ("sub/deep/b.safetensors", "sub\\deep\\b.safetensors", "sub\\deep/b.safetensors"):
         assert known_name(given, NAMES) == NAMES[1]
         assert known_name(given, ["sub\\deep\\b.safetensors"]) == "sub\\deep\\b.safetensors"

@@ -22,7 +22,6 @@ EXACT = 1e-9
 @pytest.mark.parametrize("kind", WEIGHT_TYPES)
 @pytest.mark.parametrize("base", COUNT)
 def test_catalogue_weight_type_of_each_layer(base, kind, results):
-    """Fails when a layer has another weight, another side, or the middle block acts where it did not."""
     blocks, running = blocks_of(tiny_model(base))
     totals = [[0.0, 0.0, False] for _ in blocks]
     for half in halves(Request(weight=W, weight_type=kind, results=Results(results))):
@@ -108,7 +107,7 @@ def _side(recorder, place: int) -> int:
 @pytest.mark.parametrize("results", RESULTS)
 @pytest.mark.parametrize("kind", WEIGHT_TYPES)
 def test_catalogue_weight_type_in_a_run(bench, kind, results):
-    """What the UNet predicts. Fails when a weight goes to another layer or to the other pass."""
+    """What the UNet predicts."""
     *_, features, negative = bench
     request = Request(weight=W, weight_type=kind, results=Results(results))
     assert worst(bench, request, features[:1], negative, stated(kind, "SD1.5", results)) < EXACT
@@ -117,7 +116,7 @@ def test_catalogue_weight_type_in_a_run(bench, kind, results):
 @pytest.mark.parametrize("results", RESULTS)
 @pytest.mark.parametrize("mode", SCALING)
 def test_catalogue_scaling_in_a_run(bench, mode, results):
-    """Two pictures, so that the mean of each picture's values counts. Fails when a mode scales something else."""
+    """Two pictures, so that the mean of each picture's values counts."""
     *_, features, negative = bench
     request = Request(weight=W, embeds_scaling=mode, results=Results(results))
     assert worst(bench, request, features, negative, stated("linear", "SD1.5", results), mode) < EXACT
@@ -125,7 +124,7 @@ def test_catalogue_scaling_in_a_run(bench, mode, results):
 
 @pytest.mark.parametrize("boost", ["style_boost", "composition_boost"])
 def test_catalogue_boosts_in_a_run(bench, boost):
-    """The second weight stands by itself. Fails when it multiplies the first."""
+    """The second weight stands by itself."""
     *_, features, negative = bench
     kind = {"style_boost": "style transfer precise", "composition_boost": "composition precise"}[boost]
     request = Request(weight=W, **{boost: BOOST})
@@ -147,7 +146,7 @@ def test_catalogue_layer_weights_by_index():
 @pytest.mark.parametrize("results", RESULTS)
 @pytest.mark.parametrize("method", [*COMBINE, "max", "min"])
 def test_catalogue_combining(method, results):
-    """Three embeds in two parts. Fails when 'norm average' is the old one where it shall not be, or the other way round."""
+    """Three embeds in two parts."""
     e = torch.randn(3, 64, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
     given = [Embeds(e[:2], e[:2]), Embeds(e[2:], e[2:])]
     found = combine_embeds(given, Combination(method)).of(Results(results))

@@ -55,10 +55,7 @@ def pixels_of(plane, latent):
 
 @pytest.mark.parametrize("latent", [(16, 16), (14, 18)])
 def test_seeing_maps_are_the_softmax(latent, seen):
-    """Two references under one mask, two pictures, two steps: both measures to 1e-9 of an explicit float64 softmax.
-
-    Fails when heads are summed instead of averaged, the negative pass is counted, or a grid is transposed.
-    """
+    """Two references under one mask, two pictures, two steps: both measures to 1e-9 of an explicit float64 softmax."""
     model = exact_model()
     adapter = exact_adapter(model)
     mask = torch.rand(1, 9, 7, generator=torch.Generator().manual_seed(3))
@@ -91,7 +88,6 @@ def test_seeing_maps_are_the_softmax(latent, seen):
 
 
 def test_seeing_one_block_alone(seen):
-    """Fails when `blocks` picks by place in the file instead of by name or running order."""
     model = exact_model()
     watched, recording = record_attention(apply(model, exact_adapter(model), references(1)))
     sample(watched, text(0), text(1), (1, 4, 16, 16))
@@ -105,7 +101,7 @@ def test_seeing_one_block_alone(seen):
 
 
 def test_seeing_a_recording_changes_no_picture():
-    """And without Watch nothing of it is in the model. Fails when the observer hands on what it computed."""
+    """And without Watch nothing of it is in the model."""
     model = exact_model()
     patched = apply(model, exact_adapter(model), references(2))
     watched, recording = record_attention(patched)
@@ -132,7 +128,6 @@ def test_seeing_a_compiled_model_is_not_looked_into(caplog):
 
 
 def test_seeing_a_second_run_starts_anew():
-    """Fails when sums of two runs are mixed."""
     model = exact_model()
     watched, recording = record_attention(apply(model, exact_adapter(model), references(1)))
     sample(watched, text(0), text(1), (1, 4, 16, 16), seed=5)
@@ -143,7 +138,7 @@ def test_seeing_a_second_run_starts_anew():
 
 
 def test_seeing_one_reference_per_frame():
-    """Picture i attends to reference i alone. Fails when references are counted by their place among the keys."""
+    """Picture i attends to reference i alone."""
     model = exact_model()
     watched, recording = record_attention(apply(model, exact_adapter(model), references(3), per_frame=True))
     sample(watched, text(0), text(1), (3, 4, 16, 16))
@@ -152,7 +147,7 @@ def test_seeing_one_reference_per_frame():
 
 
 def test_seeing_steps_active_are_those_in_which_layers_are_called(seen):
-    """The trace's steps against what hooks did at each step. Fails when a window is rounded to another step."""
+    """The trace's steps against what hooks did at each step."""
     model = exact_model()
     watched, recording = record_attention(
         apply(model, exact_adapter(model), references(1), start_percent=0.3, end_percent=0.8)
@@ -172,7 +167,7 @@ def test_seeing_steps_active_are_those_in_which_layers_are_called(seen):
 
 
 def test_seeing_parts_of_a_canvas_lie_where_they_belong():
-    """Two halves of a picture with values of their own, one running over the edge. Fails when an area is ignored."""
+    """Two halves of a picture with values of their own, one running over the edge."""
     _, recording = record_attention(exact_model())
     model = exact_model()
     application = applications_of(
@@ -198,11 +193,7 @@ def test_seeing_masks_and_overlays():
 
 @pytest.mark.parametrize("case", [case for case in dit_world.CASES if "PuLID" not in case])
 def test_seeing_transformer_families_are_the_softmax(case, monkeypatch):
-    """Two references in one application, from the queries, keys and values that the family's attention itself is given.
-
-    Fails when a family's layers are not seen, when text tokens are taken for places of the picture, or when SD3.5's own
-    keys are taken for a reference's.
-    """
+    """Two references in one application, from the queries, keys and values that the family's attention itself is given."""
     name, model, ip_adapter, _ = dit_world.world(case)
     pictures = [dit_world.features_of(case, seed) for seed in (8, 11)]
     watched, recording = record_attention(

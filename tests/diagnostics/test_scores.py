@@ -59,7 +59,7 @@ def vision_model(width):
 
 
 def test_seeing_clip_t_is_that_of_transformers():
-    """A CLIP whose checkpoints ask for unprojected text, as SD1.5's do. Fails when `projected_pooled` is not asked for."""
+    """A CLIP whose checkpoints ask for unprojected text, as SD1.5's do."""
     theirs, ours = text_model()
     for text in ("a red star", "two (cats:1.3) on a sofa, " * 3):
         ids = torch.tensor([[token for token, _ in ours.tokenize(text)["l"][0]]])
@@ -87,7 +87,7 @@ def test_seeing_clip_t_needs_a_projection_of_the_same_width():
 
 
 def test_seeing_clip_i_is_that_of_transformers():
-    """Cosines between 8-bit pictures of the encoder's own size. Fails without the projection or the norm."""
+    """Cosines between 8-bit pictures of the encoder's own size."""
     theirs = vision_model(CONFIG["projection_dim"])
     ours = clip_vision(theirs.state_dict())
     size = ours.image_size
@@ -104,7 +104,7 @@ def test_seeing_clip_i_is_that_of_transformers():
 
 
 def test_seeing_both_scores_in_one_space():
-    """CLIP-T is the mean cosine over a batch. Fails when a batch is joined with the next."""
+    """CLIP-T is the mean cosine over a batch."""
     _, clip = text_model()
     encoder = ClipVisionModel(CONFIG | {"projection_dim": WIDTH})
     encoder.load_sd(vision_model(WIDTH).state_dict())
@@ -126,7 +126,7 @@ def test_seeing_encoders_that_do_not_belong_together_are_doubted():
 
 
 def test_seeing_palette_distance_is_the_best_matching():
-    """Against every permutation of six colours. Fails with a greedy matching."""
+    """Against every permutation of six colours."""
     generator = torch.Generator().manual_seed(0)
     one, other = torch.randn(2, 6, 3, generator=generator, dtype=torch.float64)
     costs = [float((one[list(order)] - other).norm(dim=-1).mean()) for order in itertools.permutations(range(6))]
@@ -171,7 +171,7 @@ def test_seeing_the_balance():
 
 
 def test_seeing_a_sweep_reads_words_and_says_which_is_wrong():
-    """Row by row, presets first. Fails when names are compared with case."""
+    """Row by row, presets first."""
     sweep = read_sweep("0, 0.5", "Linear; style transfer")
     assert [one.label for one in sweep.variants][1:3] == ["linear, weight 0.5", "style transfer, weight 0"]
     assert sweep.presets == (LayerPreset.LINEAR, LayerPreset.STYLE)
@@ -187,7 +187,7 @@ def test_seeing_a_sweep_reads_words_and_says_which_is_wrong():
 
 
 def test_seeing_a_grid_lays_each_picture_in_its_place():
-    """Pictures of one colour each, read back from the middle of their cells. Fails when rows and columns are swapped."""
+    """Pictures of one colour each, read back from the middle of their cells."""
     sweep = read_sweep("0, 0.5, 1", "linear, ease in")
     values = [(number + 1) / 8 for number in range(6)]
     grid = comparison_grid([torch.full((2, 8, 8, 3), value) for value in values], sweep, 32, [torch.ones(1, 8, 8, 3)])

@@ -144,7 +144,7 @@ def test_clip_of_another_size_from_one_file(naming, tmp_path, caplog):
 
 
 def test_a_folder_of_a_width_that_comfyui_knows_but_not_its_depth(tmp_path):
-    """As wide as ViT-H with three layers: through transformers. Fails when the width alone decides who loads it."""
+    """As wide as ViT-H with three layers: through transformers."""
     config = CLIPVisionConfig(
         **SIZES | {"hidden_size": 1280, "num_attention_heads": 20}, patch_size=14, projection_dim=32
     )

@@ -28,10 +28,7 @@ def pictures(height, width, count=2):
 @pytest.mark.parametrize("prefix", ["", "module."])
 @pytest.mark.parametrize("shape", [(SIDE * PATCH, SIDE * PATCH), (6 * PATCH, 3 * PATCH), (3 * PATCH, 6 * PATCH)])
 def test_perception_features_equal_the_equations(shape, prefix, tmp_path, capsys):
-    """In the square of the training, upright and wide; from a file that holds the text part, too.
-
-    Fails when columns and rows are exchanged, when the class token turns, or when the position table is not stretched.
-    """
+    """In the square of the training, upright and wide; from a file that holds the text part, too."""
     weights = tiny_perception()
     torch.save({prefix + key: tensor for key, tensor in weights.items()}, tmp_path / "pe.pt")
     encoder = load_image_encoder(tmp_path / "pe.pt")

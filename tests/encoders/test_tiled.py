@@ -72,7 +72,7 @@ def close_look(encoders, kind, large, count):
 @pytest.mark.parametrize("count", [2, 3])
 @pytest.mark.parametrize("kind", ["base", "plus"])
 def test_catalogue_detail_is_the_mean_of_what_lies_there_in_the_tiles(encoders, kind, count):
-    """Mixed with the whole picture by its share, for pictures that are not square. Fails with tiles in another order."""
+    """Mixed with the whole picture by its share, for pictures that are not square."""
     given, ours = picture(200, 150, batch=2), encoders[0]
     prompt, seen = encode_references(spec_for(kind), ours, given, EncodeOptions(detail=Detail(count, 0.3)))
     assert seen.shape[1:3] == (count * ours.image_size,) * 2

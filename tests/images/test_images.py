@@ -69,7 +69,7 @@ def warped(x, fields):
 @pytest.mark.parametrize("strength", [0.0, 0.35, 1.0])
 @pytest.mark.parametrize("kind", Noise, ids=lambda kind: kind.value)
 def test_catalogue_noise_is_its_formula(kind, strength):
-    """On two pictures that are not square, from the same random numbers. Fails with the draws in another order."""
+    """On two pictures that are not square, from the same random numbers."""
     given = pictures(2, 40, 56, 3)
     got = add_noise(given, kind, strength, seed=5)
     far = np.abs(got.double().numpy() - stated_noise(given, kind, strength, 5))
@@ -88,7 +88,7 @@ def test_catalogue_noise_follows_its_seed(kind):
 
 @pytest.mark.parametrize("strength", [0.25, 1.0])
 def test_catalogue_shuffle_at_224_is_torchvisions_elastic_transform(strength):
-    """The very same warp where torch's global generator has the seed. Fails with another reach or smoothness."""
+    """The very same warp where torch's global generator has the seed."""
     given = pictures(2, 224, 224, 3)
     torch.manual_seed(9)
     steps = [ElasticTransform(75.0, (1 - strength) * 3.5), RandomVerticalFlip(1.0), RandomHorizontalFlip(1.0)]
@@ -100,7 +100,7 @@ def test_catalogue_shuffle_at_224_is_torchvisions_elastic_transform(strength):
 
 
 def test_catalogue_noise_is_drawn_as_torch_fills_a_like_tensor():
-    """In rows of pixels or in planes, as the picture lies in memory. Fails when the order is always the same."""
+    """In rows of pixels or in planes, as the picture lies in memory."""
     for given in (pictures(1, 8, 8, 3), pictures(1, 3, 8, 8).movedim(1, -1)):
         torch.manual_seed(4)
         assert torch.equal(add_noise(given, Noise.GAUSSIAN, 1.0, 4), (given + torch.randn_like(given)).clamp(0, 1))
@@ -131,7 +131,7 @@ def test_catalogue_blur_keeps_the_mean_and_smooths():
 
 @pytest.mark.parametrize("border", ["replicate", "constant"])
 def test_catalogue_sharpening_is_its_formula(border):
-    """Pixel by pixel. Fails with the corners weighed like the cross, or another strength at amount 0."""
+    """Pixel by pixel."""
     given = pictures(1, 1, 9, 7)
     around = np.pad(given[0, 0].double().numpy(), 1, mode="edge" if border == "replicate" else "constant")
     for amount in (0.05, 1.0):

@@ -36,7 +36,7 @@ def model():
 
 
 def test_the_model_that_goes_in_stays_as_it_was(model):
-    """Options, wrappers and picture. Seen to fail without the clones in `apply_image_prompt` and `add_application`."""
+    """Options, wrappers and picture."""
     adapter = short_adapter(model)
     first = patched(model, adapter)
     untouched, before = sample(model), [state(model), state(first)]
@@ -80,7 +80,6 @@ def test_stacking_order_does_not_matter(capsys):
     """Two adapters one way and the other: in float64 the same latents, but for their own last float32 digit.
 
     In float32 the sums round in another order; what that makes of a picture is printed.
-    Seen to fail when only a layer's first application acts.
     """
     differences = {}
     for dtype in (torch.float64, torch.float32):
@@ -96,7 +95,7 @@ def test_stacking_order_does_not_matter(capsys):
 
 
 def test_wrappers_stay_single(model):
-    """Four applications, three wrappers. Seen to fail without the look at what is there."""
+    """Four applications, three wrappers."""
     adapter, stacked = short_adapter(model), model
     for seed in range(4):
         stacked = patched(stacked.clone(), adapter, picture(seed))
@@ -107,10 +106,7 @@ def test_wrappers_stay_single(model):
 
 
 def test_a_wrapper_that_is_listed_twice_acts_once(model):
-    """Options may hold a model's wrappers already when ComfyUI merges them in: then they stand there twice.
-
-    Seen to fail without the mark in the call's options: the reference then counts twice.
-    """
+    """Options may hold a model's wrappers already when ComfyUI merges them in: then they stand there twice."""
     branch = patched(model, short_adapter(model))
     expected = sample(branch)
     wrappers = branch.model_options["transformer_options"].setdefault("wrappers", {})
@@ -119,14 +115,14 @@ def test_a_wrapper_that_is_listed_twice_acts_once(model):
 
 
 def test_weight_zero_is_no_node(model):
-    """To the bit, with nothing left in the options. Seen to fail when weight 0 is applied like any other."""
+    """To the bit, with nothing left in the options."""
     silent = patched(model, short_adapter(model), strength=Strength(0.0))
     assert torch.equal(sample(silent), sample(model))
     assert snapshot(silent.model_options) == snapshot(model.model_options)
 
 
 def test_a_graph_that_copies_options_deeply(model):
-    """Some packs and older ComfyUI versions deep-copy. Seen to fail without `__deepcopy__`: the copy has banks of its own."""
+    """Some packs and older ComfyUI versions deep-copy."""
     from copy import deepcopy
 
     branch = patched(model, short_adapter(model))
@@ -136,7 +132,7 @@ def test_a_graph_that_copies_options_deeply(model):
 
 
 def test_collecting_a_clone_disturbs_no_run(model):
-    """A clone that goes in the middle of a run calls `.to` on what it shares. Seen to fail when `.to` drops the cache."""
+    """A clone that goes in the middle of a run calls `.to` on what it shares."""
     branch = patched(model, short_adapter(model))
     expected = sample(branch, steps=3)
     shared = applications(branch)[0]

@@ -62,7 +62,7 @@ def unet(images, **more):
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("images", [1, 3])
 def test_a_unets_batch_in_parts(images, way, how):
-    """References, masks and weights for each image. Seen to fail with the plan of the whole batch."""
+    """References, masks and weights for each image."""
     _, model = unet(images)
     expected = sample(model, latent=unet_noise(images), steps=2)
     split = RowSplit(rows_of(2 * images)[way], HOW[how])
@@ -111,7 +111,7 @@ def test_one_side_only():
 
 
 def test_rows_that_are_repeated():
-    """A pack that shows a row twice: each of them is what it is in the whole batch. Seen to fail with `enlarged` alone."""
+    """A pack that shows a row twice: each of them is what it is in the whole batch."""
     name, base, adapter, prompt = world("FLUX XLabs")
     call, model = some_call(name, 2), apply_image_prompt(base, adapter, prompt, Strength())
     whole = predict(model, call)

@@ -54,11 +54,7 @@ AREAS = {
 
 @pytest.mark.parametrize("area, crop", AREAS.values(), ids=AREAS)
 def test_an_area_sees_the_mask_cut_there(area, crop, seen):
-    """Both the positive pass and its copied negative, beside passes that see the whole canvas, to 1e-9.
-
-    Fails when the fractions swap top and left. Without _areas the crop is still found by its values; without both it fails
-    (`return {}` and PROBES = 0).
-    """
+    """Both the positive pass and its copied negative, beside passes that see the whole canvas, to 1e-9."""
     model, adapter, given, mask = setting()
     patched = apply(model, adapter, given, mask)
     positive = with_area(text(1), area) + text(3)
@@ -77,10 +73,7 @@ def test_an_area_sees_the_mask_cut_there(area, crop, seen):
 
 
 def test_two_areas_of_one_size_in_one_batch(seen):
-    """Each pass of a shared call has its own part of the mask.
-
-    Fails when mask_rows takes the first pass's area for all (`alike = True`).
-    """
+    """Each pass of a shared call has its own part of the mask."""
     model, adapter, given, mask = setting()
     patched = apply(model, adapter, given, mask)
     crops = ((8, 10, 3, 11), (8, 10, 9, 2))
@@ -95,10 +88,7 @@ def test_two_areas_of_one_size_in_one_batch(seen):
 
 
 def test_deep_shrink(seen):
-    """Layers behind the shrink have fewer tokens; each count is the layer's own, each mask the integral over its grid.
-
-    Fails when token_edges makes equal boxes (`stride = None`).
-    """
+    """Layers behind the shrink have fewer tokens; each count is the layer's own, each mask the integral over its grid."""
     model, adapter, given, mask = setting()
     patched = apply(model, adapter, given, mask)
     (shrunk,) = PatchModelAddDownscale.execute(patched, 3, 2.0, 0.0, 1.0, True, "bicubic", "bicubic").args[:1]
@@ -141,11 +131,7 @@ TILE = (10, 10)
 @pytest.mark.parametrize("roll", [(0, 0), (4, 0), (0, 7)], ids=["", "rolled down", "rolled right"])
 @pytest.mark.parametrize("pictures", [1, 2])
 def test_tiles_take_their_part_of_the_mask(roll, pictures, seen):
-    """Every tile, pass and picture of a stacked batch; a canvas rolled under the tiles too, where tiles run over the edge.
-
-    Fails when the passes are not repeated for the tiles (`polarities` without `* tiles`), when tiles are not looked for
-    (`PROBES = 0`), and when box_matrix does not go on at the start.
-    """
+    """Every tile, pass and picture of a stacked batch; a canvas rolled under the tiles too, where tiles run over the edge."""
     model, adapter, given, _ = setting()
     mask = noise(pictures, 70, 53)
     patched = apply(model, adapter, given, mask)
@@ -168,10 +154,7 @@ def test_tiles_take_their_part_of_the_mask(roll, pictures, seen):
 
 
 def test_tiles_of_unknown_place():
-    """A pack that changes the tile's values leaves nothing to go by: one sentence. Without a mask nobody has to know.
-
-    Fails when an unknown tile is taken for the top left one (`place or (0, 0)`).
-    """
+    """A pack that changes the tile's values leaves nothing to go by: one sentence. Without a mask nobody has to know."""
     model, adapter, given, mask = setting()
     for masked in (mask, None):
         patched = apply(model, adapter, given, masked)
@@ -181,10 +164,7 @@ def test_tiles_of_unknown_place():
 
 
 def test_tiles_without_a_mask_keep_their_passes(seen):
-    """Two pictures in tiles with no mask at all: negative passes of every tile see the negative.
-
-    Fails when the tiles are taken for copies of the positive pass.
-    """
+    """Two pictures in tiles with no mask at all: negative passes of every tile see the negative."""
     model, adapter, given, _ = setting()
     patched = apply(model, adapter, given)
     patched.set_model_unet_function_wrapper(Tiles(PLACES, TILE))

@@ -42,11 +42,7 @@ def halve(size):
 
 
 def test_sweep_of_all_sizes(capsys):
-    """Token counts and places for all 249 x 249 sizes at every level.
-
-    Fails when token_grid halves downwards (`height // step`), and when token_edges makes equal boxes
-    (`stride = None`), whose edges are up to 0.8 tokens off.
-    """
+    """Token counts and places for all 249 x 249 sizes at every level."""
     sides = [size // 8 for size in SIZES]
     levels = {side: [side] for side in sides}
     for side in sides:
@@ -92,10 +88,7 @@ def geometry(sides, levels):
 
 @pytest.mark.parametrize("size", AWKWARD, ids=lambda size: f"{size[0]}x{size[1]}")
 def test_a_real_unet_at_awkward_sizes(size, seen):
-    """Every layer's mask against the summed-area integral over the pixels that the UNet gives each token, to 1e-9.
-
-    Fails with equal boxes (`stride = None` in token_edges) wherever a side is odd at some level.
-    """
+    """Every layer's mask against the summed-area integral over the pixels that the UNet gives each token, to 1e-9."""
     height, width = size[0] // 8, size[1] // 8
     model = exact_model()
     adapter, given = exact_adapter(model), references(1)
@@ -119,10 +112,7 @@ def test_a_real_unet_at_awkward_sizes(size, seen):
 
 
 def test_laws(seen):
-    """Ones are no mask, zeros no adapter, both to the bit; complements add up; a batch of masks is a loop.
-
-    Fails when box_matrix does not divide by its sums, and when _in_rows takes the first mask for all.
-    """
+    """Ones are no mask, zeros no adapter, both to the bit; complements add up; a batch of masks is a loop."""
     model = exact_model()
     adapter, given = exact_adapter(model), references(1)
     plain = sample(model, text(1), text(2), (2, 4, 9, 13))
@@ -145,10 +135,7 @@ def test_laws(seen):
 
 
 def test_a_product_of_masks_loses_nothing():
-    """A reference's mask and the common one of another size, against integrals on a grid fine enough for both.
-
-    Fails when `product` puts all masks on the edges of the first, and when the shorter batch repeats its first mask.
-    """
+    """A reference's mask and the common one of another size, against integrals on a grid fine enough for both."""
     own, common = noise(1, 6, 10), noise(3, 4, 15, seed=1)
     both = product(canvas_mask(own), canvas_mask(common))
     fine = np.kron(own[0].numpy(), np.ones((10, 3)))

@@ -89,7 +89,7 @@ def test_the_separate_file_means_the_same_weights(base, naming, tmp_path):
     """ComfyUI's own loader puts either naming on the very keys, with the very tensors, that we take from the file.
 
     Sources: diffusers 0.42.1, loaders/unet.py, `_load_ip_adapter_loras`; ComfyUI 0.30.0, comfy/lora.py,
-    `model_lora_keys_unet`, which knows both. Fails when two blocks, or two parts of one, are exchanged.
+    `model_lora_keys_unet`, which knows both.
     """
     pair = twins(base)
     weights = weights_of("FaceID", widths_of(pair.ours), 96, lora=True)

@@ -35,10 +35,7 @@ def stated(weights, index, rows, reference, weight):
 @pytest.mark.parametrize("expand", [False, True])
 @pytest.mark.parametrize("base", ["SD1.5", "SDXL"])
 def test_catalogue_each_reference_acts_in_its_own_layers(base, expand):
-    """At every layer: w times the style where style is made (or everywhere else), wc times the composition where that is.
-
-    Fails when both act in a layer, or when the two weights are swapped.
-    """
+    """At every layer: w times the style where style is made (or everywhere else), wc times the composition where that is."""
     model, adapter, weights = bench(base)
     style, composition = picture(2), picture(3)
     sources = Sources(prompt(style), prompt(composition), W, WC, expand)
@@ -81,7 +78,7 @@ def rows(*values):
 
 
 def test_catalogue_regions_act_in_their_places_and_the_rest_elsewhere():
-    """Soft masks, weights, and one region without a mask. Fails when the rest is everywhere."""
+    """Soft masks, weights, and one region without a mask."""
     model, adapter, weights = bench()
     regions = [
         Region(prompt(picture(2)), rows(1.0, 0.25, 0.0), 0.5),
@@ -126,7 +123,7 @@ def test_catalogue_words_of_regions_are_under_their_masks():
 
 @pytest.mark.parametrize("method", list(FrameMethod), ids=lambda method: method.value)
 def test_catalogue_every_frame_sees_its_two_references(method):
-    """w times one and 1 - w times the other, at every frame. Fails when a frame takes its neighbour's reference."""
+    """w times one and 1 - w times the other, at every frame."""
     model, adapter, weights = bench()
     given = prompt(picture(2), picture(3, 0.5), picture(4))
     plan = frame_plan((1.0, 0.75, 0.0), 3, method, lead_in=1)

@@ -77,8 +77,7 @@ def layer_calls(application, run, latent, sigma, like):
 def test_copies_of_a_layer_on_a_device_that_cannot_be_read(case, capsys):
     """SDXL's 70 layers at true size on the meta device, where every read of a value is an error; the step's own is on the host.
 
-    After the first step nothing is sent or cast but a step's one weight. Seen to fail when banks or masks are placed anew
-    at each call, and with `.item()` in a layer.
+    After the first step nothing is sent or cast but a step's one weight.
     """
     strength, mask = CASES[case]
     application = true_size(strength, mask)
@@ -106,7 +105,7 @@ def test_copies_of_a_layer_on_a_device_that_cannot_be_read(case, capsys):
 def test_copies_of_a_whole_run(case, capsys):
     """A run in bfloat16 through ComfyUI's KSampler, with and without us: what each step reads, copies and casts more.
 
-    The first step places banks and masks; the following read one value at most. Seen to fail with `.item()` in a layer.
+    The first step places banks and masks; the following read one value at most.
     """
     strength, mask = CASES[case]
     model = short_model(torch.bfloat16)

@@ -50,10 +50,7 @@ def model_of(dtype, cast):
 
 @pytest.mark.parametrize("name", DTYPES)
 def test_dtypes_of_the_base_model(name, capsys):
-    """The error against float64 attention is that of the base model itself, within a factor of two.
-
-    Seen to fail when keys are rounded to float8.
-    """
+    """The error against float64 attention is that of the base model itself, within a factor of two."""
     model = model_of(*DTYPES[name])
     adapter = short_adapter(model)
     recorder, bare = Recorder(patched(model, adapter, PICTURE)), Recorder(model)
@@ -70,10 +67,7 @@ def test_dtypes_of_the_base_model(name, capsys):
 
 
 def test_threads_of_two_devices_share_a_patch(monkeypatch):
-    """ComfyUI's multi-GPU splitting, with two models on two names of the CPU: each pass is right, and runs in its thread.
-
-    Seen to fail when our wrapper acts in the main thread only.
-    """
+    """ComfyUI's multi-GPU splitting, with two models on two names of the CPU: each pass is right, and runs in its thread."""
     base, other = short_model(), short_model()
     adapter = short_adapter(base)
     recorder = Recorder(patched(base, adapter, PICTURE, Strength(schedule=FADE), mask=torch.ones(1, 8, 8)))
@@ -153,11 +147,7 @@ def cases(model, adapter):
 
 @pytest.mark.parametrize("filtered", [True, False], ids=["guards of ComfyUI's node", "all guards"])
 def test_compile_without_breaks_or_recompilation(small, filtered):
-    """One program a structure, none from step to step, and the picture of the uncompiled run.
-
-    Seen to fail without the name in the arguments (a program without adapter is taken for one with it) and without tensors
-    for resting scales.
-    """
+    """One program a structure, none from step to step, and the picture of the uncompiled run."""
     compiler = Compiler(filtered=filtered)
     for name, (model, new) in cases(*small).items():
         expected, before = sample(model, steps=4), compiler.programs
@@ -167,7 +157,7 @@ def test_compile_without_breaks_or_recompilation(small, filtered):
 
 
 def test_compile_when_passes_run_apart(small, monkeypatch):
-    """Two passes of one shape are two programs, as they see different sides. Seen to fail when the name leaves rows out."""
+    """Two passes of one shape are two programs, as they see different sides."""
     monkeypatch.setattr(comfy.model_patcher.ModelPatcher, "get_free_memory", lambda *_: 0)
     model = patched(*small, PICTURE)
     compiler = Compiler()

@@ -23,11 +23,7 @@ pytestmark = pytest.mark.engine
 
 @pytest.mark.parametrize("pictures, count", [(4, 3), (2, 5), (3, 1)], ids=["fewer", "more", "one"])
 def test_each_picture_has_its_own(pictures, count, seen):
-    """References, weights and masks one per picture, a weight of 0 keeping its turn; the last repeats, what is too many is cut.
-
-    Fails when references of weight 0 are left out, when the last does not repeat (`i % (last + 1)`), when both passes take
-    the same side, and when the index of a row is taken over all passes.
-    """
+    """References, weights and masks one per picture, a weight of 0 keeping its turn; the last repeats, the rest is cut."""
     model = exact_model()
     adapter = exact_adapter(model)
     patched, given, of_frame = everything(model, adapter, count, 2)
@@ -38,10 +34,7 @@ def test_each_picture_has_its_own(pictures, count, seen):
 
 
 def test_passes_one_by_one(seen, monkeypatch):
-    """The same when memory is so short that every pass is a call of its own.
-
-    Fails when both sides see the reference (`2 * min(i, last) + 1`).
-    """
+    """The same when memory is so short that every pass is a call of its own."""
     model = exact_model()
     adapter = exact_adapter(model)
     patched, given, of_frame = everything(model, adapter, 3, 4)
@@ -53,10 +46,7 @@ def test_passes_one_by_one(seen, monkeypatch):
 
 
 def test_a_mask_for_each_reference_in_turn(seen):
-    """One per frame, each with a mask of its own size or none, under a common mask.
-
-    Fails when confined references are applied one by one to all pictures.
-    """
+    """One per frame, each with a mask of its own size or none, under a common mask."""
     model = exact_model()
     adapter = exact_adapter(model)
     own = (noise(1, 10, 6, seed=4), None, noise(1, 4, 4, seed=5))
@@ -77,10 +67,7 @@ def test_a_mask_for_each_reference_in_turn(seen):
 @pytest.mark.parametrize("anchor", [False, True], ids=["", "with an anchor frame"])
 @pytest.mark.parametrize("schedule", ["standard_static", "looped_uniform", "batched"])
 def test_context_windows_of_comfyui(schedule, anchor, seen):
-    """Windows over a batch of 8, looped and of uneven length too: each picture keeps what is its own in the whole batch.
-
-    Fails when frames_of counts from 0 in each window, and with an anchor when it is not put before the window's frames.
-    """
+    """Windows over a batch of 8, looped and of uneven length too: each picture keeps what is its own in the whole batch."""
     model = exact_model()
     adapter = exact_adapter(model)
     patched, given, of_frame = everything(model, adapter, 5, 6)
@@ -106,10 +93,7 @@ def test_context_windows_of_comfyui(schedule, anchor, seen):
 
 
 def test_conds_split_over_windows(seen):
-    """Several prompts shared out over the windows: every window's prompt is still the positive one.
-
-    Fails when polarity looks at whole lists only (`certain = set()`).
-    """
+    """Several prompts shared out over the windows: every window's prompt is still the positive one."""
     model = exact_model()
     adapter = exact_adapter(model)
     patched, given, of_frame = everything(model, adapter, 5, 6)
@@ -155,10 +139,7 @@ class SlidingWindows:
 @pytest.mark.parametrize("windows", [None, [[0, 1, 2], [2, 4, 6], [5, 3, 1]]], ids=["all at once", "windows"])
 @pytest.mark.parametrize("first", [True, False], ids=["theirs around ours", "ours around theirs"])
 def test_animatediff_evolved(windows, first, seen):
-    """Its windows are cut inside or outside of our own wrapper, as the order of the nodes has it.
-
-    Fails when a window is believed only if it is as long as the sampler's batch.
-    """
+    """Its windows are cut inside or outside of our own wrapper, as the order of the nodes has it."""
     model = exact_model()
     adapter = exact_adapter(model)
     if first:
@@ -174,10 +155,7 @@ def test_animatediff_evolved(windows, first, seen):
 
 @pytest.mark.parametrize("scaling", list(Scaling), ids=lambda mode: mode.name)
 def test_a_batch_is_a_loop(scaling):
-    """Four pictures with a reference, weight and mask each, against four runs of one picture at that weight, in every mode.
-
-    Fails when the weight of a frame does not reach the key (`weight` for `weight * factor` in scale).
-    """
+    """Four pictures with a reference, weight and mask each, against four runs of one picture at that weight, in every mode."""
     model = exact_model()
     adapter = exact_adapter(model)
     given, masks, weights = references(4), noise(4, 23, 31), (0.3, 0.0, 1.5, 0.8)

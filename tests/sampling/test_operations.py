@@ -75,10 +75,7 @@ def largest(one) -> int:
 @pytest.mark.parametrize("adapters", [1, 2, 4])
 @pytest.mark.parametrize("model", SMALL)
 def test_operations_of_a_layer(model, adapters, switches, monkeypatch):
-    """An attention and an addition in place for each adapter, and no other operation but a scheduled weight's few values.
-
-    Seen to fail with an addition out of place, with a query that is flattened by a copy, and with masks cast in each layer.
-    """
+    """An attention and an addition in place for each adapter, and no other operation but a scheduled weight's few values."""
     case = Case(SMALL[model], 16, adapters, **SWITCHES[switches])
     for number in range(len(case.scene.layers)):
         counts, one, before, out = counted(case, number, monkeypatch)
@@ -98,7 +95,7 @@ def test_operations_of_a_layer(model, adapters, switches, monkeypatch):
 @pytest.mark.parametrize("switches", SWITCHES)
 @pytest.mark.parametrize("model", ["SD1.5", "SDXL"])
 def test_allocations_of_a_layer(model, switches, monkeypatch):
-    """Nothing but what attention itself returns. Seen to fail with an addition out of place."""
+    """Nothing but what attention itself returns."""
     case = Case(SMALL[model], 16, 1, **SWITCHES[switches])
     for number in range(len(case.scene.layers)):
         counts, one, *_ = counted(case, number, monkeypatch)
@@ -118,7 +115,7 @@ def test_allocations_of_a_batch(monkeypatch):
     "foreign", ["override", "replaced function", "wrapped by ComfyUI's decorator", "another hook", "gradients"]
 )
 def test_operations_where_others_may_hold_the_base(foreign, monkeypatch):
-    """What another pack, or a backward pass, may still need is left as it is. Seen to fail with `own=True` everywhere."""
+    """What another pack, or a backward pass, may still need is left as it is."""
     attention, options = comfy.ldm.modules.attention, {}
 
     def theirs(*given, **more):

@@ -82,7 +82,6 @@ def world():
 @pytest.mark.parametrize(("run", "sides", "passes"), GUIDERS, ids=[run.__name__[4:] for run, *_ in GUIDERS])
 @pytest.mark.parametrize("memory", ["together", "apart"])
 def test_polarity_for_every_guider(world, monkeypatch, run, sides, passes, memory):
-    """Seen to fail with `polarities` replaced by the index rule: Dual CFG, dual model and both Perp-Neg."""
     if memory == "apart":
         monkeypatch.setattr(comfy.model_patcher.ModelPatcher, "get_free_memory", lambda *_: 0)
     run(world.model)
@@ -91,7 +90,7 @@ def test_polarity_for_every_guider(world, monkeypatch, run, sides, passes, memor
 
 
 def test_polarity_of_perturbed_attention(world):
-    """PAG asks for the positive pass once more, by itself. Seen to fail when a lone list counts as negative."""
+    """PAG asks for the positive pass once more, by itself."""
     sample(PerturbedAttentionGuidance.execute(world.model, 3.0)[0], steps=1)
     *usual, perturbed = world.recorder.passes
     assert len(usual) == 2 and same_text(perturbed.context, POSITIVE)
@@ -118,7 +117,7 @@ SEVERAL = {
 @pytest.mark.parametrize("name", SEVERAL)
 @pytest.mark.parametrize("memory", ["together", "apart"])
 def test_polarity_of_several_conditionings(world, monkeypatch, name, memory):
-    """Entries that ComfyUI copies over keep their uuid. Seen to fail when rows are put in the order of the lists."""
+    """Entries that ComfyUI copies over keep their uuid."""
     if memory == "apart":
         monkeypatch.setattr(comfy.model_patcher.ModelPatcher, "get_free_memory", lambda *_: 0)
     positive, negative, passes = SEVERAL[name]
@@ -127,7 +126,7 @@ def test_polarity_of_several_conditionings(world, monkeypatch, name, memory):
 
 
 def test_polarity_in_context_windows(world):
-    """Windows rebuild the lists of conditionings. Seen to fail when only the very list is known, not its entries' uuids."""
+    """Windows rebuild the lists of conditionings."""
     windows = ContextWindowsManualNode.execute(
         world.model, context_length=2, context_overlap=0, context_schedule=ContextSchedules.STATIC_STANDARD,
         context_stride=1, closed_loop=False, fuse_method=ContextFuseMethods.PYRAMID, dim=0, freenoise=False,
@@ -191,7 +190,7 @@ class DirectGuider(comfy.samplers.CFGGuider):
     ],
 )
 def test_polarity_unknown_is_said_once(world, caplog, kind, said, sides, passes):
-    """The documented rule holds and is said once, however many steps. Seen to fail without the cache of `warn_once`."""
+    """The documented rule holds and is said once, however many steps."""
     guider = kind(world.model)
     guider.set_conds(POSITIVE, NEGATIVE)
     guider.set_cfg(4.0)
@@ -202,7 +201,7 @@ def test_polarity_unknown_is_said_once(world, caplog, kind, said, sides, passes)
 
 
 def test_polarity_of_copied_entries(world, caplog):
-    """Entries are known by their text, in whatever order they come. Seen to fail with the uuids alone."""
+    """Entries are known by their text, in whatever order they come."""
     guider = CopyingGuider(world.model)
     guider.set_conds(POSITIVE, NEGATIVE)
     guider.set_cfg(4.0)
@@ -222,7 +221,7 @@ def test_polarity_of_prompts_that_nobody_knows(world):
 
 
 def test_polarity_known_is_not_talked_about(world, caplog):
-    """Usual runs log nothing. Seen to fail when `warn_once` stands outside its conditions."""
+    """Usual runs log nothing."""
     with caplog.at_level(logging.WARNING):
         run_dual_regular(world.model)
         run_sag(world.model)

@@ -67,7 +67,7 @@ def rescaled(model):
 
 @pytest.mark.parametrize("after", [lambda model: model, zero_terminal, flow, rescaled])
 def test_window_follows_the_model_sampling_in_force(after):
-    """A node after ours moves it. Seen to fail with the percents of the model without that node."""
+    """A node after ours moves it."""
     world = World(Strength(1.0, 0.3, 0.9), after)
     weights = expected(world.model, 0.3, 0.9)
     assert 0 < sum(weights) < STEPS
@@ -82,13 +82,13 @@ def test_window_differs_between_model_samplings():
 
 @pytest.mark.parametrize(("start", "end"), [(0.0, 0.5), (0.5, 1.0), (0.0, 1.0)])
 def test_window_at_the_ends(start, end):
-    """The first and the last step belong to it. Seen to fail when a window's end stops at 0.98."""
+    """The first and the last step belong to it."""
     world = World(Strength(1.0, start, end))
     assert world.acted_as(expected(world.model, start, end))
 
 
 def test_window_in_a_part_of_a_run():
-    """KSampler (Advanced) runs steps 3 to 6: the window is of the whole run. Seen to fail with percents of the part."""
+    """KSampler (Advanced) runs steps 3 to 6: the window is of the whole run."""
     world = World(Strength(1.0, 0.5, 1.0), start_step=3, last_step=6, force_full_denoise=False)
     weights = expected(world.model, 0.5, 1.0)[3:6]
     assert set(weights) == {0.0, 1.0}
@@ -96,7 +96,7 @@ def test_window_in_a_part_of_a_run():
 
 
 def test_schedule_follows_the_run():
-    """A straight curve from 1 to 0. Seen to fail when it is read at one place."""
+    """A straight curve from 1 to 0."""
     world = World(Strength(0.8, schedule=WeightSchedule(((0.0, 1.0), (1.0, 0.0)))))
     sampling = world.model.get_model_object("model_sampling")
     sigmas = comfy.samplers.calculate_sigmas(sampling, "karras", STEPS)[:-1]
@@ -109,7 +109,7 @@ def test_schedule_follows_the_run():
 
 @pytest.mark.parametrize("strength", [Strength(), Strength(1.0, 0.2, 0.8)])
 def test_time_is_decided_once_a_step(monkeypatch, strength):
-    """One decision for each guider call, whatever the number of layers. Seen to fail when the hook decides."""
+    """One decision for each guider call, whatever the number of layers."""
     decided = []
     whole = Run.step
     monkeypatch.setattr(Run, "step", lambda *given: decided.append(1) or whole(*given))
@@ -119,7 +119,7 @@ def test_time_is_decided_once_a_step(monkeypatch, strength):
 
 
 def test_resting_is_as_if_it_were_not_there():
-    """Outside its window an application changes nothing, to the bit. Seen to fail when a resting scale is 1e-6."""
+    """Outside its window an application changes nothing, to the bit."""
     model = short_model()
     adapter = short_adapter(model)
     late = patched(model, adapter, PICTURE, Strength(1.0, 0.1, 0.2))

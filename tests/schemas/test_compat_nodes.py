@@ -42,7 +42,7 @@ def test_catalogue_has_every_old_node():
 
 @pytest.mark.parametrize("node_id", NODES)
 def test_catalogue_old_node_is_what_the_table_says(node_id):
-    """Names, category, inputs, defaults, bounds, options, outputs, in order. Fails when any word or number of them changes."""
+    """Names, category, inputs, defaults, bounds, options, outputs, in order."""
     info = BY_ID[node_id].GET_NODE_INFO_V1()
     title, category, inputs, outputs = NODES[node_id]
     assert (info["display_name"], info["category"]) == (title, category)
@@ -60,7 +60,7 @@ def test_catalogue_old_node_is_what_the_table_says(node_id):
 
 @pytest.mark.parametrize("node_id", APPLY_NODES)
 def test_catalogue_results_is_an_advanced_input_behind_all_others(node_id):
-    """So saved widget values keep their places. Fails when it moves forward or stands in everyone's sight."""
+    """So saved widget values keep their places."""
     *_, last = BY_ID[node_id].GET_SCHEMA().inputs
     assert last.id == "results" and last.advanced and last.optional and last.default == "corrected"
 
@@ -75,7 +75,7 @@ def test_catalogue_old_nodes_explain_themselves(node_id):
 
 
 def test_catalogue_pages_name_nodes_that_there_are():
-    """Every node that a way over names in italics. Fails when a native node is renamed."""
+    """Every node that a way over names in italics."""
     known = {node.GET_SCHEMA().display_name for node in (*NATIVE, *OLD_NODES)} | {"Load CLIP Vision"}
     assert WAYS.keys() == NODES.keys() | FIRST_NODES.keys()
     named = {name for way in WAYS.values() for text in way for name in re.findall(r"\*([^*]+)\*", text)}
@@ -83,6 +83,6 @@ def test_catalogue_pages_name_nodes_that_there_are():
 
 
 def test_catalogue_every_page_is_a_node():
-    """Old and new. Fails when a page stays behind a node that is gone."""
+    """Old and new."""
     pages = {file.stem for file in (ROOT / "web" / "docs").glob("*.md")}
     assert pages == {node.GET_SCHEMA().node_id for node in (*NATIVE, *OLD_NODES)}

@@ -52,7 +52,7 @@ def watched_run(**strength):
 
 
 def test_seeing_a_trace_is_in_the_file(folders):
-    """Read back from the PNG by its own chunk, beside what Save Image writes. Fails when a number is another's."""
+    """Read back from the PNG by its own chunk, beside what Save Image writes."""
     run, seen = watched_run(weight=0.7, start_percent=0.0, end_percent=0.6)
     node = BY_ID["IPAdapterCoreSaveTrace"]
     given = {node_io.Hidden.prompt: {"1": {}}, node_io.Hidden.extra_pnginfo: {"workflow": {"nodes": []}}}
@@ -91,7 +91,7 @@ def test_seeing_a_trace_before_the_run_is_explained():
 
 
 def test_seeing_maps_come_with_masks():
-    """A map for each reference, as large as the picture. Fails when masks and overlays have other orders."""
+    """A map for each reference, as large as the picture."""
     run, _ = watched_run()
     output = execute(
         "IPAdapterCoreAttentionMaps", run=run, image=torch.zeros(1, 40, 24, 3), measure="attention share", blocks="",
@@ -108,7 +108,7 @@ def test_seeing_maps_come_with_masks():
 
 
 def test_seeing_a_sweep_makes_a_model_for_each_variant():
-    """Weights and presets arrive, weight 0 is no application. Fails when every model gets the last variant."""
+    """Weights and presets arrive, weight 0 is no application."""
     model, adapter, _ = bench()
     output = execute(
         "IPAdapterCoreSweep", model=model, ip_adapter=adapter, image_prompt=prompt(picture(2)), weights="0, 0.5, 1",
@@ -128,7 +128,7 @@ def node_outputs(node_id):
 
 
 def test_seeing_lists_meet_again():
-    """Grid and scores take the whole list at once, as ComfyUI gives it. Fails without `is_input_list`."""
+    """Grid and scores take the whole list at once, as ComfyUI gives it."""
     model, adapter, _ = bench()
     sweep = execute(
         "IPAdapterCoreSweep", model=model, ip_adapter=adapter, image_prompt=prompt(picture(2)), weights="0, 1",
@@ -146,7 +146,7 @@ def test_seeing_lists_meet_again():
 
 
 def test_seeing_layer_weights_of_transformers_are_drawn():
-    """Names and indices that no UNet has. Fails when only UNets are tried; both are drawn where nothing is named."""
+    """Names and indices that no UNet has; both are drawn where nothing is named."""
     flux = plot_layer_weights(LayerWeights(overrides=read_overrides("double: 0, single 12: 0.5")))
     assert flux.shape == (1, HEIGHT, WIDTH, 3)
     assert plot_layer_weights(LayerWeights(overrides=read_overrides("block 3: 0.5"))).shape == (1, 2 * HEIGHT, WIDTH, 3)

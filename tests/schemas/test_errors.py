@@ -20,7 +20,6 @@ def test_every_error_is_provoked_by_a_graph():
 
 
 def test_a_new_error_would_be_noticed(monkeypatch):
-    """Fails when the places are not compared with what was reached."""
     more = [*errors_page.places(), errors_page.Place("nodes/load.py", 1, 1)]
     monkeypatch.setattr(errors_page, "places", lambda: more)
     assert [place.file for place in errors_page.unprovoked()] == ["nodes/load.py"]

@@ -55,13 +55,13 @@ def test_engine_nodes_declare_everything(node_id):
 
 
 def test_engine_nodes_keep_old_prompts_working():
-    """What came after the first release is optional. Fails when an input of Apply IP-Adapter loses `optional`."""
+    """What came after the first release is optional."""
     required = {one.id for one in BY_ID["IPAdapterCoreApply"].GET_SCHEMA().inputs if not one.optional}
     assert required == {"model", "ip_adapter", "image_prompt", "weight", "start_percent", "end_percent"}
 
 
 def test_engine_nodes_apply_passes_everything_on():
-    """Each input reaches the application. Fails when one is swapped with another or dropped."""
+    """Each input reaches the application."""
     model, adapter, _ = bench()
     common = {"model": model, "ip_adapter": adapter, "image_prompt": prompt(picture(2), picture(3))}
     common |= {"weight": 0.7, "start_percent": 0.1, "end_percent": 0.9}
@@ -83,7 +83,6 @@ def test_engine_nodes_apply_passes_everything_on():
 
 
 def test_engine_nodes_layer_weights():
-    """Fails when the second weight or the text does not arrive."""
     output = execute(
         "IPAdapterCoreLayerWeights", preset="style transfer precise", blocks="middle: 0.5", second_weight=0.3
     )
@@ -94,7 +93,7 @@ def test_engine_nodes_layer_weights():
 
 
 def test_engine_nodes_weight_schedule():
-    """Curve before points before preset. Fails when the order is turned round."""
+    """Curve before points before preset."""
     curve = LinearCurve([(0.0, 0.25), (1.0, 0.25)])
     by_preset = value(execute("IPAdapterCoreWeightSchedule", preset="late", points=""))
     by_points = value(execute("IPAdapterCoreWeightSchedule", preset="late", points="0: 0.5"))
@@ -104,7 +103,7 @@ def test_engine_nodes_weight_schedule():
 
 
 def test_engine_nodes_combine_in_the_order_of_sockets():
-    """Twelve sockets handed over in another order: the tenth is not the second. Fails when names are sorted as text."""
+    """Twelve sockets handed over in another order: the tenth is not the second."""
     prompts = [prompt(picture(seed)) for seed in range(12)]
     sockets = {f"image_prompts.image_prompt{number}": prompts[number] for number in reversed(range(12))}
     joined = value(execute("IPAdapterCoreCombine", **sockets, method="concat", weights="1, 1, 0.5"))
@@ -115,7 +114,6 @@ def test_engine_nodes_combine_in_the_order_of_sockets():
 
 
 def test_engine_nodes_weigh_reference():
-    """Fails when masks of a batch go to every reference by default."""
     pair = prompt(picture(2), picture(3, 0.5))
     masks = torch.rand(2, 4, 4)
     each = value(execute("IPAdapterCoreWeighReference", image_prompt=pair, weight=0.5, mask=masks))
@@ -129,7 +127,7 @@ def test_engine_nodes_weigh_reference():
 
 
 def test_engine_plots_show_the_weights():
-    """Bars are as long as weights are: a column of half the weight has half the colour. Fails with a bar from the top."""
+    """Bars are as long as weights are: a column of half the weight has half the colour."""
     full, half = (plot_layer_weights(LayerWeights(LayerPreset.LINEAR, weight)) for weight in (1.0, 0.5))
     assert full.shape == half.shape == (1, 2 * HEIGHT, WIDTH, 3) and full.min() >= 0 and full.max() <= 1
     green = torch.tensor((94, 170, 120)) / 255

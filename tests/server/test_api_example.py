@@ -98,7 +98,7 @@ def test_catalogue_an_agents_tool_call(program, reference):
     ],
 )
 def test_catalogue_a_wrong_call_is_explained(program, call, said):
-    """In the answer, not as a trace. Fails when a rule of the schema is not looked at."""
+    """In the answer, not as a trace."""
     code, answer = program("--tool", call=call)
     assert code == 1 and re.search(said, answer["error"])
 

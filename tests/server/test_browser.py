@@ -75,7 +75,7 @@ def test_seeing_a_graph_opens_whole(frontend, client, name):
 
 
 def test_seeing_a_file_from_disk_is_what_opens(frontend, client):
-    """The committed file, as a person drops it into the window; Fails when widgets shift by one, as seeds make them."""
+    """The committed file, as a person drops it into the window."""
     import json
 
     frontend.open(json.loads((ROOT / "workflows" / f"{SHOWN}.json").read_text()))

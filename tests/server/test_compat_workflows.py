@@ -89,10 +89,7 @@ def without(prompt) -> dict:
 
 @pytest.mark.parametrize("name", GRAPHS)
 def test_catalogue_old_graph_runs(old_client, name):
-    """The file of the browser and the API prompt give the same picture, which is not that of the bare model.
-
-    Fails when a widget takes another's place.
-    """
+    """The file of the browser and the API prompt give the same picture, which is not that of the bare model."""
     info = old_client.object_info()
     graph = GRAPHS[name]()
     prompt = convert_ui_to_api(json.loads(json.dumps(old_workflow(graph, info))), info)
@@ -103,7 +100,7 @@ def test_catalogue_old_graph_runs(old_client, name):
 
 @pytest.mark.parametrize("name", [name for name in GRAPHS if name not in CANNOT])
 def test_catalogue_migrated_graph_runs(old_client, name):
-    """Both formats migrate whole, to native nodes that give one picture. Fails when a link or a value is lost on the way."""
+    """Both formats migrate whole, to native nodes that give one picture."""
     info = old_client.object_info()
     graph = GRAPHS[name]()
     by_api = migrate(graph.prompt())
@@ -128,7 +125,7 @@ SAME_PICTURE = ("simple", "negative_image", "faceid", "portrait", "kolors", "cos
 
 
 def test_catalogue_what_cannot_migrate_stays_and_says_why(old_client):
-    """Its loader stays, too. Fails when a node is rewritten into something that does something else."""
+    """Its loader stays, too."""
     graph = GRAPHS["weights"]()
     found = migrate(graph.prompt())
     assert any("IPAdapterBatch" in line and "References over Frames" in line for line in found.stayed)

@@ -54,7 +54,7 @@ def halves():
 
 @pytest.mark.parametrize("shape", ["left half", "circle"])
 def test_seeing_a_confined_reference_lights_up_inside_its_mask(shape):
-    """Mean inside over mean outside, at least 5. Fails when maps are mirrored, sheared, or of another reference."""
+    """Mean inside over mean outside, at least 5."""
     models, adapter, prompt, _ = world()
     mask = halves() if shape == "left half" else draw(Request("circle"), 3).mask
     free, _ = encode_references(
@@ -88,7 +88,7 @@ def test_seeing_scores_follow_the_pictures():
 
 
 def test_seeing_attention_graph_and_its_trace(client):
-    """Two overlays and a picture whose file tells what went in. Fails when the trace is of other steps or pictures."""
+    """Two overlays and a picture whose file tells what went in."""
     graph = graph_file("seeing_attention_maps", client.object_info())
     set_inputs(graph, "KSampler", steps=4)
     set_inputs(graph, "IPAdapterCoreApply", "Apply 1", end_percent=0.6)

@@ -73,10 +73,7 @@ def with_model(prompt, name):
 
 
 def test_a_batch_with_a_missing_face_in_a_server(client, files):
-    """Skip finishes with no effect on the middle picture, repeat gives it the face before, fail names its number.
-
-    Fails when one picture without a face ends the batch, or when the others' places shift.
-    """
+    """Skip finishes with no effect on the middle picture, repeat gives it the face before, fail names its number."""
     skip = client.run(faces(files, "skip"))
     assert "2 faces in 3 pictures, 2 taken" in said(skip, "prompt") and "without effect: 1" in said(skip, "prompt")
     assert "on CPUExecutionProvider" in said(skip, "analysis")

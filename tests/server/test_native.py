@@ -166,10 +166,7 @@ def test_a_broken_file_is_explained(client, demo, adapters):
 
 @pytest.mark.parametrize("cache", ["--cache-classic", "--cache-lru 10", "--cache-none"])
 def test_engine_branches_do_not_mix_in_any_order_under_any_cache(cache, tmp_path):
-    """Two branches from one loader with different adapters give the pictures that each gives alone.
-
-    Fails when applications are appended to the incoming model's list instead of a clone's.
-    """
+    """Two branches from one loader with different adapters give the pictures that each gives alone."""
     weights = load_file(ADAPTER)
     generator = torch.Generator().manual_seed(1)
     shuffled = {key: tensor[torch.randperm(len(tensor), generator=generator)] for key, tensor in weights.items()}

@@ -87,10 +87,7 @@ def mounted(tmp_path: Path, before: str, behind: str) -> Mounts:
     ("before", "behind"), [(V1, V3), (V3, V1)], ids=["V1 before, V3 behind", "V3 before, V1 behind"]
 )
 def test_catalogue_ids_stay_with_other_packs(tmp_path, before, behind):
-    """Theirs stay theirs whoever loads first, the rest is ours, and all run in one graph.
-
-    Fails when ours are registered over those that are there.
-    """
+    """Theirs stay theirs whoever loads first, the rest is ours, and all run in one graph."""
     with ComfyServer(Path(sys.executable), COMFYUI, mounts=mounted(tmp_path, before, behind)) as server:
         client = ComfyClient(server.url)
         info = client.object_info()
@@ -120,7 +117,7 @@ PICTURE = {"shape": "star", "seed": 1, "size": 64, "batch_size": 1} | dict.fromk
 
 @pytest.mark.server
 def test_catalogue_old_nodes_can_be_switched_off_and_are_replaced(tmp_path):
-    """Without them, ComfyUI puts ours in the place of a single one. Fails when a replacement names what is not there."""
+    """Without them, ComfyUI puts ours in the place of a single one."""
     environment = os.environ | {SWITCH: "off"}
     with ComfyServer(Path(sys.executable), COMFYUI, folder=tmp_path, environment=environment) as server:
         client = ComfyClient(server.url)
@@ -140,7 +137,6 @@ def test_catalogue_old_nodes_can_be_switched_off_and_are_replaced(tmp_path):
 
 @pytest.mark.parametrize("one", REPLACEMENTS, ids=lambda one: one.old)
 def test_catalogue_replacements_name_what_is_there(one):
-    """Fails when a name on either side changes, or a widget is missing from the row that the browser counts by."""
     from pack.nodes import NODES as NATIVE
     from pack.nodes.folders import register_folders
 

@@ -90,10 +90,7 @@ def changed(prompt, **inputs):
 
 @pytest.mark.parametrize("case", CASES)
 def test_dit_runs_in_a_server(client, files, case, capsys):
-    """The adapter changes the latent clearly; weight 0 is no adapter to the bit; the same graph twice is the same latent.
-
-    Fails when a hook stays on the model, when weight 0 still adds, or when the stock loader's model is not recognised.
-    """
+    """The adapter changes the latent clearly; weight 0 is no adapter to the bit; the same graph twice is the same latent."""
     prompt = graph(case)
     first = latent(client, client.run(prompt))
     plain = latent(client, client.run(without(prompt)))

@@ -51,7 +51,7 @@ def test_cases_vary_everything():
 
 
 def test_ratios_are_paired():
-    """A machine that slows down for half of the readings changes no ratio. Seen to fail with a ratio of medians."""
+    """A machine that slows down for half of the readings changes no ratio."""
     floor = [1.0, 1.0, 1.0, 10.0, 10.0]
     assert timing.paired([1.1, 1.1, 1.1, 11.0, 11.0], floor) == pytest.approx(1.1)
     assert timing.paired([1.1, 0.9, 11.0, 11.0, 1.1], [1.0, 1.0, 10.0, 10.0, 1.0]) == pytest.approx(1.1)
@@ -59,7 +59,7 @@ def test_ratios_are_paired():
 
 
 def test_uncertainty_is_that_of_the_median():
-    """As measured by drawing again and again. Seen to fail with the scatter of a single reading."""
+    """As measured by drawing again and again."""
     draw = torch.Generator().manual_seed(0)
     samples = 1 + 0.05 * torch.randn(2000, 31, generator=draw, dtype=torch.float64)
     medians = samples.median(dim=1).values
@@ -76,7 +76,7 @@ def test_interleaving_turns():
 
 
 def test_report_keeps_the_other_device(measured, tmp_path):
-    """A run on one device replaces its own part of the document, and draws pictures. Seen to fail when all is rewritten."""
+    """A run on one device replaces its own part of the document, and draws pictures."""
     document = tmp_path / "benchmarks.md"
     result = {"device": "cpu", "machine": {"description": "a test"}, "peer": None, "rows": measured, "stages": []}
     other = result | {"device": "cuda", "machine": {"description": "another"}}

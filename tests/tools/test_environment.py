@@ -78,7 +78,7 @@ def test_what_was_interrupted_is_done_over(commands, tmp_path):
 
 
 def test_pins_are_installed_and_their_change_too(commands, tmp_path, monkeypatch):
-    """The constraints of that version stand in the command and in the stamp. Seen to fail without them in the stamp."""
+    """The constraints of that version stand in the command and in the stamp."""
     pins = tmp_path / "0.30.0.txt"
     pins.write_text("einops==0.8.1\n")
     monkeypatch.setattr(environment, "CONSTRAINTS", tmp_path)

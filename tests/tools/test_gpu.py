@@ -37,7 +37,7 @@ def ran(tmp_path_factory):
 
 
 def test_the_tiny_run_holds_every_bar(ran):
-    """All parts, all families; nothing breaks and nothing misses. Seen to fail when a law is broken in the core."""
+    """All parts, all families; nothing breaks and nothing misses."""
     run, out = ran
     result = json.loads((out / "gpu.json").read_text())
     assert [one for one in result["findings"] if one["passed"] is False] == []
@@ -136,7 +136,7 @@ def test_the_true_sizes_are_the_published_ones(family, tmp_path):
 
 
 def test_memory_is_judged(setup):
-    """A held adapter that is too large, a peak that is too high, latents that differ. Seen to fail without a bar."""
+    """A held adapter that is too large, a peak that is too high, latents that differ."""
     good = {"held": 1e6, "query": 5e6, "finite": True, "apart": 0.0, "peak_with": 1.01e9, "peak_without": 1e9}
     on_gpu = replace(setup, device=torch.device("cuda"), findings=[])
     memory._judge("normal", "SD1.5", good, on_gpu)

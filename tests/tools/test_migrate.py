@@ -45,7 +45,6 @@ SCALINGS = {"original": "V only", "linear": "K+V", "channel penalty": "K+mean(V)
 
 @pytest.mark.parametrize("word", SCALINGS)
 def test_catalogue_first_ids_migrate_whole(word):
-    """Fails when an id of 2023 stays, or its weight type becomes a layer preset."""
     found = migrate(prompt(weight_type=word, noise=0.0, start_at=0.1, end_at=0.9, unfold_batch=False))
     assert not found.stayed and not OLD & {entry["class_type"] for entry in found.content.values()}
     applied = only(found.content, "IPAdapterCoreApply")
@@ -57,7 +56,7 @@ def test_catalogue_first_ids_migrate_whole(word):
 
 @pytest.mark.parametrize(("second", "version"), [(True, "v2"), (False, "v1")])
 def test_catalogue_first_faceid_migrates_with_its_version(second, version):
-    """Its loader of face models as well. Fails when the version is left to the file's name."""
+    """Its loader of face models as well."""
     values = {"insightface": link("7"), "noise": 0, "weight_type": "original", "unfold_batch": False}
     old = prompt("IPAdapterApplyFaceID", **values, faceid_v2=second, weight_v2=1.4)
     found = migrate(old | {"7": {"class_type": "InsightFaceLoader", "inputs": {"provider": "ROCM"}}})
@@ -84,7 +83,7 @@ STAYS = {
 
 @pytest.mark.parametrize("name", STAYS)
 def test_catalogue_what_cannot_migrate_is_said(name):
-    """The node is left as it is, with the reason. Fails when it is reported as changed, or written with a word of no node."""
+    """The node is left as it is, with the reason."""
     before, reason = STAYS[name]
     found = migrate(json.loads(json.dumps(before)))
     assert any(reason in line for line in found.stayed), found.stayed
@@ -101,14 +100,13 @@ RENAMED = {
 
 @pytest.mark.parametrize("word", RENAMED)
 def test_catalogue_renamed_words_migrate(word):
-    """Fails when a word that ComfyUI would refuse is written."""
     found = migrate(prompt("IPAdapterAdvanced", weight_type=word, combine_embeds="concat"))
     assert not found.stayed
     assert only(found.content, "IPAdapterCoreLayerWeights")["preset"] == RENAMED[word]
 
 
 def test_catalogue_every_written_word_is_one_of_the_nodes():
-    """Presets of no release are left alone. Fails when a loader is rewritten with a word that its node lacks."""
+    """Presets of no release are left alone."""
     loader = {"1": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "x.safetensors"}},
               "2": {"class_type": "IPAdapterUnifiedLoader", "inputs": {"model": link("1"), "preset": "BEST"}},
               "6": {"class_type": "KSampler", "inputs": {"model": link("2")}}}  # fmt: skip
@@ -133,7 +131,6 @@ def test_catalogue_every_written_word_is_one_of_the_nodes():
 
 
 def test_catalogue_who_still_needs_a_node_is_named():
-    """Fails with "others that stay"."""
     found = migrate(prompt("IPAdapterAdvanced", weight_type="styl"))
     assert any("(node 2): IPAdapterAdvanced (node 5), which stays, still needs it" in line for line in found.stayed)
 
@@ -160,7 +157,7 @@ WORKFLOW = {
 
 
 def test_catalogue_images_and_requests_migrate(tmp_path, capsys):
-    """From the image's workflow, else its prompt; a request keeps what is around the prompt. Fails with a traceback."""
+    """From the image's workflow, else its prompt; a request keeps what is around the prompt."""
     both = written(tmp_path / "both.png", workflow=WORKFLOW, prompt=prompt())
     assert read(both).content["nodes"][0]["type"] == "Note"
     image = written(tmp_path / "image.png", prompt=prompt(weight_type="linear"))
@@ -178,7 +175,7 @@ def test_catalogue_images_and_requests_migrate(tmp_path, capsys):
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
 def test_catalogue_byte_order_marks_are_read(tmp_path, encoding):
-    """Windows' editors write them. Fails with "Unexpected UTF-8 BOM"."""
+    """Windows' editors write them."""
     path = tmp_path / "marked.json"
     path.write_bytes(json.dumps(prompt()).encode(encoding))
     assert read(path).content == prompt()
@@ -202,7 +199,7 @@ REFUSED = {
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_catalogue_what_is_no_workflow_is_refused_in_one_sentence(tmp_path, name, capsys):
-    """Nothing is written. Fails with a traceback, or with two lines."""
+    """Nothing is written."""
     data, reason = REFUSED[name]
     path = written(tmp_path / "it.json", data)
     assert main([str(path)]) == 1
@@ -222,7 +219,7 @@ def test_catalogue_images_without_a_workflow_are_refused(tmp_path):
 
 
 def test_catalogue_a_node_without_inputs_is_read(tmp_path):
-    """A prompt whose entry lacks them, a workflow without links. Fails with a KeyError."""
+    """A prompt whose entry lacks them, a workflow without links."""
     path = written(tmp_path / "it.json", {"1": {"class_type": "PreviewImage"}})
     assert migrate(read(path).content).stayed == []
     bare = written(tmp_path / "bare.json", {"nodes": [{"id": 1, "type": "Note", "pos": [0, 0]}]})

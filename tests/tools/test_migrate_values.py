@@ -66,7 +66,6 @@ def layers(content, base):
 @pytest.mark.parametrize("base", ["SD1.5", "SDXL"])
 @pytest.mark.parametrize("kind", WEIGHT_TYPES)
 def test_catalogue_migrated_weight_types_do_the_same(kind, base):
-    """Fails when a preset or its second weight changes on the way."""
     found, running = layers(migrate(prompt(weight_type=kind)).content, base)
     expected = stated(kind, base, CORRECTED)
     for (positive, negative), t in zip(found, running, strict=True):
@@ -85,7 +84,7 @@ def test_catalogue_migrated_boosts_and_blocks():
 
 
 def test_catalogue_migrated_values_and_links():
-    """Each input arrives where it belongs. Fails when two are swapped or one is dropped."""
+    """Each input arrives where it belongs."""
     found = migrate(prompt(weight_type="linear", attn_mask=link("3", 1), image_negative=link("3")))
     assert not found.stayed and len(found.changed) == 2
     encoder, encode = only(found.content, "IPAdapterCoreEncode")
@@ -124,7 +123,7 @@ def test_catalogue_migrated_files_declare_what_they_use():
     ],
 )
 def test_catalogue_what_cannot_be_migrated_is_left_alone(change, reason):
-    """Node, links and values as they were. Fails when half of a node is rewritten."""
+    """Node, links and values as they were."""
     before = prompt(**{"weight_type": "linear"} | change)
     found = migrate(copy.deepcopy(before))
     assert any(reason in line for line in found.stayed)
@@ -177,7 +176,7 @@ def check_links(content: dict) -> None:
 
 
 def test_catalogue_migrated_workflow_file():
-    """New nodes stand near the old ones, everything else is as it was. Fails when a link is left hanging."""
+    """New nodes stand near the old ones, everything else is as it was."""
     before = workflow()
     check_links(before)
     found = migrate(copy.deepcopy(before))
@@ -200,7 +199,7 @@ def test_catalogue_muted_nodes_stay():
 
 
 def test_catalogue_subgraphs_are_migrated():
-    """Their ends keep their links. Fails when what enters or leaves a subgraph is forgotten."""
+    """Their ends keep their links."""
     inner = workflow()
     sampler = next(node for node in inner["nodes"] if node["type"] == "KSampler")
     leaving = sampler["inputs"][0]["link"]

@@ -32,7 +32,7 @@ def test_each_version_of_comfyui_has_a_file():
 
 @pytest.mark.parametrize("version", SOURCES)
 def test_a_file_names_packages_and_releases_alone(version):
-    """No index, no address, no path, no option: it is right on every machine. Seen to fail with an emitted index URL."""
+    """No index, no address, no path, no option: it is right on every machine."""
     file = CONSTRAINTS / f"{version}.txt"
     assert [line for line in lines(file) if not PIN.fullmatch(line)] == []
     assert file.read_text(encoding="utf-8").count("#") == 1  # the header
@@ -40,7 +40,7 @@ def test_a_file_names_packages_and_releases_alone(version):
 
 @pytest.mark.parametrize("version", SOURCES)
 def test_what_we_pin_ourselves_is_pinned_alike(version):
-    """A changed tools/requirements.txt wants `python3 dev.py pins`. Seen to fail with another release of pytest."""
+    """A changed tools/requirements.txt wants `python3 dev.py pins`."""
     assert releases(REQUIREMENTS) - releases(CONSTRAINTS / f"{version}.txt") == set()
 
 

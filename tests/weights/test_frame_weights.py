@@ -27,7 +27,7 @@ STATED = {
 @pytest.mark.parametrize("window", [(0, 9999), (2, 9), (0, 5), (3, 12)])
 @pytest.mark.parametrize("timing", STATED, ids=lambda timing: timing.value)
 def test_catalogue_eases_are_their_formulas(timing, window):
-    """From the first number to the last inside the window, still outside. Fails when x does not reach 1."""
+    """From the first number to the last inside the window, still outside."""
     start, end = window
     got = ramp_weights((1.0, 7.0, 0.25), Ramp(timing, 12, start, end))
     last = min(end, 12) - 1
@@ -73,7 +73,7 @@ def test_catalogue_full_batch():
 def test_catalogue_methods_fade_from_each_reference_to_the_next(method, references):
     """On the way from k to k + 1, reference k has w and k + 1 has 1 - w, whichever sequence they are in.
 
-    Alternating, every reference stays in the sequence of its parity. Fails when the odd ways keep w.
+    Alternating, every reference stays in the sequence of its parity.
     """
     plan = frame_plan(ROW, references, method)
     assert len(plan.weights) == len(plan.first) == len(plan.second) == 4 * (references - 1)

@@ -1,4 +1,4 @@
-"""Issue 3, points 4 and 5: every layer weight and every scaling mode, against float64 statements of our own."""
+"""Every layer weight and every scaling mode, against float64 statements of our own."""
 
 import pytest
 import torch
@@ -99,7 +99,6 @@ def stand(request):
 
 
 def test_engine_blocks_are_numbered_as_comfyui_runs_them(stand):
-    """Fails when EXECUTION puts the middle block last, as adapter files do."""
     base, (model, *_) = stand
     blocks = tuple(layer.block for layer in layer_map(model.model.diffusion_model))
     index = {(place.part, place.number): place.index for place in places_of(blocks)}
@@ -154,11 +153,7 @@ def scaled(mode, key, value, weight):
 @pytest.mark.parametrize("mode", list(Scaling), ids=lambda mode: mode.value)
 @pytest.mark.parametrize("frames", [None, (1.0, 0.375)], ids=["one weight", "a weight per frame"])
 def test_engine_scaling_modes(mode, frames):
-    """Two references of different weight and two pictures, with a weight folded in and with one that changes.
-
-    Fails when the mean value is taken over both references together, when the reference's weight scales V only, and when
-    a weight for each frame is multiplied after the attention.
-    """
+    """Two references of different weight and two pictures, with a weight folded in and with one that changes."""
     model, adapter, weights = bench()
     references = (picture(2, 0.6), picture(3, 1.5))
     patched = apply_image_prompt(model, adapter, prompt(*references), Strength(0.8, frames=frames, scaling=mode))
@@ -177,10 +172,7 @@ def test_engine_scaling_modes(mode, frames):
 
 
 def test_engine_weight_zero_is_exactly_no_adapter():
-    """Globally, in a layer, in every mode, under a frame weight: the hook adds zero bit for bit, or is not there.
-
-    Fails when `scale` forgets that K+mean(V) leaves V - mean(V) at weight 0.
-    """
+    """Globally, in a layer, in every mode, under a frame weight: the hook adds zero bit for bit, or is not there."""
     model, adapter, _ = bench()
     for mode in Scaling:
         assert apply_image_prompt(model, adapter, prompt(picture(2)), Strength(0.0, scaling=mode)).model_options == (
@@ -196,7 +188,7 @@ def test_engine_weight_zero_is_exactly_no_adapter():
 
 
 def test_engine_text_sets_blocks_by_name():
-    """Names change single blocks, parts all of theirs, the last word wins. Fails when overrides are read from the end."""
+    """Names change single blocks, parts all of theirs, the last word wins."""
     weights = LayerWeights(
         LayerPreset.STYLE, W, overrides=read_overrides("output: 0; Output 3 : 1.2\ninput 4: 0.5, middle: .3")
     )
@@ -209,7 +201,7 @@ def test_engine_text_sets_blocks_by_name():
 
 
 def test_engine_text_sets_blocks_by_index():
-    """What has no index is 0, and precise presets keep their sides. Fails when missing ones keep the preset's weight."""
+    """What has no index is 0, and precise presets keep their sides."""
     weights = LayerWeights(LayerPreset.PRECISE_COMPOSITION, W, WC, read_overrides("3:1.0, 6:0.5"))
     found = [tuple(weight) for _, weight in weights.by_place(known_places("SDXL"))]
     expected = [(0.0, 0.0, True)] * 11
@@ -224,14 +216,13 @@ def test_engine_text_sets_blocks_by_index():
      ("output 3: nan", "nan")],
 )  # fmt: skip
 def test_engine_text_errors_name_the_word(text, word):
-    """Fails when an unknown word is passed over."""
     with pytest.raises(WeightError, match=word) as caught:
         LayerWeights(overrides=read_overrides(text)).by_place(known_places("SD1.5"))
     assert "Layer Weights" in str(caught.value)
 
 
 def test_engine_tables_refuse_a_unet_they_do_not_know():
-    """Rules and names work on any UNet, tables say which they know. Fails when a table falls back to silence."""
+    """Rules and names work on any UNet, tables say which they know."""
     sizes = {"transformer_depth": [0, 0, 0, 0, 1, 1], "transformer_depth_output": [0, 0, 0, 0, 0, 0, 1, 1, 1]}
     unet = tiny_model("SDXL", transformer_depth_middle=-1, **sizes).model.diffusion_model
     blocks = tuple(layer.block for layer in layer_map(unet))

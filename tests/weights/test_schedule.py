@@ -1,4 +1,4 @@
-"""Issue 3, point 4: weights that change over the run, on a miniature model through ComfyUI's own sampler."""
+"""Weights that change over the run, on a miniature model through ComfyUI's own sampler."""
 
 import numpy
 import pytest
@@ -69,10 +69,7 @@ def weight_at(percent, points=POINTS):
 
 
 def test_engine_schedule_at_every_step_of_a_run(stand):
-    """Each step is the step of a constant weight 0.8 times the curve; where the curve is 0 it is no adapter, bit for bit.
-
-    Fails when the schedule is read at percent of steps, when it multiplies the text's half, and when it is left out.
-    """
+    """Each step is the step of a constant weight 0.8 times the curve; where the curve is 0 it is no adapter, bit for bit."""
     model, adapter = stand
     schedule = WeightSchedule(POINTS)
     patched = apply_image_prompt(model, adapter, prompt(picture(2)), Strength(0.8, schedule=schedule))
@@ -107,14 +104,13 @@ FORMULAS = {
 
 @pytest.mark.parametrize("preset", list(SchedulePreset), ids=lambda preset: preset.value)
 def test_engine_schedule_presets(preset):
-    """Against their formulas, to the h^2 max|f''| / 8 of straight lines between 65 points. Fails with 33 points."""
+    """Against their formulas, to the h^2 max|f''| / 8 of straight lines between 65 points."""
     schedule = preset_schedule(preset)
     for place in range(1001):
         assert abs(schedule.at(place / 1000) - FORMULAS[preset.value](place / 1000)) <= 24 / 64**2 / 8 + 1e-12
 
 
 def test_engine_schedule_from_points_text():
-    """Fails when the word before the colon is not checked, and when points are sorted in silence."""
     assert read_schedule("0:0, 0.5: 1\n1 :.3").points == ((0.0, 0.0), (0.5, 1.0), (1.0, 0.3))
     for text, word in (("0:0, half:1", "half"), ("0:0, 1.5:1", "1.5"), ("0:x", "'x'"), ("0 0", "0 0"), (",", "points"),
                        ("0.5:1, 0:0", "rising")):  # fmt: skip
@@ -125,7 +121,7 @@ def test_engine_schedule_from_points_text():
 
 @pytest.mark.parametrize("kind", [LinearCurve, MonotoneCubicCurve])
 def test_engine_schedule_from_a_comfyui_curve(kind):
-    """Straight lines exactly, cubics to half a percent. Fails when the curve's own corners are left out."""
+    """Straight lines exactly, cubics to half a percent."""
     curve = kind([(0.0, 0.2), (0.33, 1.0), (1.0, 0.0)])
     schedule = schedule_of_curve(curve.interp, [place for place, _ in curve.points])
     allowed = 1e-12 if kind is LinearCurve else 5e-3

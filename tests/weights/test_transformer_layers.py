@@ -47,7 +47,7 @@ def test_double_and_single_blocks():
 
 @every
 def test_halves_of_the_blocks_make_the_whole(case):
-    """Both halves at once are the adapter; each alone is another picture. Fails when weights go to the wrong blocks."""
+    """Both halves at once are the adapter; each alone is another picture."""
     name, model, ip_adapter, prompt = world(case)
     call = some_call(name)
 

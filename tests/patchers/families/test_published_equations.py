@@ -187,10 +187,7 @@ def stated_cross_attention(attn, number, weights, tokens):
 
 
 def test_anima_with_pe_core_equals_the_published_processor(capsys):
-    """Before the cross-attention's projection, with a factor for each block, in both passes.
-
-    Fails when it is added behind the block, when keys are normalised, or when the features' mean stays.
-    """
+    """Before the cross-attention's projection, with a factor for each block, in both passes."""
     weights = weights_of(perceiver(ANIMA["num_blocks"], ANIMA["model_channels"]))
 
     def state(network, features):

@@ -89,10 +89,7 @@ NEIGHBOURS = [free_u, free_u_2, hyper_tile, deep_shrink, tome, lora]
 @pytest.mark.parametrize("neighbour", NEIGHBOURS)
 @pytest.mark.parametrize("first", ["theirs", "ours"])
 def test_neighbour(world, neighbour, first):
-    """Each pass equals the reference under their patches; weight 0 is their picture to the bit.
-
-    Seen to fail when `compose` leaves our hooks out.
-    """
+    """Each pass equals the reference under their patches; weight 0 is their picture to the bit."""
     if first == "theirs":
         model = patched(neighbour(world.model), world.adapter, PICTURE)
     else:
@@ -125,10 +122,7 @@ def control_net():
 
 
 def test_control_net(world):
-    """Its residuals and our part act together, and it never sees our patches itself.
-
-    Seen to fail when `compose` leaves our hooks out.
-    """
+    """Its residuals and our part act together, and it never sees our patches itself."""
     hint = torch.rand(1, 128, 128, 3, generator=torch.Generator().manual_seed(8))
     conds = ControlNetApplyAdvanced().apply_controlnet(text(0), text(1), control_net(), hint, 0.6, 0.0, 1.0)
     plain = Recorder(world.model)

@@ -91,7 +91,6 @@ def world():
 @pytest.mark.parametrize("depth", [True, False], ids=["three-part key", "two-part key"])
 @pytest.mark.parametrize("first", ["theirs", "ours"])
 def test_foreign_replacement(world, depth, first):
-    """Seen to fail when the hook ignores `previous`, and with two-part keys when only the three-part key is looked up."""
     base, adapter = world
     if first == "theirs":
         model = patched(replaced(base, softened, depth), adapter, PICTURE)
@@ -101,7 +100,7 @@ def test_foreign_replacement(world, depth, first):
 
 
 def test_foreign_replacement_between_two_of_ours(world):
-    """Ours, theirs, ours. Seen to fail when an earlier application is forgotten."""
+    """Ours, theirs, ours."""
     base, adapter = world
     model = patched(replaced(patched(base, adapter, PICTURE), softened, True), adapter, PICTURE)
     recorder = Recorder(model)
@@ -113,7 +112,7 @@ def test_foreign_replacement_between_two_of_ours(world):
 
 @pytest.mark.parametrize("first", ["theirs", "ours"])
 def test_foreign_stack_with_add(world, first):
-    """Their `.add` reaches their own objects only. Seen to fail when our hooks stand in `patches_replace` at rest."""
+    """Their `.add` reaches their own objects only."""
     base, adapter = world
 
     def theirs(query, key, value, options):
@@ -131,7 +130,7 @@ def test_foreign_stack_with_add(world, first):
 
 
 def test_foreign_replacement_for_a_single_call(world):
-    """Other guidance patches the options of one extra call, anew at each step. Seen to fail when it is not compared."""
+    """Other guidance patches the options of one extra call, anew at each step."""
     base, adapter = world
     recorder = Recorder(patched(base, adapter, PICTURE))
     strengths = iter([0.2, 0.6, 0.9])
@@ -194,7 +193,7 @@ class Couple:
 
 @pytest.mark.parametrize("first", ["theirs", "ours"])
 def test_foreign_patch_that_enlarges_the_batch(world, first):
-    """Each repeat of a positive pass sees the reference. Seen to fail when the enlarged batch is cut into equal halves."""
+    """Each repeat of a positive pass sees the reference."""
     base, adapter = world
     couple = Couple()
 
@@ -210,7 +209,7 @@ def test_foreign_patch_that_enlarges_the_batch(world, first):
 
 
 def test_attention_override_sees_the_base_attention_only(world):
-    """SageAttention and the like get each base call and none over image tokens. Seen to fail when ours passes options on."""
+    """SageAttention and the like get each base call and none over image tokens."""
     base, adapter = world
     seen = []
 
@@ -227,7 +226,7 @@ def test_attention_override_sees_the_base_attention_only(world):
 
 
 def test_an_override_that_keeps_what_it_returned(world):
-    """What a pack returned to us is not changed in place. Seen to fail with `add_` on the base output."""
+    """What a pack returned to us is not changed in place."""
     base, adapter = world
     kept = []
 
@@ -243,7 +242,7 @@ def test_an_override_that_keeps_what_it_returned(world):
 
 
 def test_ours_rest_under_one_name(world):
-    """At rest the options hold our name in `patches` and nothing else of ours. Seen to fail when hooks are set at Apply."""
+    """At rest the options hold our name in `patches` and nothing else of ours."""
     base, adapter = world
     options = patched(base, adapter, PICTURE).model_options["transformer_options"]
     assert set(options) == {"patches"} and set(options["patches"]) == {NAME}

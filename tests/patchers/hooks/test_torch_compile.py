@@ -57,10 +57,7 @@ def attention_as_on_a_gpu(monkeypatch):
 
 @pytest.mark.parametrize("case", CASES)
 def test_dit_compile_without_breaks_or_recompilation(case):
-    """No break is allowed at all; a program for each structure, none from step to step, and the same latent.
-
-    Fails when a hook asks a tensor for its value, or when something that changes from step to step is no tensor.
-    """
+    """No break is allowed at all; a program for each structure, none from step to step, and the same latent."""
     name, sizes, shapes, features = CASES[case]
     model, ip_adapter, call = tiny_transformer(name, **sizes), adapter(weights_of(shapes)), some_call(name)
     fading = Strength(schedule=WeightSchedule(((0.0, 1.0), (1.0, 0.2))))
