@@ -26,10 +26,7 @@ def layer_of(weights, dtype):
 @pytest.mark.parametrize(("dtype", "limit"), [(torch.float64, 1e-12), (torch.float32, 5e-6)])
 @pytest.mark.parametrize("chunks", [1, 2, 4])
 def test_folding_is_exact(dtype, limit, chunks, capsys):
-    """Two matrices in place of norm, query and output projection; the keys of a chunk serve all of its images.
-
-    Fails when the norm's shift is dropped, when heads and tokens change places, or when the scale is applied twice.
-    """
+    """Two matrices in place of norm, query and output projection; the keys of a chunk serve all of its images."""
     weights = weights_of(pulid_flux(1, 192, context=40, inner=384))
     layer = layer_of(weights, dtype)
     tokens, hidden = noise(chunks, 5, 40).to(dtype), 3 + 2 * noise(4, 11, 192, seed=6).to(dtype)
@@ -59,10 +56,7 @@ def test_the_id_former_equals_the_equations(capsys):
 
 
 def test_what_a_run_holds_of_a_person():
-    """Two matrices a layer, positive and negative: no weight of the adapter. At FLUX.1's sizes that is 252 MB in bfloat16.
-
-    Fails when a layer's own projections go to the device with the reference, or when keys are placed unfolded beside it.
-    """
+    """Two matrices a layer, positive and negative: no weight of the adapter. At FLUX.1's sizes that is 252 MB in bfloat16."""
     ip_adapter = adapter(weights_of(pulid_flux(2, 256, inner=384)))
     patched = apply_image_prompt(
         tiny_transformer("FLUX"), ip_adapter, prompt_for(ip_adapter, face_features()), Strength()

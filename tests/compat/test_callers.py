@@ -60,7 +60,7 @@ def of(applied, **more):
 
 @pytest.mark.parametrize("name", CALLS)
 def test_catalogue_calls_of_other_packs_patch_the_model(world, pipeline, name):
-    """Each gives a tuple of the old length with a patched model in front. Fails with an attribute or a keyword missing."""
+    """Each gives a tuple of the old length with a patched model in front."""
     node_id, make, count = CALLS[name]
     given, named = make(world, pipeline)
     made = getattr(REGISTRY[node_id](), METHODS[node_id])(*given, **named)
@@ -76,7 +76,6 @@ def test_catalogue_calls_of_other_packs_patch_the_model(world, pipeline, name):
 
 
 def test_catalogue_old_orders_and_new_keywords_mean_the_same(world, pipeline):
-    """Fails when a positional argument lands in another's place."""
     node = REGISTRY["IPAdapterAdvanced"]()
     named = {"image": world.image, "weight": 0.7, "weight_type": "ease out", "start_at": 0.1, "end_at": 0.9}
     by_name, _ = node.apply_ipadapter(model=world.model, ipadapter=pipeline, **named)
@@ -93,7 +92,6 @@ def test_catalogue_old_orders_and_new_keywords_mean_the_same(world, pipeline):
 
 
 def test_catalogue_unknown_keywords_are_said_and_ignored(world, pipeline, caplog):
-    """Fails when a keyword of another release ends the run, or vanishes without a word."""
     node = REGISTRY["IPAdapterBatch"]()
     named = {"model": world.model, "ipadapter": pipeline, "image": world.image}
     plain, _ = node.apply_ipadapter(**named)
@@ -103,7 +101,7 @@ def test_catalogue_unknown_keywords_are_said_and_ignored(world, pipeline, caplog
 
 
 def test_catalogue_weights_for_frames_act_one_by_one(world, pipeline):
-    """Steerable Motion's list: frame i has weight i. Fails when a list means its first."""
+    """Steerable Motion's list: frame i has weight i."""
     node = REGISTRY["IPAdapterBatch"]()
     named = {"model": world.model, "ipadapter": pipeline, "image": rand(2, 64, 64, 3)}
     start = noise(2)
@@ -115,7 +113,7 @@ def test_catalogue_weights_for_frames_act_one_by_one(world, pipeline):
 
 
 def test_catalogue_easy_use_reads_and_changes_the_pipeline(world, pipeline):
-    """What its load_model does with a pipeline of ours. Fails where the pipeline is no dictionary of dictionaries."""
+    """What its load_model does with a pipeline of ours."""
     assert pipeline["clipvision"]["model"] is world.encoder and pipeline["ipadapter"]["model"]
     assert "insightface" in pipeline and pipeline["insightface"]["model"] is None
     assert os.path.basename(pipeline["ipadapter"]["file"]) == "tiny.safetensors"
@@ -157,7 +155,7 @@ def test_catalogue_easy_use_combines_embeds_with_torch(world, pipeline):
 
 
 def test_catalogue_regions_by_method(world, pipeline):
-    """Easy-Use's regional nodes join params themselves. Fails where a call gives other than three results."""
+    """Easy-Use's regional nodes join params themselves."""
     region = REGISTRY["IPAdapterRegionalConditioning"]()
     words = [[torch.zeros(1, 7, WIDTH), {}]]
     params, positive, negative = region.conditioning(
@@ -185,7 +183,7 @@ def test_catalogue_embeds_are_tensors_that_know_what_they_are(world, pipeline):
 
 
 def test_catalogue_embeds_of_another_kind_are_refused_where_they_come_in(world):
-    """The sentence names what was found and what the adapter reads. Fails when the sampler is the first to notice."""
+    """The sentence names what was found and what the adapter reads."""
     base, plus = (Pipeline(one, world.encoder).as_dict() for one in (world.base, world.plus))
     encoder, embeds = REGISTRY["IPAdapterEncoder"](), REGISTRY["IPAdapterEmbeds"]()
     values = (1.0, "linear", 0.0, 1.0)
@@ -213,7 +211,7 @@ def comfyui_runs(node_id, **inputs):
 
 
 def test_catalogue_comfyui_executes_the_same_class_as_ever(world, pipeline):
-    """Its executor calls the old method and finds the declared outputs. Fails when it gets one more or one fewer."""
+    """Its executor calls the old method and finds the declared outputs."""
     values = {"weight": 0.8, "weight_type": "linear", "combine_embeds": "concat", "start_at": 0.0, "end_at": 1.0,
               "embeds_scaling": "V only", "results": "corrected"}  # fmt: skip
     (models,) = comfyui_runs("IPAdapterAdvanced", model=world.model, ipadapter=pipeline, image=world.image, **values)

@@ -15,7 +15,7 @@ REGISTRY = {node.GET_SCHEMA().node_id: node for node in OLD_NODES}
 
 @pytest.mark.parametrize("node_id", NODES)
 def test_catalogue_class_attributes_are_those_of_the_old_class(node_id):
-    """Names and order of inputs and outputs; the method has its old name. Fails on ComfyUI's own V3 class attributes."""
+    """Names and order of inputs and outputs; the method has its old name."""
     node = REGISTRY[node_id]
     _, category, inputs, outputs = NODES[node_id]
     assert METHODS[node_id] == node.FUNCTION and callable(getattr(node(), node.FUNCTION))
@@ -31,7 +31,7 @@ def test_catalogue_class_attributes_are_those_of_the_old_class(node_id):
 
 
 def test_catalogue_inspire_reads_the_weight_types():
-    """As its RegionalIPAdapterMask does, for the choice of its own node. Fails where the choice is the word COMBO."""
+    """As its RegionalIPAdapterMask does, for the choice of its own node."""
     words = REGISTRY["IPAdapterAdvanced"]().INPUT_TYPES()["required"]["weight_type"][0]
     assert (
         isinstance(words, list) and words[0] == "linear" and len(words) == 15 and list(words) == [str(w) for w in words]
@@ -57,7 +57,7 @@ def test_catalogue_frames_by_method():
 
 
 def test_catalogue_images_by_method():
-    """Steerable Motion's preparation and noise. Fails where a default of the method is missing."""
+    """Steerable Motion's preparation and noise."""
     (prepared,) = REGISTRY["PrepImageForClipVision"]().prep_image(
         image=rand(1, 60, 90, 3), interpolation="LANCZOS", crop_position="pad", sharpening=0.1
     )

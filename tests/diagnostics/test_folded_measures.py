@@ -38,7 +38,7 @@ def stated_maps(part, hidden, tokens):
 
 
 def test_maps_are_those_of_the_unfolded_attention(monkeypatch, capsys):
-    """Two references in one application. Fails when heads and tokens are exchanged, or when a text row is taken for a place."""
+    """Two references in one application."""
     name, model, ip_adapter, _ = world(CASE)
     faces = [features_of(CASE, seed) for seed in (8, 11)]
     watched = apply_image_prompt(model, ip_adapter, prompt_for(ip_adapter, *faces), Strength()).clone()

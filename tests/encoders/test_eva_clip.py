@@ -21,11 +21,7 @@ def pictures(count=2):
 
 @pytest.mark.parametrize("container", ["whole.pt", "vision.safetensors"])
 def test_eva_clip_equals_the_equations(container, tmp_path, capsys):
-    """From a file with its text part and tables, and from the vision part alone under its inner names.
-
-    Fails when rows and columns change places, when the class token turns, when a state is taken behind its block, or when
-    pixels are rounded to 8 bits.
-    """
+    """From a file with its text part and tables, and from the vision part alone under its inner names."""
     weights = tiny_eva()
     if container.endswith(".pt"):
         torch.save(weights, tmp_path / container)

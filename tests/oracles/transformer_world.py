@@ -1,57 +1,16 @@
-"""A model, an adapter and a prompt for each transformer family, and runs of them through ComfyUI's own sampler."""
-
-from functools import cache
+"""The transformers' rows of `families.py`, and runs of them through ComfyUI's own sampler."""
 
 import pytest
 import torch
-from pack.ipadapter_core.prompt.features import Features
-from pack.tools.miniature.pulid import face_features, pulid_flux
-from pack.tools.miniature.transformers import (
-    adapter,
-    instantx_flux,
-    instantx_sd3,
-    lucifer,
-    noise,
-    perceiver,
-    prompt_for,
-    tiny_transformer,
-    weights_of,
-    xlabs,
-)
+from pack.tests.oracles.families import TRANSFORMERS as CASES
+from pack.tests.oracles.families import features_of, other_prompt, world
 
 import comfy.model_management
 import comfy.sample
 
-CASES = {
-    "FLUX XLabs": ("FLUX", xlabs(2, 256, 64), (48,)),
-    "FLUX InstantX": ("FLUX", instantx_flux(5, 256, 64), (48,)),
-    "FLUX PuLID": ("FLUX", pulid_flux(2, 256), face_features),
-    "Chroma PuLID": ("Chroma", pulid_flux(2, 256), face_features),
-    "Chroma InstantX": ("Chroma", instantx_flux(5, 256, 64), (48,)),
-    "SD3.5 InstantX": ("SD3", instantx_sd3(3, 192), (9, 48)),
-    "Anima LuciferTC": ("Anima", lucifer(3, 128), (9, 48)),
-    "Anima PE-Core": ("Anima", perceiver(3, 128), (9, 48)),
-}
+__all__ = ["CASES", "conditioning", "every", "features_of", "mask_of", "other_prompt", "sample", "world"]
+
 every = pytest.mark.parametrize("case", CASES)
-
-
-@cache
-def world(case):
-    """A model, an adapter, and a prompt of one picture."""
-    name, shapes, _ = CASES[case]
-    weights = {key: tensor * (0.2 if key.startswith("lora") else 1) for key, tensor in weights_of(shapes).items()}
-    ip_adapter = adapter(weights)
-    return name, tiny_transformer(name), ip_adapter, prompt_for(ip_adapter, features_of(case, 8))
-
-
-def other_prompt(case, seed=11):
-    return prompt_for(world(case)[2], features_of(case, seed))
-
-
-def features_of(case: str, seed: int) -> Features:
-    """Seeded features as a case's adapter reads them: noise of a shape, or what its own function makes."""
-    given = CASES[case][2]
-    return noise(1, *given, seed=seed) if isinstance(given, tuple) else given(seed)
 
 
 def mask_of(*sides):

@@ -56,10 +56,7 @@ def graph(photograph):
 
 
 def test_pulid_runs_in_a_server(client, photograph, capsys):
-    """The face changes the latent clearly; weight 0 is no adapter to the bit; half a mask leaves the other half nearly alone.
-
-    Fails when the stock loader's model is not recognised, when the parser is not found, or when a weight of 0 still adds.
-    """
+    """The face changes the latent clearly; weight 0 is no adapter to the bit; half a mask leaves the other half nearly alone."""
     prompt = graph(photograph)
     run = client.run(prompt)
     first = latent(client, run)

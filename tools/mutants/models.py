@@ -163,7 +163,7 @@ MODEL_MUTATIONS = (
         FAMILIES + "sd3.py",
         "if made_for is not step or timed is None:",
         "if True:",
-        ("tests/laws/test_transformers.py::test_the_resampler_runs_once_a_timestep",),
+        ("tests/laws/test_families.py::test_the_resampler_runs_once_a_timestep",),
     ),
     Mutation(
         "no gate",

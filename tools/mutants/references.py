@@ -26,8 +26,8 @@ REFERENCE_MUTATIONS = (
         "banks in float32",
         "a bank is placed in float32 whatever the model's dtype",
         CORE + "sampling/application.py",
-        "return PlacedLayer(*(tensor.to(device, dtype) for tensor in joined))",
-        "return PlacedLayer(*(tensor.to(device, torch.float32) for tensor in joined))",
+        "return PlacedLayer(placed.key.to(device, dtype), placed.value.to(device, dtype), weight, mean)",
+        "return PlacedLayer(placed.key.to(device), placed.value.to(device), weight, mean)",
         ("tests/adapter/test_key_value_bank.py::test_bytes_held_at_true_size[SD1.5]",),
     ),
     Mutation(

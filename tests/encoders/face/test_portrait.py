@@ -63,11 +63,7 @@ def encoder():
 
 
 def test_the_features_of_a_face(spec, encoder, capsys):
-    """The raw identity beside the pooled face of length one; the five states; zeros for the negative.
-
-    Fails when the identity is normalised, when the crop is not grey, when the pooled vector keeps its length, or when the
-    resizing to the encoder's size clips or smooths otherwise than torchvision does.
-    """
+    """The raw identity beside the pooled face of length one; the five states; zeros for the negative."""
     pixels, weights = picture(1), tiny_eva()
     found = encode_faces(spec, Analysis(), encoder, pixels, FaceOptions())
     (reference,) = found.prompt.references

@@ -67,10 +67,7 @@ def report(title, ours, wanted, plain, capsys):
 
 @pytest.mark.parametrize("name", ["FLUX", "Chroma"])
 def test_pulid_equals_the_published_model(name, capsys):
-    """A positive and a negative pass in one batch: image rows only, text rows untouched, the negative of zeros.
-
-    Fails when a layer stands behind another block, when text rows are added to, or when the negative is left out.
-    """
+    """A positive and a negative pass in one batch: image rows only, text rows untouched, the negative of zeros."""
     weights = weights_of(pulid_flux(LAYERS, 256))
     face = face_features()
     model, call = tiny_transformer(name, **DEEP), some_call(name)
@@ -108,10 +105,7 @@ def test_two_people_by_masks(capsys):
 
 @pytest.mark.parametrize("scaling", Scaling)
 def test_weights_of_a_step_are_those_of_the_run(scaling):
-    """A schedule that is flat gives what the weight gives, in every mode of scaling: the fold is linear in keys and values.
-
-    Fails when the penalty on channels goes by the folded keys' width, or when the mean value is not folded.
-    """
+    """A schedule that is flat gives what the weight gives, in every mode of scaling: the fold is linear in keys and values."""
     weights = weights_of(pulid_flux(2, 256))
     model, call = tiny_transformer("FLUX"), some_call("FLUX")
     ip_adapter = adapter(weights)

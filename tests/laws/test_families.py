@@ -1,4 +1,4 @@
-"""What holds for every transformer family: no effect at weight 0, stacking, references, schedules, whole runs."""
+"""What holds for every family of `tests/oracles/families.py`: weight 0, stacking, references, masks, schedules, whole runs."""
 
 from dataclasses import replace
 
@@ -10,19 +10,20 @@ from pack.ipadapter_core.sampling.run import Run
 from pack.ipadapter_core.sampling.strength import Strength
 from pack.ipadapter_core.sampling.timeline import Timeline
 from pack.ipadapter_core.weights.schedule import WeightSchedule
-from pack.tests.oracles.transformer_world import CASES, every, other_prompt, sample, world
-from pack.tools.miniature.transformers import predict, relative, some_call
+from pack.tests.oracles.families import FAMILIES, call_of, every_family, other_prompt, world
+from pack.tests.oracles.transformer_world import mask_of, sample
+from pack.tools.miniature.transformers import predict, relative
 
 import comfy.samplers
 
-pytestmark = pytest.mark.dit
+pytestmark = [pytest.mark.engine, pytest.mark.dit]
 
 
-@every
+@every_family
 def test_the_model_that_went_in_is_untouched_and_weight_0_is_no_adapter(case):
     """To the bit, before and after a patched clone has run."""
-    name, model, ip_adapter, prompt = world(case)
-    call = some_call(name)
+    _, model, ip_adapter, prompt = world(case)
+    call = call_of(case)
     before = predict(model, call)
     patched = apply_image_prompt(model, ip_adapter, prompt, Strength(1.0))
     assert relative(predict(patched, call) - before, before) > 0.02
@@ -35,11 +36,11 @@ def test_the_model_that_went_in_is_untouched_and_weight_0_is_no_adapter(case):
         assert torch.equal(predict(resting, late, run=run), predict(model, late))
 
 
-@every
+@every_family
 def test_stacking_order_and_batches(case):
     """Two prompts in either order; a batch of two passes as two calls."""
-    name, model, ip_adapter, prompt = world(case)
-    call, second = some_call(name), other_prompt(case)
+    _, model, ip_adapter, prompt = world(case)
+    call, second = call_of(case), other_prompt(case)
 
     def both(*given):
         patched = model
@@ -64,33 +65,54 @@ def test_stacking_order_and_batches(case):
     assert relative(forward - loop, effect) < 2e-5
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if case != "SD3.5 InstantX"])
+@pytest.mark.parametrize("case", [case for case in FAMILIES if case != "SD3.5 InstantX"])
 def test_several_references_are_attended_to_together(case):
     """The same picture twice is that picture once. Not in SD3.5, where image tokens share a softmax with the picture's own."""
-    name, model, ip_adapter, prompt = world(case)
-    call = some_call(name)
+    _, model, ip_adapter, prompt = world(case)
+    call = call_of(case)
     twice = prompt.with_references(prompt.references * 2)
     one = predict(apply_image_prompt(model, ip_adapter, prompt, Strength(1.0)), call)
     two = predict(apply_image_prompt(model, ip_adapter, twice, Strength(1.0)), call)
     assert relative(two - one, one - predict(model, call)) < 2e-5
 
 
-def test_a_reference_of_weight_0_is_not_there():
+@every_family
+def test_a_reference_of_weight_0_is_not_there(case):
     """As if it had not been given."""
-    name, model, ip_adapter, prompt = world("FLUX XLabs")
-    call = some_call(name)
-    muted = replace(other_prompt("FLUX XLabs").references[0], weight=0.0)
-    found = predict(
-        apply_image_prompt(model, ip_adapter, prompt.with_references((*prompt.references, muted)), Strength(1.0)), call
-    )
+    _, model, ip_adapter, prompt = world(case)
+    call = call_of(case)
+    muted = replace(other_prompt(case).references[0], weight=0.0)
+    both = prompt.with_references((*prompt.references, muted))
+    found = predict(apply_image_prompt(model, ip_adapter, both, Strength(1.0)), call)
     assert torch.equal(found, predict(apply_image_prompt(model, ip_adapter, prompt, Strength(1.0)), call))
 
 
-@every
+@every_family
+@pytest.mark.parametrize("size", [(8, 6), (7, 5), (10, 4)], ids=str)
+def test_masks_at_any_size(case, size):
+    """Of ones it is no mask, of zeros no adapter, to the bit; two that complete one another add up; a half is neither."""
+    _, model, ip_adapter, prompt = world(case)
+    call = call_of(case, size)
+    plain = predict(model, call)
+    whole = predict(apply_image_prompt(model, ip_adapter, prompt, Strength(1.0)), call)
+
+    def masked(start, *sides):
+        return apply_image_prompt(start, ip_adapter, prompt, Strength(1.0), mask_of(*sides))
+
+    assert torch.equal(predict(masked(model, 1.0, 1.0), call), whole)
+    assert torch.equal(predict(masked(model, 0.0, 0.0), call), plain)
+    halves = predict(masked(masked(model, 1.0, 0.0), 0.0, 1.0), call)
+    assert relative(halves - whole, whole - plain) < 2e-5
+    half = predict(masked(model, 1.0, 0.0), call)
+    assert relative(half - plain, whole - plain) > 0.05
+    assert relative(half - whole, whole - plain) > 0.05
+
+
+@every_family
 def test_schedule_multiplies_the_weight(case):
     """A flat schedule of a half at weight 1 is weight a half."""
-    name, model, ip_adapter, prompt = world(case)
-    call = some_call(name)
+    _, model, ip_adapter, prompt = world(case)
+    call = call_of(case)
     run = Run(timeline=Timeline(model.model.model_sampling.percent_to_sigma))
     scheduled = Strength(1.0, schedule=WeightSchedule(((0.0, 0.5),)))
     found = predict(apply_image_prompt(model, ip_adapter, prompt, scheduled), call, run=run)
@@ -98,11 +120,11 @@ def test_schedule_multiplies_the_weight(case):
     assert relative(found - wanted, wanted - predict(model, call)) < 2e-5
 
 
-@every
+@every_family
 def test_whole_runs(case):
     """ComfyUI's own sampler: weight 0 is no adapter, the same run is the same picture, nothing is left behind."""
-    name, model, ip_adapter, prompt = world(case)
-    call = some_call(name)
+    _, model, ip_adapter, prompt = world(case)
+    call = call_of(case)
     before = sample(model, call)
     patched = apply_image_prompt(model, ip_adapter, prompt, Strength(1.0))
     one = sample(patched, call)
@@ -119,7 +141,8 @@ def test_whole_runs(case):
 
 def test_the_resampler_runs_once_a_timestep(monkeypatch):
     """Positive and negative in calls of their own share it."""
-    name, model, ip_adapter, prompt = world("SD3.5 InstantX")
+    case = "SD3.5 InstantX"
+    _, model, ip_adapter, prompt = world(case)
     patched = apply_image_prompt(model, ip_adapter, prompt, Strength(1.0))
     times = []
     whole = type(ip_adapter.network.image_proj).forward
@@ -129,6 +152,6 @@ def test_the_resampler_runs_once_a_timestep(monkeypatch):
         lambda self, f, t: (times.append(float(t)), whole(self, f, t))[1],
     )
     monkeypatch.setattr(comfy.samplers, "can_concat_cond", lambda one, other: one is other)
-    sample(patched, some_call(name), steps=3)
+    sample(patched, call_of(case), steps=3)
     assert len(times) == len(set(times)) == 3
     assert applications_of(patched.model_options["transformer_options"])[0].models() == [ip_adapter.patcher]
