@@ -4,6 +4,7 @@ import pytest
 import torch
 from pack.ipadapter_core.sampling.run import Run
 from pack.ipadapter_core.sampling.strength import Strength
+from pack.ipadapter_core.sampling.timeline import Timeline
 from pack.ipadapter_core.weights.schedule import WeightSchedule
 from pack.tests.oracles.recorded_passes import (
     Recorder,
@@ -73,6 +74,19 @@ def test_window_follows_the_model_sampling_in_force(after):
     assert 0 < sum(weights) < STEPS
     assert after is not flow or weights != expected(short_model(), 0.3, 0.9)  # its steps lie elsewhere
     assert world.acted_as(weights)
+
+
+def test_a_window_holds_both_its_ends():
+    """To the very noise level; percent and back."""
+    timeline = Timeline(lambda percent: 1 - percent)
+    assert [timeline.covers(0.25, 0.5, sigma) for sigma in (0.76, 0.75, 0.6, 0.5, 0.49)] == [
+        False,
+        True,
+        True,
+        True,
+        False,
+    ]
+    assert [timeline.percent(1 - place) for place in (0.0, 0.25, 0.5, 1.0)] == pytest.approx([0, 0.25, 0.5, 1])
 
 
 @pytest.mark.parametrize(("start", "end"), [(0.0, 0.5), (0.5, 1.0), (0.0, 1.0)])

@@ -60,7 +60,7 @@ SAMPLING_MUTATIONS = (
         SAMPLING + "timeline.py",
         "return self.sigma(end_percent) <= sigma <= self.sigma(start_percent)",
         "return self.sigma(end_percent) < sigma <= self.sigma(start_percent)",
-        ("tests/sampling/test_timeline.py::test_window_at_the_ends",),
+        ("tests/sampling/test_timeline.py::test_a_window_holds_both_its_ends",),
     ),
     Mutation(
         "schedule read at the start",
