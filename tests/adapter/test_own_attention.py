@@ -12,7 +12,7 @@ from pack.ipadapter_core.sampling.strength import Strength
 from pack.tools.miniature.pulid import face_features, part_of, pulid_flux, stated_attention, stated_former
 from pack.tools.miniature.transformers import adapter, noise, prompt_for, tiny_transformer, weights_of
 
-pytestmark = [pytest.mark.adapters, pytest.mark.dit]
+pytestmark = [pytest.mark.engine, pytest.mark.adapters, pytest.mark.dit]
 
 
 def layer_of(weights, dtype):

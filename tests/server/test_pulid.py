@@ -56,7 +56,7 @@ def graph(photograph):
 
 
 def test_pulid_runs_in_a_server(client, photograph, capsys):
-    """The face changes the latent clearly; weight 0 is no adapter to the bit; half a mask leaves the other half nearly alone."""
+    """The face changes the latent clearly; weight 0 is no adapter to the bit; half a mask leaves the other nearly alone."""
     prompt = graph(photograph)
     run = client.run(prompt)
     first = latent(client, run)

@@ -143,8 +143,8 @@ MODEL_MUTATIONS = (
         "XLabs inside the block",
         "XLabs' adapters for FLUX add inside a block's attention instead of behind the block",
         FAMILIES + "flux.py",
-        'places = [("double", number, AFTER) for number in range(double)]',
-        'places = [("double", number, INSIDE) for number in range(double)]',
+        'LayerKind.BIASED: (("double", 1, AFTER),),',
+        'LayerKind.BIASED: (("double", 1, INSIDE),),',
         (
             "tests/patchers/families/test_published_equations.py::test_flux_and_chroma_equal_the_published_processor[FLUX-XLabs]",
         ),
