@@ -50,11 +50,7 @@ def by_vector(references, method):
 
 @pytest.mark.parametrize("method", [method for method in Combination if method is not Combination.CONCAT])
 def test_engine_combined_before_projection(method):
-    """Each formula, over weights of the inputs and of the references; the negative is the first one's.
-
-    Fails when the norm is taken over the references ("norm average" of ComfyUI_IPAdapter_plus), when averages divide by the
-    number of references, and when "subtract" takes the sum of the others.
-    """
+    """Each formula, over weights of the inputs and of the references; the negative is the first one's."""
     prompts = [prompt(hidden(2, 0.5), hidden(3), feature=Feature.HIDDEN), prompt(hidden(4), feature=Feature.HIDDEN)]
     mixed = combine(prompts, method, [2.0, 0.7])
     assert len(mixed.references) == 1 and mixed.references[0].weight == 1.0 and mixed.feature is Feature.HIDDEN
@@ -65,13 +61,12 @@ def test_engine_combined_before_projection(method):
 
 @pytest.mark.parametrize("method", [Combination.AVERAGE, Combination.NORM_AVERAGE, Combination.MAX, Combination.MIN])
 def test_engine_combining_equal_pictures_changes_nothing(method):
-    """Three times the same is the same. Fails with a norm over the references, which gives sign(e) / sqrt(3)."""
+    """Three times the same is the same."""
     mixed = combine([prompt(hidden(2), feature=Feature.HIDDEN)] * 3, method)
     assert far(mixed.references[0].image.features, hidden(2).image.features) < EXACT
 
 
 def test_engine_combining_what_does_not_fit_is_refused():
-    """Fails when only the first prompt's kind is looked at."""
     pooled, states = prompt(picture(2)), prompt(hidden(2), feature=Feature.HIDDEN)
     for prompts, words in (
         ([pooled, states], "image prompt 1 is penultimate_hidden_states"),

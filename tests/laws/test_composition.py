@@ -55,10 +55,7 @@ class StepCache:
 
 @every
 def test_dit_with_a_cache_of_steps(case):
-    """In either order the same picture; steps that the cache answers do not run us, and nothing waits for the next one.
-
-    Fails when our hooks live outside of a model call, or keep something from one call to the next.
-    """
+    """In either order the same picture; steps that the cache answers do not run us, and nothing waits for the next one."""
     call, results = some_call(world(case)[0]), []
     for first in (True, False):
         cache = StepCache()
@@ -130,10 +127,7 @@ class Identity:
 
 @FLUX
 def test_dit_with_an_identity_adapter(case):
-    """In either order what a network computes whose blocks add the identity themselves.
-
-    Fails when our part is lost, or is added before the other's and so attended by it.
-    """
+    """In either order what a network computes whose blocks add the identity themselves."""
     call = some_call(world(case)[0])
     first, second = (predict(model, call) for model in both_orders(case, Identity.on))
     assert torch.equal(first, second)
@@ -155,10 +149,7 @@ def guided(model):
 
 @FLUX
 def test_dit_with_attention_guidance(case):
-    """In either order the same; guidance acts on text's attention, and ours is added to what it leaves.
-
-    Fails when our part goes through the guidance, which would multiply it.
-    """
+    """In either order the same; guidance acts on text's attention, and ours is added to what it leaves."""
     call = some_call(world(case)[0])
     first, second = (predict(model, call) for model in both_orders(case, guided))
     assert torch.equal(first, second)
@@ -192,7 +183,7 @@ def lora_for(network, rank=4):
 
 @every
 def test_dit_with_a_lora(case):
-    """In either order what a model computes into whose weights it is merged. Fails when we read weights as they were."""
+    """In either order what a model computes into whose weights it is merged."""
     name, model, *_ = world(case)
     call, weights = some_call(name), lora_for(world(case)[1].model.diffusion_model)
     keys = comfy.lora.model_lora_keys_unet(model.model, {})

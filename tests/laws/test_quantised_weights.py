@@ -64,7 +64,7 @@ def compared(case, one, other, call=None):
 
 @WITHOUT_LORA
 def test_dit_on_packed_weights(case):
-    """As GGUF: no layer's `weight` has its shape. Fails when a hook reads a weight instead of calling the layer."""
+    """As GGUF: no layer's `weight` has its shape."""
     packed, plain = tiny_transformer(world(case)[0]), tiny_transformer(world(case)[0])
     replaced(packed.model.diffusion_model, Packed)
     replaced(plain.model.diffusion_model, rounded)

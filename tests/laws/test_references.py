@@ -1,4 +1,4 @@
-"""Issue 3, points 6 and 8: several references, each with a weight and a place, combined before or in the attention."""
+"""Several references, each with a weight and a place, combined before or in the attention."""
 
 import pytest
 import torch
@@ -64,14 +64,14 @@ def per_token(mask, like):
 
 
 def test_engine_concat_is_attention_over_both_token_sets(stand):
-    """With a weight for each input and one of the reference's own. Fails when concat adds two attentions up instead."""
+    """With a weight for each input and one of the reference's own."""
     joined = combine([prompt(picture(2, 0.5)), prompt(picture(3), picture(4))], Combination.CONCAT, [2.0, 0.3])
     assert [reference.weight for reference in joined.references] == [1.0, 0.3, 0.3]
     assert far(outputs(stand, joined), stated(stand, joined.references)) < EXACT
 
 
 def test_engine_reference_of_weight_zero_is_not_there(stand):
-    """Bit for bit. Fails when a silent reference keeps its place in the softmax."""
+    """Bit for bit."""
     one, other = prompt(picture(2)), prompt(picture(3))
     assert torch.equal(outputs(stand, combine([one, weigh(other, 0.0)])), outputs(stand, one))
     model, adapter, _ = stand
@@ -82,14 +82,14 @@ def test_engine_reference_of_weight_zero_is_not_there(stand):
 
 @pytest.mark.parametrize("mode", list(Scaling), ids=lambda mode: mode.value)
 def test_engine_reference_weight_is_the_weight_of_a_lone_reference(stand, mode):
-    """In every scaling mode. Fails when the reference's weight only scales V."""
+    """In every scaling mode."""
     for strength in (Strength(1.0, scaling=mode), Strength(1.0, scaling=mode, frames=(0.5,))):
         whole = outputs(stand, prompt(picture(2)), Strength(0.6, frames=strength.frames, scaling=mode))
         assert far(outputs(stand, weigh(prompt(picture(2)), 0.6), strength), whole) < EXACT
 
 
 def test_engine_complementary_masks_add_up(stand):
-    """Two soft masks over one reference give it whole; over two, each acts in its place. Fails when masks are rounded."""
+    """Two soft masks over one reference give it whole; over two, each acts in its place."""
     left, right = token_mask(1.0, 0.25, 0.0), token_mask(0.0, 0.75, 1.0)
     whole = outputs(stand, prompt(picture(2)))
     both = combine([weigh(prompt(picture(2)), 1.0, left), weigh(prompt(picture(2)), 1.0, right)])
@@ -101,10 +101,7 @@ def test_engine_complementary_masks_add_up(stand):
 
 
 def test_engine_masks_of_ones_and_of_zeros(stand):
-    """References under one mask of ones act together as without; under masks of their own they add up; zeros are nothing.
-
-    Fails when references under the very same mask are attended to one by one.
-    """
+    """References under one mask of ones act together as without; under masks of their own they add up; zeros are nothing."""
     pair, ones = prompt(picture(2), picture(3)), torch.ones(1, 8, 8)
     assert torch.equal(outputs(stand, weigh(pair, 1.0, ones)), outputs(stand, pair))
     apart = outputs(stand, weigh(pair, 1.0, torch.ones(2, 8, 8), MaskBatch.PER_REFERENCE))
@@ -116,7 +113,7 @@ def test_engine_masks_of_ones_and_of_zeros(stand):
 
 
 def test_engine_order_of_applications_does_not_matter(stand):
-    """Three applications in two orders, to rounding. Fails when an application multiplies what is there."""
+    """Three applications in two orders, to rounding."""
     model, adapter, _ = stand
     strengths = {2: Strength(0.3), 3: Strength(-0.5, scaling=Scaling.K_AND_V), 4: Strength(1.1)}
     given = query(64)
@@ -130,7 +127,7 @@ def test_engine_order_of_applications_does_not_matter(stand):
 
 
 def test_engine_one_reference_per_frame(stand):
-    """Picture i sees reference i, the last one stays, weight 0 keeps its place. Fails when silent references are dropped."""
+    """Picture i sees reference i, the last one stays, weight 0 keeps its place."""
     references = (picture(2), picture(3, 0.0), picture(4, 0.5))
     ours = outputs(stand, prompt(*references), per_frame=True, batch=8)
     for frame in range(4):
@@ -142,7 +139,7 @@ def test_engine_one_reference_per_frame(stand):
 
 
 def test_engine_masks_stay_with_their_reference_per_frame(stand):
-    """One without a mask, one with one, one with a mask for each picture. Fails when masked ones act on every picture."""
+    """One without a mask, one with one, one with a mask for each picture."""
     top, bottom = token_mask(1.0, 0.5, 0.0), token_mask(0.0, 0.0, 1.0)
     clip = torch.cat((top, top, bottom, top))
     references = (picture(2), picture(3, 1.0, top), picture(4, 1.0, clip))
@@ -156,7 +153,7 @@ def test_engine_masks_stay_with_their_reference_per_frame(stand):
 
 @pytest.mark.parametrize("mode", list(Scaling), ids=lambda mode: mode.value)
 def test_engine_frame_weights_with_a_reference_per_frame(stand, mode):
-    """Every mode, and one weight for all. Fails when a weight that is not folded in has no row for each picture."""
+    """Every mode, and one weight for all."""
     references = (picture(2, 0.75), picture(3))
     for frames in ((0.5,), (0.5, 0.25)):
         strength = Strength(1.0, frames=frames, scaling=mode)
@@ -169,7 +166,7 @@ def test_engine_frame_weights_with_a_reference_per_frame(stand, mode):
 
 
 def test_engine_weighing_twice_multiplies(stand):
-    """Weights and masks, of different sizes, and references that shared a mask still share one. Fails when the last wins."""
+    """Weights and masks, of different sizes, and references that shared a mask still share one."""
     pair = prompt(picture(2, 0.5), picture(3))
     coarse = torch.tensor([[[1.0, 0.0]]])
     once = weigh(pair, 0.5, token_mask(0.5, 1.0, 1.0))

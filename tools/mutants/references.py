@@ -72,7 +72,7 @@ REFERENCE_MUTATIONS = (
         CORE + "prompt/combine.py",
         "return first - torch.stack(others).mean(dim=0) if others else first",
         "return first - torch.stack(others).sum(dim=0) if others else first",
-        ("tests/laws/test_references.py::test_engine_combined_before_projection[subtract]",),
+        ("tests/laws/test_combining.py::test_engine_combined_before_projection[subtract]",),
     ),
     Mutation(
         "the last weight wins",
