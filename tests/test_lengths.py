@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.trust
+
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("demo", "ipadapter_core", "nodes", "tests", "tools")
 SOURCES = [path for folder in FOLDERS for path in sorted((ROOT / folder).rglob("*.py"))]

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.trust
+
 TYPINGS = Path(__file__).parents[1] / "typings"
 OURS = ("comfy", "comfy_api", "comfy_execution", "folder_paths", "node_helpers")  # ComfyUI's own, which change with it
 STUBS = [path for path in sorted(TYPINGS.rglob("*.pyi")) if path.relative_to(TYPINGS).parts[0].split(".")[0] in OURS]
