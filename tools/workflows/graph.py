@@ -67,7 +67,7 @@ class Graph:
 
     def workflow(self, object_info: dict[str, Any]) -> dict[str, Any]:
         """The browser's format 0.4; slots and the order of widgets come from the server's `object_info`."""
-        places = _places(self.nodes, object_info)
+        places = placed(self.nodes, object_info)
         entries = [drawn(node, object_info, places[node.number], order) for order, node in enumerate(self.nodes)]
         by_number = {node["id"]: node for node in entries}
         links = []
@@ -167,7 +167,7 @@ def _height(node: Node, info: dict[str, Any]) -> int:
     return HEAD + SLOT * rows + WIDGET * len(widgets) + (120 if long_text else 0) + (260 if picture else 0)
 
 
-def _places(nodes: list[Node], object_info: dict[str, Any]) -> dict[int, tuple[int, int]]:
+def placed(nodes: list[Node], object_info: dict[str, Any]) -> dict[int, tuple[int, int]]:
     """Each node in the column before the first that needs it, columns filled from above."""
     places, filled = {}, {}
     columns = {node.number: node.depth() for node in nodes}

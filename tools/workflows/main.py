@@ -1,6 +1,6 @@
 """`python3 dev.py workflows`: writes `workflows/*.json` from `tools/workflows/`, with the slots of a live server.
 
-The graphs of `docs/examples/` too, which need none.
+The blueprints of `subgraphs/` and the graphs of `docs/examples/` too.
 """
 
 import json
@@ -11,7 +11,9 @@ from pathlib import Path
 from ..comfyui.client import ComfyClient
 from ..comfyui.server import ROOT, ComfyServer
 from ..workflows import api_examples as example_graphs
+from .blueprints import BLUEPRINTS
 from .catalogue import GRAPHS
+from .subgraph import blueprint_file
 
 
 def main(_: list[str]) -> int:
@@ -22,6 +24,11 @@ def main(_: list[str]) -> int:
         text = json.dumps(build().workflow(info), indent=1)
         (ROOT / "workflows" / f"{name}.json").write_text(text + "\n")
         print(name)
+    for build in BLUEPRINTS:
+        blueprint = build()
+        text = json.dumps(blueprint_file(blueprint, info), indent=1)
+        (ROOT / "subgraphs" / f"{blueprint.name}.json").write_text(text + "\n")
+        print(blueprint.name)
     for file, text in example_graphs.files().items():
         file.write_text(text)
         print(file.stem)
