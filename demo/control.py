@@ -1,4 +1,4 @@
-"""The demo's ControlNet: ComfyUI's own class, with a hint block for pictures that are not eight times smaller inside."""
+"""The demo's ControlNet: ComfyUI's own class, with a hint block for images that are not eight times smaller inside."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ from .base import UNET
 def new_control_model(operations: Any = comfy.ops.disable_weight_init) -> comfy.cldm.cldm.ControlNet:
     """The control model with its weights not yet filled.
 
-    ComfyUI's hint block brings a picture of eight times the latent's size down to it; in pixel space both are the same size.
+    ComfyUI's hint block brings an image of eight times the latent's size down to it; in pixel space both are the same size.
     """
     shape = {key: value for key, value in UNET.items() if key not in ("out_channels", "transformer_depth_output")}
     model = comfy.cldm.cldm.ControlNet(hint_channels=3, dtype=torch.float32, operations=operations, **shape)

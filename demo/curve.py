@@ -1,4 +1,4 @@
-"""The loss curves as a picture, one panel for each stage of training."""
+"""The loss curves as an image, one panel for each stage of training."""
 
 import math
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Finding the world's shape in a picture: every shape at every place is tried, and the best is moved until it fits."""
+"""Finding the world's shape in an image: every shape at every place is tried, and the best is moved until it fits."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -17,7 +17,7 @@ _STEPS = torch.tensor([0.05, 0.05, 0.04, 0.1])  # first move of x, y, radius and
 
 @dataclass(frozen=True)
 class Fit:
-    """The world shape that explains each picture best."""
+    """The world shape that explains each image best."""
 
     shape: Tensor  # (B) index into SHAPE_NAMES
     place: Tensor  # (B, 4) x, y, radius, turn
@@ -53,7 +53,7 @@ def _separation(sums: Tensor, inside: Tensor, count: int) -> Tensor:
 
 
 def fit_shape(pictures: Tensor) -> Fit:
-    """Fits pictures (B, SIZE, SIZE, 3): the shape whose inside and outside differ most in colour, for their spread."""
+    """Fits images (B, SIZE, SIZE, 3): the shape whose inside and outside differ most in colour, for their spread."""
     shapes, places, masks = _templates()
     pixels = _whiten(pictures[..., :3].permute(0, 3, 1, 2).flatten(2))
     best = _separation(pixels @ masks.T, masks.sum(dim=1), masks.shape[1]).argmax(dim=1)
@@ -61,7 +61,7 @@ def fit_shape(pictures: Tensor) -> Fit:
 
 
 def evidence(pictures: Tensor, shape: int) -> Tensor:
-    """How well a shape explains pictures (B, SIZE, SIZE, 3), as a share of how well the best one does: (B), at most 1."""
+    """How well a shape explains images (B, SIZE, SIZE, 3), as a share of how well the best one does: (B), at most 1."""
     shapes, _, masks = _templates()
     pixels = _whiten(pictures[..., :3].permute(0, 3, 1, 2).flatten(2))
     separation = _separation(pixels @ masks.T, masks.sum(dim=1), masks.shape[1])

@@ -28,7 +28,7 @@ UNET_PREFIX, WORDS_PREFIX = "model.diffusion_model.", "words."
 
 
 class DemoWorld(NamedTuple):
-    """Everything a graph needs, in the order of the loader node's outputs."""
+    """Everything a workflow needs, in the order of the loader node's outputs."""
 
     model: comfy.model_patcher.ModelPatcher
     clip: comfy.sd.CLIP

@@ -1,6 +1,6 @@
-"""The demo's numbers: pure functions from pictures to distances and shares.
+"""The demo's numbers: pure functions from images to distances and shares.
 
-Pictures are (B, 64, 64, 3) in 0..1, as ComfyUI's IMAGE. All numbers rest on `fit_shape`, which tries every shape
+Images are (B, 64, 64, 3) in 0..1, as ComfyUI's IMAGE. All numbers rest on `fit_shape`, which tries every shape
 of the world at every place: on 256 freshly drawn scenes in random colours and textures it named the right shape every
 time and covered it with a mean overlap (IoU) of 0.97.
 """
@@ -23,23 +23,23 @@ def palette(pictures: Tensor, fit: Fit | None = None) -> Tensor:
 
 
 def palette_distance(pictures: Tensor, reference: Tensor) -> Tensor:
-    """How far each picture's two colours are from the reference's: (B).
+    """How far each image's two colours are from the reference's: (B).
 
     The Euclidean distance in RGB (0 to 1.73) between mean object colours and between mean background colours, averaged.
-    Two unrelated pictures of the world are about 0.57 apart, two in one style 0.02.
+    Two unrelated images of the world are about 0.57 apart, two in one style 0.02.
     """
     return (palette(pictures) - palette(reference)).norm(dim=-1).mean(dim=-1)
 
 
 def shape_kept(pictures: Tensor, shape: str) -> Tensor:
-    """Whether the shape found in each picture is the one that the text names: (B) bool."""
+    """Whether the shape found in each image is the one that the text names: (B) bool."""
     return fit_shape(pictures).shape == SHAPE_NAMES.index(shape)
 
 
 def prompt_kept(pictures: Tensor, text: str) -> Tensor:
-    """How well each picture shows what a text says: (B) in 0..1, the mean over the shape and the colours that it names.
+    """How well each image shows what a text says: (B) in 0..1, the mean over the shape and the colours that it names.
 
-    A shape counts as much as it explains the picture beside the shape that does so best, a colour as 1 less its distance
+    A shape counts as much as it explains the image beside the shape that does so best, a colour as 1 less its distance
     from the mean colour that is there, in RGB over the longest one. Textures are not looked at.
     """
     shape, front, back, *_ = read(text)
@@ -52,6 +52,6 @@ def prompt_kept(pictures: Tensor, text: str) -> Tensor:
 
 
 def outline_followed(pictures: Tensor, masks: Tensor) -> Tensor:
-    """How well each picture's shape covers the filled outline: overlap (IoU) of the fitted shape and `masks` (B, 64, 64)."""
+    """How well each image's shape covers the filled outline: overlap (IoU) of the fitted shape and `masks` (B, 64, 64)."""
     found = fit_shape(pictures).mask
     return found.minimum(masks).sum(dim=(1, 2)) / found.maximum(masks).sum(dim=(1, 2))

@@ -1,4 +1,4 @@
-"""The demo's nodes: its models, pictures of its world, how well one shows a text. All else is ComfyUI's or the pack's."""
+"""The demo's nodes: its models, images of its world, how well one shows a text. All else is ComfyUI's or the pack's."""
 
 from comfy_api.latest import ComfyExtension, io
 
@@ -45,7 +45,7 @@ def _choice(name: str, options: tuple[str, ...], tooltip: str) -> io.Combo.Input
 
 
 class DemoWorldPicture(io.ComfyNode):
-    """Draws pictures of the demo world, to be references, outlines or masks."""
+    """Draws images of the demo world, to be references, outlines or masks."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -53,7 +53,7 @@ class DemoWorldPicture(io.ComfyNode):
         colours = tuple(COLOURS)
         return io.Schema(
             node_id="DemoWorldPicture",
-            display_name="Draw Demo World Picture",
+            display_name="Draw Demo World Image",
             category=CATEGORY,
             description='Draws a shape on a background. What is left at "any" follows from the seed.',
             inputs=[
@@ -66,7 +66,7 @@ class DemoWorldPicture(io.ComfyNode):
                     "seed", default=0, min=0, max=2**32 - 1, tooltip="Another seed, another place, size and turn."
                 ),
                 io.Int.Input("size", default=64, min=16, max=1024, step=8, tooltip="Width and height in pixels."),
-                io.Int.Input("batch_size", default=1, min=1, max=256, tooltip="How many pictures to draw."),
+                io.Int.Input("batch_size", default=1, min=1, max=256, tooltip="How many images to draw."),
             ],
             outputs=[
                 io.Image.Output(display_name="picture"),
@@ -77,24 +77,24 @@ class DemoWorldPicture(io.ComfyNode):
 
     @classmethod
     def execute(cls, seed: int, size: int, batch_size: int, **words: str) -> io.NodeOutput:
-        """Draws the pictures, their outlines and their masks."""
+        """Draws the images, their outlines and their masks."""
         request = Request(**{name: None if word == ANY else word for name, word in words.items()})
         return io.NodeOutput(*draw(request, seed, batch_size, size))
 
 
 class DemoWorldPromptScore(io.ComfyNode):
-    """Says how well pictures show what a text says: in this world what CLIP-T is elsewhere."""
+    """Says how well images show what a text says: in this world what CLIP-T is elsewhere."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        """Pictures of the world and a text."""
+        """Images of the world and a text."""
         return io.Schema(
             node_id="DemoWorldPromptScore",
             display_name="Score Demo World Prompt",
             category=CATEGORY,
-            description="How well pictures show the shape and the colours that a text names, 0 to 1.",
+            description="How well images show the shape and the colours that a text names, 0 to 1.",
             inputs=[
-                io.Image.Input("images", tooltip="Pictures of 64 by 64 pixels."),
+                io.Image.Input("images", tooltip="Images of 64 by 64 pixels."),
                 io.String.Input("text", default="a red star on white", tooltip="What the prompt says."),
             ],
             outputs=[io.Float.Output(display_name="score")],

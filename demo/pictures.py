@@ -1,4 +1,4 @@
-"""Reference pictures on request: a scene from words and a seed, as picture, outline and mask."""
+"""Reference images on request: a scene from words and a seed, as image, outline and mask."""
 
 from dataclasses import replace
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""Reference pictures to train the encoder and the adapter on: the world's own, and wilder ones that are more like photos."""
+"""Reference images to train the encoder and the adapter on: the world's own, and wilder ones that are more like photos."""
 
 from dataclasses import dataclass
 
@@ -26,7 +26,7 @@ def blobs(scene: Scene, generator: torch.Generator, size: int = SIZE) -> Tensor:
 
 @dataclass(frozen=True)
 class Wildness:
-    """How often a reference is not the world's own clean picture."""
+    """How often a reference is not the world's own clean image."""
 
     blob: float = 0.25
     rough: float = 0.3

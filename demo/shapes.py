@@ -74,7 +74,7 @@ SHAPE_NAMES: tuple[str, ...] = tuple(SHAPES)
 
 
 def distance(shape: Tensor, x: Tensor, y: Tensor) -> Tensor:
-    """Signed distance of each picture's own shape: shape indices (B), coordinates (B, H, W) -> (B, H, W)."""
+    """Signed distance of each image's own shape: shape indices (B), coordinates (B, H, W) -> (B, H, W)."""
     out = torch.empty_like(x)
     for index, function in enumerate(SHAPES.values()):
         chosen = (shape == index).nonzero()[:, 0]

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 TEXTURE_NAMES: tuple[str, ...] = ("plain", "striped", "dotted", "checked", "gradient")
-PERIODS = 4.5  # across the picture
+PERIODS = 4.5  # across the image
 
 
 def second_shade(colour: Tensor) -> Tensor:

@@ -22,7 +22,7 @@ OPEN = -1
 
 @dataclass(frozen=True)
 class Description:
-    """What a text says about B pictures; a row that says nothing holds OPEN (or a false in `*_said`)."""
+    """What a text says about B images; a row that says nothing holds OPEN (or a false in `*_said`)."""
 
     shape: Tensor  # (B) index or OPEN
     object_colour: Tensor  # (B, 3)

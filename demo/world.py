@@ -27,10 +27,10 @@ COLOURS: dict[str, tuple[float, float, float]] = {
 
 @dataclass(frozen=True)
 class Scene:
-    """A batch of pictures as numbers; every field has B rows."""
+    """A batch of images as numbers; every field has B rows."""
 
     shape: Tensor  # (B) index into SHAPE_NAMES
-    centre: Tensor  # (B, 2) in half picture widths
+    centre: Tensor  # (B, 2) in half image widths
     radius: Tensor  # (B)
     turn: Tensor  # (B) radians
     object_colour: Tensor  # (B, 3) in 0..1
@@ -126,7 +126,7 @@ def outline(scene: Scene, size: int = SIZE, width: float = 1.6) -> Tensor:
 
 
 def surfaces(scene: Scene, size: int = SIZE) -> tuple[Tensor, Tensor]:
-    """The object's and the background's surface, each filling the picture: two (B, 3, size, size)."""
+    """The object's and the background's surface, each filling the image: two (B, 3, size, size)."""
     x, y = grid(size)
     return (
         texture(scene.object_colour, scene.object_texture, scene.angle, scene.phase, x, y),
@@ -135,7 +135,7 @@ def surfaces(scene: Scene, size: int = SIZE) -> tuple[Tensor, Tensor]:
 
 
 def render(scene: Scene, size: int = SIZE, mask: Tensor | None = None) -> Tensor:
-    """The pictures: (B, 3, size, size) in 0..1; `mask` (B, 1, size, size) stands in for the shape when given."""
+    """The images: (B, 3, size, size) in 0..1; `mask` (B, 1, size, size) stands in for the shape when given."""
     front, back = surfaces(scene, size)
     mask = coverage(scene, size) if mask is None else mask
     return back + (front - back) * mask

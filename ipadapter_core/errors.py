@@ -44,7 +44,7 @@ class WeightError(IPAdapterError):
 
 
 class FaceAnalysisError(IPAdapterError):
-    """Face models cannot be loaded, or a picture shows no face where one is needed."""
+    """Face models cannot be loaded, or an image shows no face where one is needed."""
 
 
 class PresetError(IPAdapterError):
@@ -60,7 +60,7 @@ class RecordingError(IPAdapterError):
 
 
 class ComparisonError(IPAdapterError):
-    """Pictures, references and what they are compared by do not belong together."""
+    """Images, references and what they are compared by do not belong together."""
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -86,7 +86,7 @@ class ApplyIPAdapter(CheckedNode):
                     default=ReferenceMode.TOGETHER,
                     optional=True,
                     advanced=True,
-                    tooltip="Every picture sees all references together, or picture i of the batch sees reference i only and "
+                    tooltip="Every image sees all references together, or image i of the batch sees reference i only and "
                     "the last reference stays for the rest.",
                 ),
                 io.String.Input(
@@ -94,11 +94,11 @@ class ApplyIPAdapter(CheckedNode):
                     default="",
                     optional=True,
                     advanced=True,
-                    tooltip="Multipliers for the pictures of a batch in turn: '1, 0.8, 0.5'. The last one holds for the rest.",
+                    tooltip="Multipliers for the images of a batch in turn: '1, 0.8, 0.5'. The last one holds for the rest.",
                 ),
             ],
             outputs=[
-                io.Model.Output("MODEL", tooltip="For a sampler, a ControlNet graph, or another Apply IP-Adapter.")
+                io.Model.Output("MODEL", tooltip="For a sampler, a ControlNet workflow, or another Apply IP-Adapter.")
             ],
         )
 

@@ -38,7 +38,7 @@ class CombineImagePrompts(CheckedNode):
                     "method",
                     options=Combination,
                     default=Combination.CONCAT,
-                    tooltip="concat shows the model every reference, and each part of the picture takes what suits it. The "
+                    tooltip="concat shows the model every reference, and each part of the image takes what suits it. The "
                     "others mix all references into one: average blends, subtract takes the others' traits out of the first.",
                 ),
                 io.String.Input(
@@ -93,7 +93,7 @@ class WeighReference(CheckedNode):
                     default=MaskBatch.PER_REFERENCE,
                     optional=True,
                     advanced=True,
-                    tooltip="What several masks belong to: mask i to reference i, or mask i to picture i of the result.",
+                    tooltip="What several masks belong to: mask i to reference i, or mask i to image i of the result.",
                 ),
             ],
             outputs=[
@@ -111,5 +111,5 @@ class WeighReference(CheckedNode):
         mask: Tensor | None = None,
         mask_batch: str = MaskBatch.PER_REFERENCE,
     ) -> io.NodeOutput:
-        """Makes a prompt over the same encoded pictures."""
+        """Makes a prompt over the same encoded images."""
         return io.NodeOutput(weigh(image_prompt, weight, mask, MaskBatch(mask_batch)))

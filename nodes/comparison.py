@@ -104,7 +104,7 @@ class SweepIPAdapter(CheckedNode):
 
 
 class ComparisonGrid(CheckedNode):
-    """Lays the pictures of a sweep side by side."""
+    """Lays the images of a sweep side by side."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -113,25 +113,25 @@ class ComparisonGrid(CheckedNode):
             node_id="IPAdapterCoreGrid",
             display_name="Comparison Grid",
             category=INSPECT,
-            description="The pictures of Sweep IP-Adapter side by side: a column for each weight, a row for each preset.",
+            description="The images of Sweep IP-Adapter side by side: a column for each weight, a row for each preset.",
             search_aliases=["xy plot", "image grid", "compare", "contact sheet", "ip adapter"],
             is_input_list=True,
             inputs=[
-                io.Image.Input("images", tooltip="The decoded pictures, straight from the decoder."),
+                io.Image.Input("images", tooltip="The decoded images, straight from the decoder."),
                 SweepSocket.Input("sweep", tooltip="From the Sweep IP-Adapter whose models were sampled."),
                 io.Image.Input("references", optional=True, tooltip="Shown in a column of their own."),
                 io.Int.Input(
-                    "tile", default=256, min=32, max=2048, step=8, tooltip="Pixels of a picture's longer side."
+                    "tile", default=256, min=32, max=2048, step=8, tooltip="Pixels of an image's longer side."
                 ),
                 io.Int.Input(
                     "pictures",
                     default=1,
                     min=1,
                     max=16,
-                    tooltip="How many pictures of a batch are shown of each variant.",
+                    tooltip="How many images of a batch are shown of each variant.",
                 ),
             ],
-            outputs=[io.Image.Output("grid", tooltip="One picture of all.")],
+            outputs=[io.Image.Output("grid", tooltip="One image of all.")],
         )
 
     @classmethod
@@ -163,10 +163,8 @@ class ScorePictures(CheckedNode):
             search_aliases=["clip score", "clip-i", "clip-t", "similarity", "is it helping", "evaluate", "ip adapter"],
             is_input_list=True,
             inputs=[
-                io.Image.Input("images", tooltip="Finished pictures; with a sweep, straight from the decoder."),
-                io.Image.Input(
-                    "references", optional=True, tooltip="What they shall resemble, each picture by itself."
-                ),
+                io.Image.Input("images", tooltip="Finished images; with a sweep, straight from the decoder."),
+                io.Image.Input("references", optional=True, tooltip="What they should resemble, each image by itself."),
                 io.ClipVision.Input(
                     "clip_vision", optional=True, tooltip="The image encoder that similarity is measured in."
                 ),
@@ -175,12 +173,12 @@ class ScorePictures(CheckedNode):
                     optional=True,
                     tooltip="For the prompt: a CLIP of the same family with its projection, such as SDXL's beside ViT-bigG.",
                 ),
-                io.String.Input("prompt", default="", multiline=True, tooltip="The text that the pictures shall show."),
+                io.String.Input("prompt", default="", multiline=True, tooltip="The text that the images should show."),
                 io.Float.Input(
                     "prompt_scores",
                     optional=True,
                     force_input=True,
-                    tooltip="Another scorer's number for each picture, in place of clip and prompt.",
+                    tooltip="Another scorer's number for each image, in place of clip and prompt.",
                 ),
                 SweepSocket.Input("sweep", optional=True, tooltip="From Sweep IP-Adapter: scores become curves."),
             ],

@@ -14,10 +14,10 @@ from .sockets import CATEGORY, ImagePromptSocket, IPAdapterSocket
 
 
 def shared_inputs() -> tuple[io.Input, io.Input, io.Input, io.Input, io.Input]:
-    """What every node that encodes pictures asks for: adapter, picture, encoder, mask and negative picture."""
+    """What every node that encodes images asks for: adapter, image, encoder, mask and negative image."""
     return (
-        IPAdapterSocket.Input("ip_adapter", tooltip="Says which features of the picture are needed."),
-        io.Image.Input("image", tooltip="The reference. Each picture of a batch is a reference of its own."),
+        IPAdapterSocket.Input("ip_adapter", tooltip="Says which features of the image are needed."),
+        io.Image.Input("image", tooltip="The reference. Each image of a batch is a reference of its own."),
         io.ClipVision.Input(
             "clip_vision",
             optional=True,
@@ -31,7 +31,7 @@ def shared_inputs() -> tuple[io.Input, io.Input, io.Input, io.Input, io.Input]:
         io.Image.Input(
             "negative_image",
             optional=True,
-            tooltip="What the result should move away from; without it the neutral picture of the training is used.",
+            tooltip="What the result should move away from; without it the neutral image of the training is used.",
         ),
     )
 
@@ -46,12 +46,12 @@ def sharpening_input() -> io.Input:
         step=0.05,
         optional=True,
         advanced=True,
-        tooltip="Sharpens the small square that the encoder sees, where the picture is soft: more texture arrives.",
+        tooltip="Sharpens the small square that the encoder sees, where the image is soft: more texture arrives.",
     )
 
 
 class EncodeReferenceImage(CheckedNode):
-    """Turns pictures into an image prompt."""
+    """Turns images into an image prompt."""
 
     reads_alpha = True
 
@@ -75,7 +75,7 @@ class EncodeReferenceImage(CheckedNode):
                     options=ResizeMode,
                     default=ResizeMode.TRAINED,
                     tooltip="Encoders see a square. As the adapter was trained, or keep the centre or one side of a longer "
-                    "picture, pad it to keep everything, or stretch it.",
+                    "image, pad it to keep everything, or stretch it.",
                 ),
                 negative,
                 sharpening_input(),
@@ -94,7 +94,7 @@ class EncodeReferenceImage(CheckedNode):
         negative_image: Tensor | None = None,
         sharpening: float = 0.0,
     ) -> io.NodeOutput:
-        """Encodes every picture of the batch."""
+        """Encodes every image of the batch."""
         look = EncodeOptions(ResizeMode(fit), mask, sharpening)
         prompt, seen = encode_references(ip_adapter.spec, clip_vision, image, look, negative_image)
         return io.NodeOutput(prompt, ui=ui.PreviewImage(seen, cls=cls))

@@ -16,7 +16,7 @@ from .sockets import CATEGORY, ImagePromptSocket
 
 
 class EncodeTiledReference(CheckedNode):
-    """Turns large or long pictures into an image prompt, tile by tile."""
+    """Turns large or long images into an image prompt, tile by tile."""
 
     reads_alpha = True
 
@@ -28,7 +28,7 @@ class EncodeTiledReference(CheckedNode):
             node_id="IPAdapterCoreEncodeTiled",
             display_name="Encode Tiled Reference",
             category=CATEGORY,
-            description="Cuts a large or long picture into square tiles; each acts where it was in the picture. Nothing is "
+            description="Cuts a large or long image into square tiles; each acts where it was in the image. Nothing is "
             "cropped away, and small things are seen.",
             search_aliases=["ipadapter tiled", "large reference", "panorama", "not square", "tiles", "ip adapter"],
             inputs=[
@@ -41,7 +41,7 @@ class EncodeTiledReference(CheckedNode):
                     default=0,
                     min=0,
                     max=8,
-                    tooltip="Tiles along the shorter side; the longer has as many as it needs. 0: two for a picture that is "
+                    tooltip="Tiles along the shorter side; the longer has as many as it needs. 0: two for an image that is "
                     "nearly square, else one.",
                 ),
                 negative,
@@ -51,7 +51,7 @@ class EncodeTiledReference(CheckedNode):
                 ImagePromptSocket.Output("image_prompt", tooltip="For Apply IP-Adapter."),
                 io.Image.Output("tiles", tooltip="The tiles as the encoder saw them."),
                 io.Mask.Output(
-                    "masks", tooltip="Where in the result each tile acts; together they are the whole picture."
+                    "masks", tooltip="Where in the result each tile acts; together they are the whole image."
                 ),
             ],
         )
@@ -74,7 +74,7 @@ class EncodeTiledReference(CheckedNode):
 
 
 class EncodeReferenceInDetail(CheckedNode):
-    """Turns pictures into an image prompt that knows of small things."""
+    """Turns images into an image prompt that knows of small things."""
 
     reads_alpha = True
 
@@ -86,7 +86,7 @@ class EncodeReferenceInDetail(CheckedNode):
             node_id="IPAdapterCoreEncodeDetailed",
             display_name="Encode Reference (Tiled Detail)",
             category=CATEGORY,
-            description="Looks at a picture as a whole and once more in tiles, and puts what it saw in them back in its place. "
+            description="Looks at an image as a whole and once more in tiles, and puts what it saw in them back in its place. "
             "As many image tokens as before, with more detail in them.",
             search_aliases=["clipvision enhancer", "detail enhancement", "enhance tiles", "fine detail", "ip adapter"],
             inputs=[
@@ -98,7 +98,7 @@ class EncodeReferenceInDetail(CheckedNode):
                     "fit",
                     options=ResizeMode,
                     default=ResizeMode.TRAINED,
-                    tooltip="Which part of the picture is looked at.",
+                    tooltip="Which part of the image is looked at.",
                 ),
                 io.Int.Input("tiles", default=2, min=1, max=16, tooltip="Tiles along each side: 2 looks at 4 parts."),
                 io.Float.Input(
@@ -107,7 +107,7 @@ class EncodeReferenceInDetail(CheckedNode):
                     min=0.0,
                     max=1.0,
                     step=0.05,
-                    tooltip="How much comes from the tiles: 0 is the whole picture only, 1 the tiles only.",
+                    tooltip="How much comes from the tiles: 0 is the whole image only, 1 the tiles only.",
                 ),
                 negative,
                 sharpening_input(),
@@ -128,7 +128,7 @@ class EncodeReferenceInDetail(CheckedNode):
         negative_image: Tensor | None = None,
         sharpening: float = 0.0,
     ) -> io.NodeOutput:
-        """Encodes whole pictures and their tiles."""
+        """Encodes whole images and their tiles."""
         look = EncodeOptions(ResizeMode(fit), mask, sharpening, Detail(tiles, detail))
         prompt, seen = encode_references(ip_adapter.spec, clip_vision, image, look, negative_image)
         return io.NodeOutput(prompt, ui=ui.PreviewImage(seen, cls=cls))

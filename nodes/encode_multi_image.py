@@ -14,13 +14,13 @@ from .checked import CheckedNode
 from .sockets import CATEGORY, ImagePromptSocket, IPAdapterSocket
 
 FIT_TOOLTIP = (
-    "Encoders see a square. As the adapter was trained, or keep the centre or one side of a longer picture, pad it, or "
+    "Encoders see a square. As the adapter was trained, or keep the centre or one side of a longer image, pad it, or "
     "stretch it."
 )
 
 
 class EncodeContentAndStyle(CheckedNode):
-    """Turns a pair of pictures into an image prompt."""
+    """Turns a pair of images into an image prompt."""
 
     reads_alpha = True
 
@@ -31,7 +31,7 @@ class EncodeContentAndStyle(CheckedNode):
             node_id="IPAdapterCoreEncodeContentStyle",
             display_name="Encode Content and Style",
             category=CATEGORY,
-            description="For CSGO: one picture says what is to be seen, the other how it is painted.",
+            description="For CSGO: one image says what is to be seen, the other how it is painted.",
             search_aliases=["csgo", "style transfer", "content and style"],
             inputs=[
                 IPAdapterSocket.Input("ip_adapter", tooltip="A CSGO file."),
@@ -55,7 +55,7 @@ class EncodeContentAndStyle(CheckedNode):
 
 
 class EncodeInstructedImage(CheckedNode):
-    """Turns a picture and an instruction into an image prompt."""
+    """Turns an image and an instruction into an image prompt."""
 
     reads_alpha = True
 
@@ -66,7 +66,7 @@ class EncodeInstructedImage(CheckedNode):
             node_id="IPAdapterCoreEncodeInstructed",
             display_name="Encode Instructed Image",
             category=CATEGORY,
-            description="For IP-Adapter-Instruct: a sentence says what shall be taken from the reference.",
+            description="For IP-Adapter-Instruct: a sentence says what should be taken from the reference.",
             search_aliases=["ip-adapter instruct", "instruction", "use the style", "use the colours"],
             inputs=[
                 IPAdapterSocket.Input("ip_adapter", tooltip="An IP-Adapter-Instruct file."),
@@ -104,7 +104,7 @@ class EncodeInstructedImage(CheckedNode):
         negative_prompt: str,
         fit: str,
     ) -> io.NodeOutput:
-        """Encodes picture and words."""
+        """Encodes image and words."""
         words = Words(instruction, prompt, negative_prompt)
         made, seen = encode_instructed(ip_adapter.spec, clip_vision, clip, image, words, EncodeOptions(ResizeMode(fit)))
         return io.NodeOutput(made, ui=ui.PreviewImage(seen, cls=cls))

@@ -51,7 +51,7 @@ class LoadFaceAnalysis(CheckedNode):
                     "provider",
                     options=Provider,
                     default=Provider.CPU,
-                    tooltip="What runs the models. They are small: the CPU takes a fraction of a second for each picture.",
+                    tooltip="What runs the models. They are small: the CPU takes a fraction of a second for each image.",
                 ),
             ],
             outputs=[
@@ -77,12 +77,12 @@ class EncodeFace(CheckedNode):
             node_id="IPAdapterCoreEncodeFace",
             display_name="Encode Face",
             category=FACES,
-            description="Finds faces in the pictures and makes an image prompt of those you choose, for FaceID, Portrait, "
+            description="Finds faces in the images and makes an image prompt of those you choose, for FaceID, Portrait, "
             "InstantID, Kolors FaceID and PuLID. Shows every face with its number.",
             search_aliases=["faceid", "face id", "ipadapter faceid", "portrait", "instantid", "pulid", "face picker"],
             inputs=[
                 IPAdapterSocket.Input("ip_adapter", tooltip="A face adapter; it says what is needed of a face."),
-                io.Image.Input("image", tooltip="Pictures of people. Leave some room around the face."),
+                io.Image.Input("image", tooltip="Images of people. Leave some room around the face."),
                 InsightFaceSocket.Input("insightface", tooltip="From Load Face Analysis, or another pack's loader."),
                 io.ClipVision.Input(
                     "clip_vision",
@@ -93,27 +93,27 @@ class EncodeFace(CheckedNode):
                     "pick",
                     options=FaceOrder,
                     default=FaceOrder.LARGEST,
-                    tooltip="How the faces of a picture are numbered. 'all' takes every one.",
+                    tooltip="How the faces of an image are numbered. 'all' takes every one.",
                 ),
                 io.Int.Input(
                     "index",
                     default=0,
                     min=0,
                     max=255,
-                    tooltip="Which number is taken, counted from 0; the picture with the boxes shows them.",
+                    tooltip="Which number is taken, counted from 0; the image with the boxes shows them.",
                 ),
                 io.Combo.Input(
                     "no_face",
                     options=NoFace,
                     default=NoFace.SKIP,
-                    tooltip="A picture without that face: no effect there, the face of the picture before, or an error.",
+                    tooltip="An image without that face: no effect there, the face of the image before, or an error.",
                 ),
                 io.Combo.Input(
                     "several",
                     options=MultiFaceMode,
                     default=MultiFaceMode.CONCATENATE,
-                    tooltip="Several faces: all are attended to (Portrait was trained on that), or their mean per picture "
-                    "or over all pictures. For a face per frame choose the mean per picture.",
+                    tooltip="Several faces: all are attended to (Portrait was trained on that), or their mean per image "
+                    "or over all images. For a face per frame choose the mean per image.",
                 ),
                 io.Combo.Input(
                     "plus_version",
@@ -135,7 +135,7 @@ class EncodeFace(CheckedNode):
             ],
             outputs=[
                 ImagePromptSocket.Output("image_prompt", tooltip="For Apply IP-Adapter."),
-                io.Image.Output("boxes", tooltip="The pictures with a numbered box around each face; green is taken."),
+                io.Image.Output("boxes", tooltip="The images with a numbered box around each face; green is taken."),
                 io.Image.Output("faces", tooltip="The faces as they were cut out."),
             ],
         )
@@ -184,7 +184,7 @@ class ApplyFaceLora(CheckedNode):
                     min=-2.0,
                     max=2.0,
                     step=0.05,
-                    tooltip="1 as trained. Lower it when the picture loses detail or the model's own style.",
+                    tooltip="1 as trained. Lower it when the image loses detail or the model's own style.",
                 ),
             ],
             outputs=[io.Model.Output("MODEL", tooltip="For Apply IP-Adapter, before or after it.")],

@@ -28,7 +28,7 @@ def _leads() -> tuple[io.Input, io.Input]:
 
 
 class FrameWeights(CheckedNode):
-    """Makes a row of weights for the pictures of a batch."""
+    """Makes a row of weights for the images of a batch."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -37,7 +37,7 @@ class FrameWeights(CheckedNode):
             node_id="IPAdapterCoreFrameWeights",
             display_name="Frame Weights",
             category=FRAMES,
-            description="A weight for each picture of a batch or clip: a list, a line, an ease, random numbers. Drawn as bars.",
+            description="A weight for each image of a batch or clip: a list, a line, an ease, random numbers. Drawn as bars.",
             search_aliases=["ipadapter weights", "weights over frames", "animation", "ease", "fade", "ip adapter"],
             inputs=[
                 io.String.Input(
@@ -103,7 +103,7 @@ class FrameWeights(CheckedNode):
 
 
 class ReferencesOverFrames(CheckedNode):
-    """Lets references follow one another over the pictures of a batch."""
+    """Lets references follow one another over the images of a batch."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -162,7 +162,7 @@ class ReferencesOverFrames(CheckedNode):
 
 
 class PromptsOverFrames(CheckedNode):
-    """Lets text prompts follow one another over the pictures of a batch."""
+    """Lets text prompts follow one another over the images of a batch."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -180,7 +180,7 @@ class PromptsOverFrames(CheckedNode):
                 *_leads(),
             ],
             outputs=[
-                io.Conditioning.Output("CONDITIONING", tooltip="For the sampler, with a batch of as many pictures."),
+                io.Conditioning.Output("CONDITIONING", tooltip="For the sampler, with a batch of as many images."),
                 io.String.Output(
                     "schedule", tooltip="The same as keyframes, for batch prompt schedules of other packs."
                 ),

@@ -13,7 +13,7 @@ BLACK = (1, 224, 224, 3)
 
 
 class NoiseForNegative(CheckedNode):
-    """Makes a noisy picture to move away from."""
+    """Makes a noisy image to move away from."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -22,7 +22,7 @@ class NoiseForNegative(CheckedNode):
             node_id="IPAdapterCoreNoise",
             display_name="Negative Image Noise",
             category=CATEGORY,
-            description="Makes a picture noisy, for negative_image of Encode Reference Image: the result then moves away from "
+            description="Makes an image noisy, for negative_image of Encode Reference Image: the result then moves away from "
             "noise and becomes cleaner and richer.",
             search_aliases=[
                 "ipadapter noise",
@@ -38,7 +38,7 @@ class NoiseForNegative(CheckedNode):
                     options=Noise,
                     default=Noise.FADE,
                     tooltip="fade mixes with noise, dissolve replaces values by chance, gaussian adds grain, shuffle turns "
-                    "the picture round and scatters its pixels.",
+                    "the image round and scatters its pixels.",
                 ),
                 io.Float.Input(
                     "strength",
@@ -46,7 +46,7 @@ class NoiseForNegative(CheckedNode):
                     min=0.0,
                     max=1.0,
                     step=0.05,
-                    tooltip="How much noise. Low strengths keep the picture's colours in the negative.",
+                    tooltip="How much noise. Low strengths keep the image's colours in the negative.",
                 ),
                 io.Int.Input("blur", default=0, min=0, max=32, tooltip="Softens the noise, in pixels: coarser grain."),
                 io.Int.Input(
@@ -60,7 +60,7 @@ class NoiseForNegative(CheckedNode):
                 io.Image.Input(
                     "image",
                     optional=True,
-                    tooltip="The picture to make noisy, often the reference itself. Without one it is black.",
+                    tooltip="The image to make noisy, often the reference itself. Without one it is black.",
                 ),
             ],
             outputs=[io.Image.Output("IMAGE", tooltip="For negative_image of Encode Reference Image.")],

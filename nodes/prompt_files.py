@@ -15,7 +15,7 @@ NONE = "none"
 
 
 class SaveImagePrompt(CheckedNode):
-    """Keeps an image prompt for other graphs."""
+    """Keeps an image prompt for other workflows."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -25,7 +25,7 @@ class SaveImagePrompt(CheckedNode):
             display_name="Save Image Prompt",
             category=CATEGORY,
             description="Writes an image prompt to output/image_prompts as safetensors, with its weights and masks, and what "
-            "it was made from. Whoever loads it needs neither the pictures nor the image encoder.",
+            "it was made from. Whoever loads it needs neither the images nor the image encoder.",
             search_aliases=["save embeds", "ipadapter save", "keep style", "ipadpt", "ip adapter"],
             is_output_node=True,
             inputs=[

@@ -27,7 +27,7 @@ class WatchIPAdapter(CheckedNode):
             node_id="IPAdapterCoreWatch",
             display_name="Record Attention",
             category=INSPECT,
-            description="Takes notes while the model is sampled, for Attention Maps and Save Image with Metadata. The picture "
+            description="Takes notes while the model is sampled, for Attention Maps and Save Image with Metadata. The image "
             "stays the same; without this node nothing is noted and nothing is slower.",
             search_aliases=["attention maps", "attention recorder", "ip adapter debug", "heat map", "trace"],
             inputs=[
@@ -62,7 +62,7 @@ class AttentionMaps(CheckedNode):
             node_id="IPAdapterCoreAttentionMaps",
             display_name="Attention Maps",
             category=INSPECT,
-            description="A heat map over the picture for each reference: where its tokens are attended to. The masks can be "
+            description="A heat map over the image for each reference: where its tokens are attended to. The masks can be "
             "used like any other mask.",
             search_aliases=[
                 "attention maps",
@@ -74,7 +74,7 @@ class AttentionMaps(CheckedNode):
             ],
             inputs=[
                 RunSocket.Input("run", tooltip="From Record Attention."),
-                io.Image.Input("image", tooltip="The picture that came out of the very sampler that was watched."),
+                io.Image.Input("image", tooltip="The image that came out of the very sampler that was watched."),
                 io.Combo.Input(
                     "measure",
                     options=Measure,
@@ -97,7 +97,7 @@ class AttentionMaps(CheckedNode):
                 ),
             ],
             outputs=[
-                io.Image.Output("overlays", tooltip="Heat over the dimmed picture: for each reference, each picture."),
+                io.Image.Output("overlays", tooltip="Heat over the dimmed image: for each reference, each image."),
                 io.Mask.Output("masks", tooltip="The same maps from 0 to 1, in the same order."),
             ],
         )
@@ -112,7 +112,7 @@ class AttentionMaps(CheckedNode):
 
 
 class SaveWithTrace(CheckedNode):
-    """Saves pictures together with what went into them."""
+    """Saves images together with what went into them."""
 
     reads_alpha = True
 
@@ -128,7 +128,7 @@ class SaveWithTrace(CheckedNode):
             search_aliases=["save image", "metadata", "pnginfo", "trace", "provenance", "ip adapter"],
             is_output_node=True,
             inputs=[
-                io.Image.Input("images", tooltip="The picture that came out of the very sampler that was watched."),
+                io.Image.Input("images", tooltip="The image that came out of the very sampler that was watched."),
                 RunSocket.Input("run", tooltip="From Record Attention."),
                 io.String.Input(
                     "filename_prefix",

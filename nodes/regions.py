@@ -38,7 +38,7 @@ class RegionalImagePrompts(CheckedNode):
                     "no other region covers.",
                 ),
                 io.Conditioning.Input(
-                    "positive", optional=True, tooltip="Words for the whole picture, beside those of the regions."
+                    "positive", optional=True, tooltip="Words for the whole image, beside those of the regions."
                 ),
                 io.Float.Input(
                     "prompt_strength",
@@ -48,7 +48,7 @@ class RegionalImagePrompts(CheckedNode):
                     step=0.05,
                     optional=True,
                     advanced=True,
-                    tooltip="How strongly the regions' words count against those for the whole picture.",
+                    tooltip="How strongly the regions' words count against those for the whole image.",
                 ),
             ],
             outputs=[

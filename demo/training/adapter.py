@@ -36,7 +36,7 @@ SHAPE_SAID, STYLE_SAID = 0.95, 0.1
 
 @dataclass(frozen=True)
 class Example:
-    """One batch for the adapter: pictures on their way, the text, and another picture in the same style."""
+    """One batch for the adapter: images on their way, the text, and another image in the same style."""
 
     batch: NoisyBatch
     short_context: Tensor  # the text as the adapter's user writes it: mostly the shape alone
@@ -71,7 +71,7 @@ class Teachers:
 
 
 def train_adapter(teachers: Teachers, schedule: Schedule, folder: Path, seed: int) -> Training:
-    """Trains the adapter: first to match what words would do at each layer, then end to end on pictures."""
+    """Trains the adapter: first to match what words would do at each layer, then end to end on images."""
     torch.manual_seed(seed)
     unet = teachers.unet.requires_grad_(False)
     layers = trained_layers(unet)

@@ -1,4 +1,4 @@
-"""Training of the base model: pictures of the world from noise, led by the five tokens of the text."""
+"""Training of the base model: images of the world from noise, led by the five tokens of the text."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ from ..world import random_scene, render
 
 @dataclass(frozen=True)
 class Phase:
-    """A stretch of the training: until which step, on what pictures, and around how much noise (see `add_noise`)."""
+    """A stretch of the training: until which step, on what images, and around how much noise (see `add_noise`)."""
 
     until: int
     size: int
@@ -25,7 +25,7 @@ class Phase:
     noise: float
 
 
-# Small pictures first teach words, colours and textures cheaply; then more noise, where shapes are decided.
+# Small images first teach words, colours and textures cheaply; then more noise, where shapes are decided.
 PHASES = (Phase(600, 32, 64, 0.2), Phase(1000, 64, 20, 0.5), Phase(1550, 64, 20, 0.9), Phase(5000, 64, 20, 0.7))
 
 

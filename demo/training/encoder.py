@@ -19,7 +19,7 @@ STD = (0.26862954, 0.26130258, 0.27577711)
 
 
 def normalise(pictures: Tensor) -> Tensor:
-    """Pictures (B, 3, H, W) in 0..1 as CLIP sees them."""
+    """Images (B, 3, H, W) in 0..1 as CLIP sees them."""
     mean, std = torch.tensor(MEAN)[:, None, None], torch.tensor(STD)[:, None, None]
     return (pictures - mean) / std
 
@@ -47,7 +47,7 @@ class StyleHeads(nn.Module):
         return 30 * colour_loss + 0.3 * (front + back) + 0.5 * direction_loss
 
     def contrast(self, one: Tensor, other: Tensor) -> Tensor:
-        """Each picture must find its partner in the batch (Radford et al. 2021)."""
+        """Each image must find its partner in the batch (Radford et al. 2021)."""
         similarity = functional.normalize(one, dim=-1) @ functional.normalize(other, dim=-1).T
         similarity = similarity * self.temperature.exp().clamp(max=50)
         partner = torch.arange(len(one))

@@ -1,4 +1,4 @@
-"""Training of the demo's LoRA on the frozen base model: it puts every picture into a white frame."""
+"""Training of the demo's LoRA on the frozen base model: it puts every image into a white frame."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ UP, DOWN = ".lora_up.weight", ".lora_down.weight"
 
 
 def framed(pictures: Tensor, width: int = FRAME) -> Tensor:
-    """Pictures (B, 3, H, W) in 0..1 whose outermost pixels are white."""
+    """Images (B, 3, H, W) in 0..1 whose outermost pixels are white."""
     inside = pictures[..., width:-width, width:-width]
     return nn.functional.pad(inside, (width,) * 4, value=1.0)
 
@@ -48,7 +48,7 @@ def changed(weights: dict[str, Tensor], factors: dict[str, Tensor]) -> dict[str,
 
 
 def train_lora(unet: nn.Module, words: WordEncoder, schedule: Schedule, folder: Path, seed: int) -> Training:
-    """Trains the LoRA on framed pictures, with every kind of text."""
+    """Trains the LoRA on framed images, with every kind of text."""
     torch.manual_seed(seed)
     weights: dict[str, Tensor] = dict(unet.requires_grad_(False).named_parameters())
     factors = new_lora(weights)

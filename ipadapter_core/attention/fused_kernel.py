@@ -65,7 +65,7 @@ def _kernel(  # noqa: PLR0913
     BANKS: tl.constexpr, WIDTH: tl.constexpr, ROUND: tl.constexpr, QUERIES: tl.constexpr, KEYS: tl.constexpr,
     INSIDE: tl.constexpr,
 ):  # fmt: skip
-    """One block of queries of one head of one picture: the text (bank 0) and every bank after it."""
+    """One block of queries of one head of one image: the text (bank 0) and every bank after it."""
     picture = tl.program_id(1) // heads
     head = tl.program_id(1) % heads
     rows = tl.program_id(0) * QUERIES + tl.arange(0, QUERIES)

@@ -29,8 +29,8 @@ def image_attention(query: Tensor, key: Tensor, value: Tensor, heads: int) -> Te
 
     query (B, L, D), or (B, H, L, D / H) where a model has it by heads; key and value (C, N, D) with B a multiple of C, or
     C = 1 for all; returns what has the shape of the query. Nothing of the size of a query is repeated or copied: queries do
-    not see one another, so the B / C pictures of a chunk are read as one long row. Where that cannot be, or would outgrow a
-    CPU's caches, each picture has its own copy of its chunk's few keys.
+    not see one another, so the B / C images of a chunk are read as one long row. Where that cannot be, or would outgrow a
+    CPU's caches, each image has its own copy of its chunk's few keys.
     """
     chunks, tokens, width = key.shape
     if chunks < query.shape[0] and (query.ndim == 4 or query.device.type == "cpu"):

@@ -22,11 +22,11 @@ class Feature(str, Enum):
 
 
 class Negative(str, Enum):
-    """What stands in for the reference in the negative pass, where the user gives no picture for it."""
+    """What stands in for the reference in the negative pass, where the user gives no image for it."""
 
     ZERO_FEATURES = "zeros in place of features"
-    ZERO_PIXELS = "a picture that is zero after normalisation"
-    BLACK_PICTURE = "a black picture"
+    ZERO_PIXELS = "an image that is zero after normalisation"
+    BLACK_PICTURE = "a black image"
     REFERENCE = "the reference itself"
 
 

@@ -17,7 +17,7 @@ class ProjectorSpec:
     """Sizes of a projector; those that a kind does not have are 0.
 
     `tokens` is 0 where the projector makes one token of each feature vector. `picture_width` belongs to the hidden states
-    that come along with an identity, `text_width` to instructions; `parts` are the projectors inside one of two pictures.
+    that come along with an identity, `text_width` to instructions; `parts` are the projectors inside one of two images.
     """
 
     kind: ProjectorKind

@@ -1,4 +1,4 @@
-"""Requests of old graphs on a model."""
+"""Requests of old workflows on a model."""
 
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -24,7 +24,7 @@ class Applied(NamedTuple):
 
 
 def apply_request(model: Any, pipeline: Pipeline, request: Request) -> Applied:
-    """A clone of the model that attends to the request's pictures."""
+    """A clone of the model that attends to the request's images."""
     encoded = encode_request(pipeline, request)
     for half in halves(request):
         model = _apply(model, pipeline, request, encoded.prompt, half)
@@ -40,9 +40,9 @@ def apply_embeds(model: Any, pipeline: Pipeline, request: Request, features: Emb
 
 
 def apply_style_and_composition(model: Any, pipeline: Pipeline, style: Request, composition: Tensor) -> Any:
-    """A clone of the model that takes its style from the request's picture and its composition from another.
+    """A clone of the model that takes its style from the request's image and its composition from another.
 
-    Raises `ModelMismatchError` where the results shall be as they were and there were none, which is without SDXL.
+    Raises `ModelMismatchError` where the results should be as they were and there were none, which is without SDXL.
     """
     base = pipeline.adapter.spec.base
     if style.as_plus and base is not BaseModel.SDXL:

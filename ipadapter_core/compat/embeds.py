@@ -78,7 +78,7 @@ def check_kind(embeds: Embeds, spec: AdapterSpec, name: str) -> None:
 
 
 def combine_embeds(given: Sequence[Embeds], method: Combination) -> Embeds:
-    """One of several; all pictures of all of them count alike. Raises `ImagePromptError` where they do not fit together."""
+    """One of several; all images of all of them count alike. Raises `ImagePromptError` where they do not fit together."""
     shapes = [tuple(one.corrected.shape[1:]) for one in given]
     if len(set(shapes)) > 1:
         raise ImagePromptError(
@@ -93,15 +93,15 @@ def combine_embeds(given: Sequence[Embeds], method: Combination) -> Embeds:
 
 
 def combined_features(features: Tensor, method: Combination, results: Results) -> Tensor:
-    """(N, ...) -> (1, ...), every picture with weight 1; a lone picture is subtracted from by nothing."""
+    """(N, ...) -> (1, ...), every image with weight 1; a lone image is subtracted from by nothing."""
     formula = norm_average_over_pictures if _broken(method, results) else partial(_by_formula, COMBINED[method])
     return formula(features.unsqueeze(1))
 
 
 def norm_average_over_pictures(features: Tensor) -> Tensor:
-    """The mean of each number over its norm across the pictures, (N, 1, ...) -> (1, ...): what 'norm average' was.
+    """The mean of each number over its norm across the images, (N, 1, ...) -> (1, ...): what 'norm average' was.
 
-    It is no average of directions: of three equal pictures it makes their signs over the root of three.
+    It is no average of directions: of three equal images it makes their signs over the root of three.
     """
     return (features / cast(Any, features).norm(dim=0, keepdim=True)).mean(dim=0)
 

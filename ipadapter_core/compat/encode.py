@@ -1,4 +1,4 @@
-"""From the pictures of a request to an image prompt, in the corrected way or as it was."""
+"""From the images of a request to an image prompt, in the corrected way or as it was."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -24,7 +24,7 @@ from .pipeline import Pipeline
 from .request import Request
 from .weight_types import Results
 
-READ_THERE = (Feature.POOLED, Feature.HIDDEN)  # what ComfyUI_IPAdapter_plus knew how to make of a picture
+READ_THERE = (Feature.POOLED, Feature.HIDDEN)  # what ComfyUI_IPAdapter_plus knew how to make of an image
 
 
 class Encoded(NamedTuple):
@@ -35,10 +35,10 @@ class Encoded(NamedTuple):
 
 
 def encode_request(pipeline: Pipeline, request: Request) -> Encoded:
-    """The request's pictures, combined as it says; raises the errors of the encode nodes."""
+    """The request's images, combined as it says; raises the errors of the encode nodes."""
     spec = pipeline.adapter.spec
     if request.image is None:
-        raise ImagePromptError("no picture is there to be looked at: connect one to image of this node")
+        raise ImagePromptError("no image is there to be looked at: connect one to image of this node")
     faces = None
     if FEATURES[spec.projector.feature].from_faces:
         prompt, faces = encode_face_request(pipeline, request)
@@ -77,7 +77,7 @@ def _as_it_was(pipeline: Pipeline, request: Request, pictures: Tensor) -> ImageP
 
 
 def _old_negative(wanted: FeatureRequest, encoder: ImageEncoder, features: Tensor, picture: Tensor | None) -> Tensor:
-    """The features of a negative picture, by default of a black one, or zeros for features that are one vector."""
+    """The features of a negative image, by default of a black one, or zeros for features that are one vector."""
     if picture is None and wanted.feature is Feature.POOLED:
         return torch.zeros_like(features[:1])
     return old_features(wanted, encoder, black_picture(encoder) if picture is None else picture)
@@ -89,7 +89,7 @@ def black_picture(encoder: ImageEncoder) -> Tensor:
 
 
 def _enhanced(prompt: ImagePrompt, request: Request, tiles: Callable[[int], Tensor]) -> ImagePrompt:
-    """A lone picture, times the ratio, and its tiles become two references; several are mixed with their tiles, each."""
+    """A lone image, times the ratio, and its tiles become two references; several are mixed with their tiles, each."""
     ratio = request.enhance_ratio
     images = [reference.image for reference in prompt.references]
     whole = [alone(image.features) for image in images]
@@ -107,11 +107,11 @@ def _enhanced(prompt: ImagePrompt, request: Request, tiles: Callable[[int], Tens
 def encode_embeds(
     pipeline: Pipeline, pictures: Tensor, weight: float, mask: Tensor | None, encoder: ImageEncoder | None
 ) -> tuple[Embeds, Embeds]:
-    """Pictures as embeds, times a weight, and the negative that belongs to them."""
+    """Images as embeds, times a weight, and the negative that belongs to them."""
     spec = pipeline.adapter.spec
     if spec.projector.feature not in READ_THERE:
         raise ImagePromptError(
-            f"{spec.file} ({spec.format}) reads more than a picture, which embeds do not hold: use IPAdapter FaceID"
+            f"{spec.file} ({spec.format}) reads more than an image, which embeds do not hold: use IPAdapter FaceID"
         )
     encoder = pipeline.encoder_for(encoder)
     wanted = _wanted(spec)

@@ -1,4 +1,4 @@
-"""What ComfyUI_IPAdapter_plus made of pictures where it differs from ours: hidden parts, and pictures cut into tiles."""
+"""What ComfyUI_IPAdapter_plus made of images where it differs from ours: hidden parts, and images cut into tiles."""
 
 from math import isqrt
 
@@ -22,7 +22,7 @@ CENTER = Preprocessing(ResizeMode.CENTER, None)
 
 
 def old_features(wanted: FeatureRequest, encoder: ImageEncoder, pictures: Tensor, mask: Tensor | None = None) -> Tensor:
-    """The features (B, ...) of pictures (B, H, W, C) cropped to the centre, transparency ignored, under a mask (M, H, W).
+    """The features (B, ...) of images (B, H, W, C) cropped to the centre, transparency ignored, under a mask (M, H, W).
 
     The mask multiplies the normalised pixels, which are not rounded after it.
     """
@@ -48,9 +48,9 @@ def _square_mask(mask: Tensor, size: int) -> Tensor:
 
 
 def old_tile_features(wanted: FeatureRequest, encoder: ImageEncoder, pictures: Tensor, count: int) -> Tensor:
-    """The features (B, ...) of pictures cut into count x count tiles, each cropped to its centre and encoded.
+    """The features (B, ...) of images cut into count x count tiles, each cropped to its centre and encoded.
 
-    Rows and columns that `count` leaves over are cut off. Features that are one vector were read as a square picture of
+    Rows and columns that `count` leaves over are cut off. Features that are one vector were read as a square image of
     numbers, which has no meaning; where their number is no square, they become the mean.
     """
     height, width = pictures.shape[1] // count, pictures.shape[2] // count

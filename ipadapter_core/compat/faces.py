@@ -1,4 +1,4 @@
-"""Faces as the nodes of ComfyUI_IPAdapter_plus take them: the surest of each picture."""
+"""Faces as the nodes of ComfyUI_IPAdapter_plus take them: the surest of each image."""
 
 import torch
 from torch import Tensor
@@ -17,9 +17,9 @@ from .request import Request
 
 
 def encode_face_request(pipeline: Pipeline, request: Request) -> tuple[ImagePrompt, Tensor]:
-    """The prompt of the faces in a request's pictures, and the faces as they were cut out, (F, S, S, 3).
+    """The prompt of the faces in a request's images, and the faces as they were cut out, (F, S, S, 3).
 
-    A picture without a face has no effect, or, as it was, is an error. Raises `FaceAnalysisError` where none has one.
+    An image without a face has no effect, or, as it was, is an error. Raises `FaceAnalysisError` where none has one.
     """
     spec = pipeline.adapter.spec
     analysis = request.insightface if request.insightface is not None else pipeline.analysis
@@ -34,10 +34,10 @@ def encode_face_request(pipeline: Pipeline, request: Request) -> tuple[ImageProm
     found = encode_faces(spec, analysis, encoder, pictures, options)
     if not any(reference.weight for reference in found.prompt.references):
         raise FaceAnalysisError(
-            f"no face in any of {len(pictures)} pictures: give pictures of people in which a face is not cut off"
+            f"no face in any of {len(pictures)} images: give images of people in which a face is not cut off"
         )
     prompt = found.prompt
-    if not request.unfold:  # a picture without a face must not be part of an average
+    if not request.unfold:  # an image without a face must not be part of an average
         prompt = prompt.with_references(tuple(one for one in prompt.references if one.weight))
     against = request.image_negative
     if encoder is not None and (request.as_plus or against is not None):
@@ -55,7 +55,7 @@ def _structure(request: Request) -> float:
 
 
 def _seen_against(prompt: ImagePrompt, spec: AdapterSpec, encoder: ImageEncoder, picture: Tensor) -> ImagePrompt:
-    """The prompt with what the encoder makes of a picture as the look in each negative."""
+    """The prompt with what the encoder makes of an image as the look in each negative."""
     seen = old_features(FeatureRequest(Feature.HIDDEN, spec.projector.picture_width, spec), encoder, picture)[:1]
     references: list[Reference] = []
     for reference in prompt.references:

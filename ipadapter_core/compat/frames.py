@@ -14,7 +14,7 @@ from ..weights.parsing import read_numbers
 
 @dataclass(frozen=True)
 class Strategy:
-    """The inputs of *IPAdapter Weights* by their names there, and how many pictures it had: the WEIGHTS_STRATEGY socket."""
+    """The inputs of *IPAdapter Weights* by their names there, and how many images it had: the WEIGHTS_STRATEGY socket."""
 
     weights: str = "1.0, 0.0"
     timing: str = Timing.LINEAR.value
@@ -27,7 +27,7 @@ class Strategy:
     frame_count: int = 0
 
     def of(self, pictures: Tensor | None) -> "Strategy":
-        """With the number of the pictures that are there."""
+        """With the number of the images that are there."""
         return replace(self, frame_count=0 if pictures is None else len(pictures))
 
     def __getitem__(self, name: str) -> Any:
@@ -48,7 +48,7 @@ def strategy_of(value: Any) -> Strategy:
 
 
 class Frames(NamedTuple):
-    """A weight for each frame, and the pictures (F, H, W, C) that one or two applications see in turn."""
+    """A weight for each frame, and the images (F, H, W, C) that one or two applications see in turn."""
 
     weights: list[float]
     first: Tensor | None = None
@@ -61,9 +61,9 @@ class Frames(NamedTuple):
 
 
 def frames_of(strategy: Strategy, pictures: Tensor | None) -> Frames:
-    """The frames of a strategy; without pictures one row of weights.
+    """The frames of a strategy; without images one row of weights.
 
-    Raises `WeightError` where the words cannot be read, the start is not before the end, or a method needs more pictures.
+    Raises `WeightError` where the words cannot be read, the start is not before the end, or a method needs more images.
     """
     ramp = Ramp(Timing(strategy.timing), strategy.frames, strategy.start_frame, strategy.end_frame)
     row = ramp_weights(read_numbers(strategy.weights, "weights of IPAdapter Weights"), ramp)
@@ -84,7 +84,7 @@ def _turning(row: tuple[float, ...], pictures: int, lead_in: int, lead_out: int)
 
 
 def schedule_of_prompts(strategy: Strategy, text: str) -> str:
-    """A keyframe for each line of a text, one for each picture of the strategy; the last line holds for all that follow."""
+    """A keyframe for each line of a text, one for each image of the strategy; the last line holds for all that follow."""
     prompts = [line for line in text.split("\n") if line.strip()][: strategy.frame_count]
     if not prompts:
         return ""

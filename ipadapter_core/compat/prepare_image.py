@@ -1,4 +1,4 @@
-"""Pictures made ready for an encoder of 224 pixels: *Prep Image For ClipVision* and *IPAdapter Noise*."""
+"""Images made ready for an encoder of 224 pixels: *Prep Image For ClipVision* and *IPAdapter Noise*."""
 
 from enum import Enum
 
@@ -17,7 +17,7 @@ RESAMPLING = ("LANCZOS", "BICUBIC", "HAMMING", "BILINEAR", "BOX", "NEAREST")
 
 
 class Crop(str, Enum):
-    """Which part of a picture that is not square is kept."""
+    """Which part of an image that is not square is kept."""
 
     TOP = "top"
     BOTTOM = "bottom"
@@ -28,7 +28,7 @@ class Crop(str, Enum):
 
 
 def prepared(pictures: Tensor, resampling: str, crop: Crop, sharpening: float, size: int = SIZE) -> Tensor:
-    """Pictures (B, H, W, C) as squares (B, S, S, C) of 8 bits, then sharpened; what lies beyond the edge is black."""
+    """Images (B, H, W, C) as squares (B, S, S, C) of 8 bits, then sharpened; what lies beyond the edge is black."""
     planes = _square(pictures.movedim(-1, 1), crop)
     method = Image.Resampling[resampling]
     small = torch.stack([to_tensor(to_pil_image(one.cpu()).resize((size, size), method)) for one in planes])
@@ -47,9 +47,9 @@ def _square(planes: Tensor, crop: Crop) -> Tensor:
 
 
 def noise_picture(kind: Noise, strength: float, blur: int, pictures: Tensor | None) -> Tensor:
-    """A noisy picture (B, 224, 224, C); the seed follows from the picture, so that the same one has the same noise.
+    """A noisy image (B, 224, 224, C); the seed follows from the image, so that the same one has the same noise.
 
-    Where there is a picture, numbers are drawn channel by channel, since it lies like that in memory.
+    Where there is an image, numbers are drawn channel by channel, since it lies like that in memory.
     """
     start = torch.zeros(1, SIZE, SIZE, 3)
     if pictures is not None:

@@ -21,7 +21,7 @@ from .weight_types import PRECISE, TWO_HALVES, OldLayerWeights, Results
 class Request:
     """Inputs by the names that they have there; those that a node does not have keep their defaults.
 
-    `unfold` gives picture i of the result reference i alone, as the nodes do whose name ends in Batch.
+    `unfold` gives image i of the result reference i alone, as the nodes do whose name ends in Batch.
     """
 
     image: Tensor | None = None
@@ -50,7 +50,7 @@ class Request:
 
     @property
     def as_plus(self) -> bool:
-        """Whether the results shall be as they were."""
+        """Whether the results should be as they were."""
         return Results(self.results) is Results.AS_PLUS
 
     @property
@@ -67,9 +67,9 @@ class Request:
 
     @property
     def strength(self) -> Strength:
-        """The weight, one or one for each picture of the result, and when it acts.
+        """The weight, one or one for each image of the result, and when it acts.
 
-        There, weights for each picture counted in the Batch nodes only; the others took the first for all.
+        There, weights for each image counted in the Batch nodes only; the others took the first for all.
         """
         weights = self.weight if isinstance(self.weight, list) else [self.weight]
         one = len(weights) == 1 or (self.as_plus and not self.unfold)

@@ -11,7 +11,7 @@ from ..masks.token_grid import CANVAS, Area, Size
 
 
 class StretchedMask(NamedTuple):
-    """Masks (M, H, W) over whatever the model sees. For old pictures only: `CanvasMask` is exact at every size."""
+    """Masks (M, H, W) over whatever the model sees. For old images only: `CanvasMask` is exact at every size."""
 
     values: Tensor
 

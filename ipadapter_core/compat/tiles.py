@@ -1,4 +1,4 @@
-"""Long and large pictures as tiles, each with its place: evenly, or the way that it was."""
+"""Long and large images as tiles, each with its place: evenly, or the way that it was."""
 
 from math import ceil
 from typing import NamedTuple
@@ -15,12 +15,12 @@ from ..images.transparency import laid_on_grey
 from ..masks.canvas_mask import CanvasMask, canvas_mask, product
 
 SIDE = 256  # of a tile, there
-MOST = 4  # tiles along a picture
+MOST = 4  # tiles along an image
 NEARLY_SQUARE = (0.75, 1.33)
 
 
 class Tile(NamedTuple):
-    """A part (B, S, S, C) of the pictures, its place for the model, and the same place (M, H, W) to be looked at."""
+    """A part (B, S, S, C) of the images, its place for the model, and the same place (M, H, W) to be looked at."""
 
     picture: Tensor
     mask: Tensor | CanvasMask
@@ -28,7 +28,7 @@ class Tile(NamedTuple):
 
 
 def tiles_of(pictures: Tensor, mask: Tensor | None, sharpening: float) -> list[Tile]:
-    """The tiles of pictures (B, H, W, C), a share of a mask (M, H, W) over the result for each; all shares add up to it."""
+    """The tiles of images (B, H, W, C), a share of a mask (M, H, W) over the result for each; all shares add up to it."""
     pictures = laid_on_grey(pictures)
     height, width = pictures.shape[1:3]
     boxes = tile_boxes(height, width, *tile_counts(height, width))
@@ -44,9 +44,9 @@ def tiles_of(pictures: Tensor, mask: Tensor | None, sharpening: float) -> list[T
 
 
 def old_tiles_of(pictures: Tensor, mask: Tensor | None, sharpening: float) -> list[Tile]:
-    """The tiles that they were: 256 pixels, two by two of the centre of a nearly square picture, else up to four in a row.
+    """The tiles that they were: 256 pixels, two by two of the centre of a nearly square image, else up to four in a row.
 
-    Tiles that overlap both have the mask there; what is cut off of the picture is cut off of the mask, too.
+    Tiles that overlap both have the mask there; what is cut off of the image is cut off of the mask, too.
     """
     height, width = pictures.shape[1:3]
     planes = pictures[..., :3].movedim(-1, 1)

@@ -8,7 +8,7 @@ from ..weights.layer_weights import LayerWeight, LayerWeights, known_places, pla
 
 
 class Results(str, Enum):
-    """Which pictures an old graph shall give."""
+    """Which images an old workflow should give."""
 
     CORRECTED = "corrected"
     AS_PLUS = "as IPAdapter_plus"
@@ -28,9 +28,9 @@ SILENT = LayerWeight(0.0, 0.0)
 
 @dataclass(frozen=True)
 class OldLayerWeights(LayerWeights):
-    """Layer weights by a preset that every UNet can have, the middle block silent where the results shall be as they were.
+    """Layer weights by a preset that every UNet can have, the middle block silent where the results should be as they were.
 
-    Overrides by an index that the model has no block for are left out, as old graphs for another model may hold them.
+    Overrides by an index that the model has no block for are left out, as old workflows for another model may hold them.
     """
 
     results: Results = Results.CORRECTED

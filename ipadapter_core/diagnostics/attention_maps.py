@@ -1,4 +1,4 @@
-"""From the notes of a run to heat maps over the picture, overlays and masks."""
+"""From the notes of a run to heat maps over the image, overlays and masks."""
 
 from collections.abc import Iterable
 
@@ -14,11 +14,11 @@ from ..weights.parsing import read_blocks
 from .recording import MEASURES, MapKey, MapSum, Measure, Recording
 
 WHERE = "blocks of Attention Maps"
-DIMMED, OPACITY = 0.45, 0.65  # of the picture under a heat map, and of its hottest places
+DIMMED, OPACITY = 0.45, 0.65  # of the image under a heat map, and of its hottest places
 
 
 def attention_maps(recording: Recording, measure: Measure, size: Size, blocks: str = "") -> Tensor:
-    """A map of each reference for each picture, (R, F, H, W): the mean over heads, layers, steps and passes.
+    """A map of each reference for each image, (R, F, H, W): the mean over heads, layers, steps and passes.
 
     References are in the order in which they were applied; `blocks` names the layers that count, none for all.
     Raises `RecordingError` where nothing was noted and `WeightError` where `blocks` names none.
@@ -26,7 +26,7 @@ def attention_maps(recording: Recording, measure: Measure, size: Size, blocks: s
     if not recording.sums:
         raise RecordingError(
             "no attention was noted: put Record Attention with attention_maps on between Apply IP-Adapter and the sampler, "
-            "connect the sampled picture to image of Attention Maps, and bypass TorchCompileModel while you look"
+            "connect the sampled image to image of Attention Maps, and bypass TorchCompileModel while you look"
         )
     noted = {key.application for key in recording.sums}
     frames = 1 + max(frame for spot in recording.sums for frame in spot.frames)
@@ -83,7 +83,7 @@ def as_masks(maps: Tensor, threshold: float = 0.0) -> Tensor:
 
 
 def overlays(masks: Tensor, pictures: Tensor) -> Tensor:
-    """Masks (R * F, H, W) as heat over dimmed pictures (B, H, W, 3), (R * F, H, W, 3); the last picture serves all more."""
+    """Masks (R * F, H, W) as heat over dimmed images (B, H, W, 3), (R * F, H, W, 3); the last image serves all more."""
     frames = max(1, min(len(pictures), len(masks)))
     shown = pictures[torch.arange(len(masks)) % frames][..., :3].cpu().float()
     heat = masks.unsqueeze(-1)

@@ -1,4 +1,4 @@
-"""Pictures and words as directions in one space: what CLIP-I and CLIP-T compare.
+"""Images and words as directions in one space: what CLIP-I and CLIP-T compare.
 
 CLIP-I and CLIP-T are the cosines of Ye et al. 2023, "IP-Adapter", section 4.2, there in CLIP ViT-L/14; here in the space of
 whatever encoder is connected, so numbers of two encoders cannot be compared.
@@ -36,14 +36,14 @@ class TextModel(NamedTuple):
 
 
 def picture_directions(encoder: ImageEncoder, pictures: Sequence[Tensor]) -> Tensor:
-    """Pictures (B, H, W, C) of any sizes as unit vectors, (all B, E), from the square in the middle of each."""
+    """Images (B, H, W, C) of any sizes as unit vectors, (all B, E), from the square in the middle of each."""
     parts = [part for batch in pictures for part in torch.split(batch[..., :3], AT_ONCE)]
     with torch.inference_mode():
         return torch.cat([normalize(_pooled(encoder.encode_image(part, crop=True)), dim=-1) for part in parts])
 
 
 def _pooled(output: Output) -> Tensor:
-    """One vector for each picture, (B, E): a pooling head's, the projected class token, or the mean over the patches."""
+    """One vector for each image, (B, E): a pooling head's, the projected class token, or the mean over the patches."""
     pooled = getattr(output, "pooler_output", None)
     vectors = intermediate(output.image_embeds if pooled is None else pooled)
     return vectors if vectors.ndim == 2 else vectors.mean(dim=1)
@@ -90,7 +90,7 @@ def _projection(network: Any) -> Tensor | None:
 
 
 def agreement(encoder: ImageEncoder, clip: CLIP) -> int:
-    """Of how many plain colours, out of eight, the picture is nearest to its own name: 1 by chance, most for a true pair.
+    """Of how many plain colours, out of eight, the image is nearest to its own name: 1 by chance, most for a true pair.
 
     Two models may have the same width and know nothing of each other; this tells, without a list of files.
     """
@@ -101,7 +101,7 @@ def agreement(encoder: ImageEncoder, clip: CLIP) -> int:
 
 
 def matches(pictures: Tensor, texts: Tensor) -> int:
-    """How many of pictures (N, E) are nearest to the text of their own row (N, E), each side about its own mean."""
+    """How many of images (N, E) are nearest to the text of their own row (N, E), each side about its own mean."""
     one, other = (normalize(side - side.mean(dim=0), dim=-1) for side in (pictures, texts))
     return int(((one @ other.T).argmax(dim=1) == torch.arange(len(one), device=one.device)).sum())
 

@@ -1,4 +1,4 @@
-"""Pictures side by side under labels, and scores as curves over the weight."""
+"""Images side by side under labels, and scores as curves over the weight."""
 
 from collections.abc import Sequence
 
@@ -24,7 +24,7 @@ def comparison_grid(
     variants = sweep.variants
     if len(batches) != len(variants):
         raise ComparisonError(
-            f"found {len(batches)} pictures or batches for {len(variants)} variants: connect the sweep of the very "
+            f"found {len(batches)} images or batches for {len(variants)} variants: connect the sweep of the very "
             "Sweep IP-Adapter whose models were sampled"
         )
     shown = [[_tile(picture, tile) for picture in batch[:pictures]] for batch in batches]
@@ -51,7 +51,7 @@ def comparison_grid(
 
 
 def _tile(picture: Tensor, tile: int) -> Image.Image:
-    """A picture (H, W, C) inside a square of `tile` pixels."""
+    """An image (H, W, C) inside a square of `tile` pixels."""
     pixels = (picture[..., :3].cpu().float().clamp(0, 1) * 255).round().to(torch.uint8).numpy()
     image = Image.fromarray(pixels)
     scale = tile / max(image.size)

@@ -15,7 +15,7 @@ from .recording import Recording, RunNotes
 
 
 def record_attention(model: ModelPatcher, maps: bool = True) -> tuple[ModelPatcher, Recording]:
-    """A clone of `model` and the notes of its runs; applications before and after it in the graph are seen alike."""
+    """A clone of `model` and the notes of its runs; applications before and after it in the workflow are seen alike."""
     recording = Recording(maps)
     watched = model.clone()
     watched.set_model_patch(recording, RECORDING)

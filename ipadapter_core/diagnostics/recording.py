@@ -124,7 +124,7 @@ def _rows(tensor: Tensor, own: slice) -> Tensor:
 
 
 def _of_pass(tensor: Tensor, number: int, own: slice, layout: BatchLayout) -> Tensor:
-    """The keys or values of one pass: (1, N, D), or (F, N, D) where its pictures have their own."""
+    """The keys or values of one pass: (1, N, D), or (F, N, D) where its images have their own."""
     if tensor.shape[0] == layout.batch:
         return tensor[own]
     return tensor if tensor.shape[0] == 1 else tensor[number : number + 1]
@@ -143,7 +143,7 @@ def _maps(application: Application, index: int, call: LayerCall, own: slice, pai
 
 
 def _token_counts(application: Application, index: int, keys: int, queries: int) -> list[int]:
-    """How many of the last keys belong to each reference; beside a picture's own keys all references have as many."""
+    """How many of the last keys belong to each reference; beside an image's own keys all references have as many."""
     if application.banks:
         counts = [bank.keys[index].shape[1] for bank, _ in application.banks]
     else:
@@ -183,7 +183,7 @@ def _lengths(vectors: Tensor) -> Tensor:
 
 
 def _by_reference(found: Tensor, application: Application, frames: tuple[int, ...]) -> Tensor:
-    """One reference for each picture, (2, 1, F, L), put in its reference's row."""
+    """One reference for each image, (2, 1, F, L), put in its reference's row."""
     if not application.per_frame:
         return found
     count = application.references

@@ -1,4 +1,4 @@
-"""Is the image prompt helping? Every score of finished pictures, in one go."""
+"""Is the image prompt helping? Every score of finished images, in one go."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ AGREEING = 4  # plain colours; by chance it is one
 
 @dataclass(frozen=True)
 class ScoreTargets:
-    """What pictures are held against: references (each (B, H, W, C)), a text, or somebody else's numbers about the text."""
+    """What images are held against: references (each (B, H, W, C)), a text, or somebody else's numbers about the text."""
 
     references: tuple[Tensor, ...] = ()
     encoder: ImageEncoder | None = None
@@ -29,7 +29,7 @@ class ScoreTargets:
 
 
 def score(batches: Sequence[Tensor], score_targets: ScoreTargets, sweep: Sweep | None = None) -> list[Row]:
-    """A row for each batch of pictures (B, H, W, C), in the order of the sweep where there is one.
+    """A row for each batch of images (B, H, W, C), in the order of the sweep where there is one.
 
     Raises `ComparisonError` where counts do not fit, `EncoderMismatchError` where the text cannot be compared.
     """
@@ -42,7 +42,7 @@ def score(batches: Sequence[Tensor], score_targets: ScoreTargets, sweep: Sweep |
         nearest = [min(palette_distance(own, other) for other in colours) for own in palettes(batch) if colours]
         rows.append(
             Row(
-                label=variant.label if variant else f"picture {number + 1}",
+                label=variant.label if variant else f"image {number + 1}",
                 pictures=len(batch),
                 references=near_reference[number],
                 prompt=near_text[number],
@@ -91,17 +91,17 @@ def _similarities(batches: Sequence[Tensor], score_targets: ScoreTargets) -> Sim
 def _check(batches: Sequence[Tensor], score_targets: ScoreTargets, sweep: Sweep | None) -> None:
     if sweep is not None and len(sweep.variants) != len(batches):
         raise ComparisonError(
-            f"found {len(batches)} pictures or batches for {len(sweep.variants)} variants: connect the sweep of the very "
-            "Sweep IP-Adapter whose models were sampled, and do not batch the pictures together on the way"
+            f"found {len(batches)} images or batches for {len(sweep.variants)} variants: connect the sweep of the very "
+            "Sweep IP-Adapter whose models were sampled, and do not batch the images together on the way"
         )
     if score_targets.prompt_scores and len(score_targets.prompt_scores) != len(batches):
         raise ComparisonError(
-            f"found {len(score_targets.prompt_scores)} prompt_scores for {len(batches)} pictures or batches, expected one for "
-            "each: connect the scorer to the same pictures as Score Images"
+            f"found {len(score_targets.prompt_scores)} prompt_scores for {len(batches)} images or batches, expected one for "
+            "each: connect the scorer to the same images as Score Images"
         )
     if score_targets.clip is not None and score_targets.encoder is None:
         raise ComparisonError(
-            "the prompt is compared with pictures in an image encoder's space, and no encoder is connected: connect "
+            "the prompt is compared with images in an image encoder's space, and no encoder is connected: connect "
             "clip_vision of Score Images"
         )
     if score_targets.clip is not None and score_targets.prompt_scores:

@@ -1,4 +1,4 @@
-"""Numbers about finished pictures: how near their colours are to a reference's, how sharp they are, and what that tells."""
+"""Numbers about finished images: how near their colours are to a reference's, how sharp they are, and what that tells."""
 
 import json
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ LUMA = (0.299, 0.587, 0.114)  # Rec. 601
 
 @dataclass(frozen=True)
 class Row:
-    """The means over the pictures of one variant; None where it was not asked for.
+    """The means over the images of one variant; None where it was not asked for.
 
     `references` are the similarities to each reference, -1 to 1, and `prompt` that to the text (or another scorer's number);
     `palette` is in CIELAB units to the nearest of the references, `sharpness` the variance of the Laplacian.
@@ -39,7 +39,7 @@ class Row:
 
 
 def palettes(pictures: Tensor) -> Tensor:
-    """The colours of pictures (B, H, W, 3) at an even grid of places, in CIELAB: (B, SIDE * SIDE, 3)."""
+    """The colours of images (B, H, W, 3) at an even grid of places, in CIELAB: (B, SIDE * SIDE, 3)."""
     line = (torch.arange(SIDE) + 0.5) * (2 / SIDE) - 1
     rows, columns = torch.meshgrid(line, line, indexing="ij")
     places = torch.stack((columns, rows), dim=-1).expand(len(pictures), -1, -1, -1)
@@ -55,7 +55,7 @@ def palette_distance(one: Tensor, other: Tensor) -> float:
 
 
 def sharpness(pictures: Tensor) -> Tensor:
-    """The variance of the Laplacian of the luma in 0..255, (B), as OpenCV has it: pictures (B, H, W, 3).
+    """The variance of the Laplacian of the luma in 0..255, (B), as OpenCV has it: images (B, H, W, 3).
 
     Source: Pech-Pacheco et al. 2000, "Diatom autofocusing in brightfield microscopy".
     """

@@ -18,7 +18,7 @@ class Variant(NamedTuple):
 
     @property
     def label(self) -> str:
-        """As it is written beside a picture."""
+        """As it is written beside an image."""
         return f"{self.preset.value}, weight {self.weight:g}"
 
 
@@ -45,7 +45,7 @@ def read_sweep(weights: str, presets: str) -> Sweep:
         )
     if len(numbers) * len(names) > VARIANTS:
         raise WeightError(
-            f"Sweep IP-Adapter: found {len(numbers)} weights under {len(names)} presets, expected at most {VARIANTS} pictures: "
+            f"Sweep IP-Adapter: found {len(numbers)} weights under {len(names)} presets, expected at most {VARIANTS} images: "
             "shorten weights or presets"
         )
     return Sweep(numbers, tuple(names))

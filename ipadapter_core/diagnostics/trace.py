@@ -1,4 +1,4 @@
-"""What went into a picture, as data that a program can read: written into the picture's file, and kept small."""
+"""What went into an image, as data that a program can read: written into the image's file, and kept small."""
 
 import base64
 import hashlib
@@ -30,7 +30,7 @@ def trace_of(recording: Recording) -> Trace:
     notes = recording.run
     if not notes.sigmas:
         raise RecordingError(
-            "no run was noted: put Record Attention between Apply IP-Adapter and the sampler, and connect the sampled picture "
+            "no run was noted: put Record Attention between Apply IP-Adapter and the sampler, and connect the sampled image "
             "to images of Save Image with Metadata"
         )
     return {

@@ -1,4 +1,4 @@
-"""Small pictures of weights, for the previews of nodes."""
+"""Small images of weights, for the previews of nodes."""
 
 from collections.abc import Sequence
 
@@ -111,6 +111,6 @@ def _label(draw: ImageDraw.ImageDraw, centre: float, top: float, text: str) -> N
 
 
 def _tensor(panels: list[Image.Image]) -> Tensor:
-    """Pictures below one another as a batch of one, (1, H, W, 3) in 0..1."""
+    """Images below one another as a batch of one, (1, H, W, 3) in 0..1."""
     pixels = numpy.concatenate([numpy.asarray(panel) for panel in panels])
     return torch.as_tensor(pixels.astype(numpy.float32) / 255).unsqueeze(0)

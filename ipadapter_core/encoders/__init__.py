@@ -1,1 +1,1 @@
-"""From pictures to the features that adapters read."""
+"""From images to the features that adapters read."""

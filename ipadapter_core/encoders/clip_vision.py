@@ -21,16 +21,16 @@ def encode_references(
     look: EncodeOptions,
     negative: Tensor | None = None,
 ) -> tuple[ImagePrompt, Tensor]:
-    """Encodes pictures (B, H, W, C), each as one reference; returns the prompt and the pixels (B, S, S, 3) that were seen.
+    """Encodes images (B, H, W, C), each as one reference; returns the prompt and the pixels (B, S, S, 3) that were seen.
 
-    With a closer look those are the pictures that tiles were cut from. The negative is the reference implementation's
-    (zeros, or what the encoder makes of zero pixels after normalisation, or of black), or a picture of the caller's.
+    With a closer look those are the images that tiles were cut from. The negative is the reference implementation's
+    (zeros, or what the encoder makes of zero pixels after normalisation, or of black), or an image of the caller's.
     Raises `EncoderMismatchError` when there is no encoder or it makes other features than the adapter needs.
     Source: tencent-ailab/IP-Adapter (62e4af9), ip_adapter/ip_adapter.py, get_image_embeds.
     """
     if not FEATURES[spec.projector.feature].from_one_image:
         raise EncoderMismatchError(
-            f"{spec.file} ({spec.format}) reads more than a picture: use {encode_node(spec)} instead of "
+            f"{spec.file} ({spec.format}) reads more than an image: use {encode_node(spec)} instead of "
             "Encode Reference Image"
         )
     check_connected(spec, encoder)

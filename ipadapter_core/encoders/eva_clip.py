@@ -152,7 +152,7 @@ class EvaEncoder:
         self.patcher = comfy.model_patcher.CoreModelPatcher(self.model, self.load_device, offload)
 
     def encode_image(self, image: Tensor, crop: bool = True) -> Output:
-        """Pictures (B, H, W, 3) to outputs; those of the encoder's size are taken as they are, beyond 8 bits."""
+        """Images (B, H, W, 3) to outputs; those of the encoder's size are taken as they are, beyond 8 bits."""
         comfy.model_management.load_model_gpu(self.patcher)
         pixels, size = image[..., :3].to(self.load_device).float(), self.image_size
         if tuple(image.shape[1:3]) == (size, size):
@@ -168,7 +168,7 @@ class EvaEncoder:
 
 
 def fitted(pictures: Tensor, size: int) -> Tensor:
-    """Square pictures (B, S, S, 3) at another size, bicubic and smoothed, as torchvision resizes them; not clipped."""
+    """Square images (B, S, S, 3) at another size, bicubic and smoothed, as torchvision resizes them; not clipped."""
     planes = interpolate(pictures.movedim(-1, 1), (size, size), mode="bicubic", antialias=True)
     return planes.movedim(1, -1)
 

@@ -20,7 +20,7 @@ from .preprocess import SIGLIP, Preprocessing, pixels_for
 EACH_PATCH = ", one for each patch"
 
 
-AT_ONCE = 16  # pictures that pass the encoder together
+AT_ONCE = 16  # images that pass the encoder together
 
 
 class FeatureRequest(NamedTuple):
@@ -39,9 +39,9 @@ def to_uint8(seen: Tensor) -> Tensor:
 def encode_views(
     wanted: FeatureRequest, encoder: ImageEncoder, pictures: Tensor, view: Preprocessing, look: EncodeOptions
 ) -> tuple[Tensor, Tensor]:
-    """The features of pictures (B, H, W, C), and the pixels that were seen.
+    """The features of images (B, H, W, C), and the pixels that were seen.
 
-    A closer look cuts tiles from a picture as many times larger, so that mask and fit are the same, and mixes what was
+    A closer look cuts tiles from an image as many times larger, so that mask and fit are the same, and mixes what was
     seen in them with what was seen in the whole.
     """
     seen = pixels_for(encoder, pictures, view, look.mask)
@@ -69,7 +69,7 @@ def encode_node(spec: AdapterSpec) -> str:
 
 
 def picture_features(wanted: FeatureRequest, encoder: ImageEncoder, pixels: Tensor) -> Tensor:
-    """What the encoder makes of square pictures (B, S, S, 3); raises `EncoderMismatchError` when it is something else."""
+    """What the encoder makes of square images (B, S, S, 3); raises `EncoderMismatchError` when it is something else."""
     name, spec = wanted.feature.value, wanted.spec
     found = [getattr(encoder.encode_image(part, crop=False), name, None) for part in torch.split(pixels, AT_ONCE)]
     parts = [part for part in found if part is not None]

@@ -15,7 +15,7 @@ HALF = (0.5, 0.5, 0.5)  # SigLIP's mean and deviation
 
 
 class Preparation(NamedTuple):
-    """What an encoder wants of a picture: the side of its square, and the colours' mean and deviation."""
+    """What an encoder wants of an image: the side of its square, and the colours' mean and deviation."""
 
     size: int
     mean: tuple[float, ...]
@@ -59,7 +59,7 @@ class HuggingFaceEncoder:
         self.patcher = comfy.model_patcher.ModelPatcher(self.model, self.load_device, offload_device)
 
     def encode_image(self, image: Tensor, crop: bool = True) -> Output:
-        """Pictures (B, H, W, 3) to the outputs that ComfyUI's encoders have."""
+        """Images (B, H, W, 3) to the outputs that ComfyUI's encoders have."""
         comfy.model_management.load_model_gpu(self.patcher)
         pixels = comfy.clip_model.clip_preprocess(
             image.to(self.load_device), size=self.image_size, mean=self.image_mean, std=self.image_std, crop=crop

@@ -1,4 +1,4 @@
-"""Image prompts of more than one source: content and style (CSGO), a picture with an instruction (IP-Adapter-Instruct)."""
+"""Image prompts of more than one source: content and style (CSGO), an image with an instruction (IP-Adapter-Instruct)."""
 
 from typing import NamedTuple
 
@@ -22,7 +22,7 @@ TEXT_TOKENS = 77  # of CLIP; the reference cuts off what is longer
 
 
 class Words(NamedTuple):
-    """What an instructed adapter is told: what to take from the picture, and the prompts of the graph."""
+    """What an instructed adapter is told: what to take from the image, and the prompts of the workflow."""
 
     instruction: str
     prompt: str
@@ -32,7 +32,7 @@ class Words(NamedTuple):
 def encode_content_and_style(
     spec: AdapterSpec, encoder: ImageEncoder | None, content: Tensor, style: Tensor, look: EncodeOptions
 ) -> tuple[ImagePrompt, Tensor]:
-    """Encodes pairs of pictures (B, H, W, C), the last of either serving all that follow; returns what was seen, too.
+    """Encodes pairs of images (B, H, W, C), the last of either serving all that follow; returns what was seen, too.
 
     The negative are features of zeros. Source: instantX-research/CSGO (556fb40), ip_adapter/ip_adapter.py, CSGO.
     """
@@ -57,9 +57,9 @@ def encode_content_and_style(
 def encode_instructed(
     spec: AdapterSpec, encoder: ImageEncoder | None, clip: CLIP, pictures: Tensor, words: Words, look: EncodeOptions
 ) -> tuple[ImagePrompt, Tensor]:
-    """Encodes pictures (B, H, W, C) with what shall be taken from them; returns what was seen, too.
+    """Encodes images (B, H, W, C) with what should be taken from them; returns what was seen, too.
 
-    The negative is the picture of nothing, an empty instruction and the negative prompt: the simple guidance of
+    The negative is the image of nothing, an empty instruction and the negative prompt: the simple guidance of
     unity-research/IP-Adapter-Instruct (d5fa8b5), ip_adapter/ip_adapter_instruct.py, get_image_embeds.
     """
     _check(spec, Feature.INSTRUCTED, "Encode Instructed Image")
@@ -81,7 +81,7 @@ def encode_instructed(
 
 
 def text_features(clip: CLIP, text: str, width: int) -> Tensor:
-    """CLIP-L's last hidden states (1, 77, width) after its norm, whatever layer the graph's prompts are taken from.
+    """CLIP-L's last hidden states (1, 77, width) after its norm, whatever layer the workflow's prompts are taken from.
 
     With two text encoders, as in SDXL, ComfyUI puts CLIP-L's channels first.
     """

@@ -1,4 +1,4 @@
-"""How an encoder shall look at a picture."""
+"""How an encoder should look at an image."""
 
 from typing import NamedTuple
 
@@ -8,7 +8,7 @@ from ..images.fit import ResizeMode
 
 
 class Detail(NamedTuple):
-    """A second look, at `tiles` by `tiles` parts of a picture, and its share of the features: 0 none, 1 all."""
+    """A second look, at `tiles` by `tiles` parts of an image, and its share of the features: 0 none, 1 all."""
 
     tiles: int = 1
     share: float = 0.0
@@ -20,7 +20,7 @@ class Detail(NamedTuple):
 
 
 class EncodeOptions(NamedTuple):
-    """How the encoder shall look at a picture: which part, under which mask (M, H, W), how sharp (0..1), how closely."""
+    """How the encoder should look at an image: which part, under which mask (M, H, W), how sharp (0..1), how closely."""
 
     fit: ResizeMode = ResizeMode.TRAINED
     mask: Tensor | None = None
@@ -31,7 +31,7 @@ class EncodeOptions(NamedTuple):
 def describe_source(pictures: Tensor, look: EncodeOptions | None = None) -> str:
     """What a prompt is made from, in words."""
     count, height, width = pictures.shape[:3]
-    words = [f"{count} {'picture' if count == 1 else 'pictures'} of {width} x {height}"]
+    words = [f"{count} {'image' if count == 1 else 'images'} of {width} x {height}"]
     if look is not None:
         words.append(f"fit {look.fit.value}")
         words += ["masked"] if look.mask is not None else []

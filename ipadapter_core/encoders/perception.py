@@ -29,7 +29,7 @@ HALF = (0.5, 0.5, 0.5)  # its mean and deviation
 HEAD_WIDTH = 64  # of PE-Core L, B and S
 SIGNATURE = re.compile(r"(?:module\.)?(?:visual\.)?attn_pool\.probe")  # CLIP has no pooling head
 UNUSED = ("attn_pool.", "proj")  # what makes a caption's vector of the hidden states
-# patches down and across that every picture is fitted to: about as many as the square that the model was trained on
+# patches down and across that every image is fitted to: about as many as the square that the model was trained on
 BUCKETS = ((34, 17), (29, 20), (28, 21), (24, 24), (21, 28), (20, 29), (17, 34))
 
 
@@ -130,7 +130,7 @@ class PerceptionTransformer(nn.Module):
 class PerceptionEncoder:
     """PE-Core behind the interface of ComfyUI's `ClipVisionModel`; `perception_features` are its last hidden states.
 
-    `shapes` are the sizes in pixels (height, width) that pictures are fitted to, by their aspect.
+    `shapes` are the sizes in pixels (height, width) that images are fitted to, by their aspect.
     """
 
     model_type = MODEL_TYPE
@@ -149,7 +149,7 @@ class PerceptionEncoder:
         self.patcher = comfy.model_patcher.CoreModelPatcher(self.model, self.load_device, offload)
 
     def encode_image(self, image: Tensor, crop: bool = True) -> Output:
-        """Pictures (B, H, W, 3) of one of `shapes` to ComfyUI's outputs; those of any other size become the square."""
+        """Images (B, H, W, 3) of one of `shapes` to ComfyUI's outputs; those of any other size become the square."""
         comfy.model_management.load_model_gpu(self.patcher)
         pixels = image.to(self.load_device)
         if tuple(image.shape[1:3]) in self.shapes:

@@ -17,7 +17,7 @@ SIGLIP = "siglip_vision_model"
 
 
 class Preprocessing(NamedTuple):
-    """How a picture becomes a square: the fit, the colour beside a padded one (None: the encoder's mean), how sharp.
+    """How an image becomes a square: the fit, the colour beside a padded one (None: the encoder's mean), how sharp.
 
     With `shapes` (height, width) it is stretched to the one whose aspect is nearest, instead of to a square.
     """
@@ -46,11 +46,11 @@ def trained_preprocessing(spec: AdapterSpec, encoder: ImageEncoder) -> Preproces
 def pixels_for(
     encoder: ImageEncoder, pictures: Tensor, view: Preprocessing, mask: Tensor | None = None, times: int = 1
 ) -> Tensor:
-    """The pictures (B, S, S, 3), or of a shape of the view, that go to the encoder, rounded to 8 bits as it does itself.
+    """The images (B, S, S, 3), or of a shape of the view, that go to the encoder, rounded to 8 bits as it does itself.
 
     With `times` the square is so many times as large.
 
-    A transparent picture lies on the encoder's mean colour, which it sees as zero; what a mask (M, H, W) hides takes it, too.
+    A transparent image lies on the encoder's mean colour, which it sees as zero; what a mask (M, H, W) hides takes it, too.
     """
     mean = torch.tensor(encoder.image_mean)
     size = encoder.image_size * times

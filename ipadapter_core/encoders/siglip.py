@@ -76,7 +76,7 @@ class SigLIPVisionModel(ClipVisionModel):
             )
 
     def encode_image(self, image: Tensor, crop: bool = True) -> Output:
-        """Pictures (B, H, W, 3) to ComfyUI's outputs, with the pooled features (B, E)."""
+        """Images (B, H, W, 3) to ComfyUI's outputs, with the pooled features (B, E)."""
         output = super().encode_image(image, crop)
         if hasattr(self.model, "head"):
             with torch.inference_mode():

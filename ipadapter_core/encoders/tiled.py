@@ -1,4 +1,4 @@
-"""A large or long picture as tiles, each a reference with a place of its own in the result."""
+"""A large or long image as tiles, each a reference with a place of its own in the result."""
 
 from typing import NamedTuple
 
@@ -31,9 +31,9 @@ def encode_tiles(
     across: int = 0,
     negative: Tensor | None = None,
 ) -> EncodedTiles:
-    """Cuts pictures (B, H, W, C) into squares, `across` along the shorter side (0: as `tile_counts` says), encodes each.
+    """Cuts images (B, H, W, C) into squares, `across` along the shorter side (0: as `tile_counts` says), encodes each.
 
-    A tile acts where it was in the picture, the picture stretched over the result; the same tile of several pictures
+    A tile acts where it was in the image, the image stretched over the result; the same tile of several images
     acts together. Raises what `encode_references` raises.
     """
     size = (pictures.shape[1], pictures.shape[2])
@@ -50,6 +50,6 @@ def encode_tiles(
 
 
 def _like(mask: Tensor, pictures: Tensor) -> Tensor:
-    """A mask (M, H', W') for each picture, (B, H, W), the last one for all that follow."""
+    """A mask (M, H', W') for each image, (B, H, W), the last one for all that follow."""
     values = interpolate(mask.unsqueeze(1).float(), size=pictures.shape[1:3], mode="bilinear", antialias=True)[:, 0]
     return values[torch.arange(len(pictures)).clamp(max=len(values) - 1)]

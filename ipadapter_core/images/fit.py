@@ -1,4 +1,4 @@
-"""How a picture becomes the square that an image encoder looks at."""
+"""How an image becomes the square that an image encoder looks at."""
 
 from enum import Enum
 
@@ -9,7 +9,7 @@ from ..limits import CROPPED_ASPECT
 
 
 class ResizeMode(str, Enum):
-    """Which part of a picture that is not square is kept; as trained is one of the others, by the adapter."""
+    """Which part of an image that is not square is kept; as trained is one of the others, by the adapter."""
 
     TRAINED = "as trained"
     CENTER = "center"
@@ -22,7 +22,7 @@ class ResizeMode(str, Enum):
 
 
 def fit_square(picture: Tensor, size: int, fit: ResizeMode, background: Tensor) -> Tensor:
-    """A picture (B, C, H, W) as (B, C, size, size), bicubic with antialiasing, clipped to 0..1.
+    """An image (B, C, H, W) as (B, C, size, size), bicubic with antialiasing, clipped to 0..1.
 
     Cropping keeps the shorter side whole; `pad` keeps everything on `background` (C); `stretch` ignores the aspect.
     """
@@ -44,14 +44,14 @@ def fit_square(picture: Tensor, size: int, fit: ResizeMode, background: Tensor) 
 
 
 def stretch(picture: Tensor, size: tuple[int, int]) -> Tensor:
-    """A picture (B, C, H, W) as (B, C, *size), whatever its aspect."""
+    """An image (B, C, H, W) as (B, C, *size), whatever its aspect."""
     if tuple(picture.shape[-2:]) == size:
         return picture
     return interpolate(picture, size=(max(size[0], 1), max(size[1], 1)), mode="bicubic", antialias=True).clamp(0, 1)
 
 
 def within_aspect(picture: Tensor, fit: ResizeMode, longest: int) -> Tensor:
-    """The part of a picture (B, C, H, W) that is at most `longest` times as long as its shorter side, where `fit` looks.
+    """The part of an image (B, C, H, W) that is at most `longest` times as long as its shorter side, where `fit` looks.
 
     What is cropped away would be resized for nothing; the scale of what stays is the same.
     """

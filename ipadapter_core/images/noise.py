@@ -1,4 +1,4 @@
-"""Pictures made noisy with a seed, to be negatives: what the result shall move away from."""
+"""Images made noisy with a seed, to be negatives: what the result should move away from."""
 
 from collections.abc import Callable
 from enum import Enum
@@ -7,13 +7,13 @@ import torch
 from torch import Generator, Tensor
 from torchvision.transforms.functional import elastic_transform, gaussian_blur
 
-SIZE = 224  # of the picture that the two lengths below belong to; in others they are longer or shorter with the side
+SIZE = 224  # of the image that the two lengths below belong to; in others they are longer or shorter with the side
 REACH = 75.0  # twice as far as "shuffle" displaces at most
 SMOOTHNESS = 3.5  # how far displacements go together at strength 0
 
 
 class Noise(str, Enum):
-    """Ways to make a picture noisy, by the names that graphs of ComfyUI_IPAdapter_plus use."""
+    """Ways to make an image noisy, by the names that workflows of ComfyUI_IPAdapter_plus use."""
 
     FADE = "fade"
     DISSOLVE = "dissolve"
@@ -22,17 +22,17 @@ class Noise(str, Enum):
 
 
 def add_noise(pictures: Tensor, kind: Noise, strength: float, seed: int) -> Tensor:
-    """Pictures (B, H, W, C) made noisy, clipped to 0..1; `strength` 0..1.
+    """Images (B, H, W, C) made noisy, clipped to 0..1; `strength` 0..1.
 
-    With x the picture, u uniform in 0..1 and n normal noise for every value of it:
+    With x the image, u uniform in 0..1 and n normal noise for every value of it:
 
         fade      (1 - s) x + s u
         dissolve  u' where u < s, x elsewhere
         gaussian  x + s n
-        shuffle   y (1 - m) + m with m = 0.75 s n, and y the picture turned half round after being warped: each pixel is
+        shuffle   y (1 - m) + m with m = 0.75 s n, and y the image turned half round after being warped: each pixel is
                   taken from up to a sixth of the side away, neighbours less alike the higher the strength
 
-    The same seed makes the same noise on every device, for pictures that lie in memory in the same order. Source: the
+    The same seed makes the same noise on every device, for images that lie in memory in the same order. Source: the
     measured behaviour of ComfyUI_IPAdapter_plus (9d076a3), IPAdapterNoise; on 224 pixels it is the same, number for
     number, where the seed is the same.
     """
@@ -41,9 +41,9 @@ def add_noise(pictures: Tensor, kind: Noise, strength: float, seed: int) -> Tens
 
 
 def blurred(pictures: Tensor, size: int) -> Tensor:
-    """Pictures (B, H, W, C) under a Gaussian blur of `size` pixels, made odd; 0 leaves them as they are.
+    """Images (B, H, W, C) under a Gaussian blur of `size` pixels, made odd; 0 leaves them as they are.
 
-    The blur is never wider than the picture allows.
+    The blur is never wider than the image allows.
     """
     if size <= 0:
         return pictures
@@ -80,7 +80,7 @@ def _shuffle(pictures: Tensor, strength: float, generator: Generator) -> Tensor:
 
 
 def warped(pictures: Tensor, smoothness: float, generator: Generator) -> Tensor:
-    """Pictures (B, H, W, C) warped and turned half round; `smoothness` 0..1 is how far displacements go together."""
+    """Images (B, H, W, C) warped and turned half round; `smoothness` 0..1 is how far displacements go together."""
     planes = pictures.movedim(-1, 1)
     displacement = _displacement(planes.shape[-2:], smoothness, generator).to(planes)
     black = [0.0] * planes.shape[1]
@@ -90,7 +90,7 @@ def warped(pictures: Tensor, smoothness: float, generator: Generator) -> Tensor:
 
 
 def _displacement(size: torch.Size, smoothness: float, generator: Generator) -> Tensor:
-    """Where each pixel is taken from, (1, H, W, 2) across and down, in halves of the picture's side."""
+    """Where each pixel is taken from, (1, H, W, 2) across and down, in halves of the image's side."""
     sigma = smoothness * SMOOTHNESS * min(size) / SIZE
     axes: list[Tensor] = []
     for _ in range(2):

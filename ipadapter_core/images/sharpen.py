@@ -8,7 +8,7 @@ from torch.nn.functional import pad
 
 
 def sharpen(planes: Tensor, amount: float, border: str = "replicate") -> Tensor:
-    """Pictures (B, C, H, W) in 0..1 sharpened by an amount 0..1; 0 leaves them as they are.
+    """Images (B, C, H, W) in 0..1 sharpened by an amount 0..1; 0 leaves them as they are.
 
     With the cross b, d, e, f, h of a pixel e and its neighbours, and the corners a, c, g, i:
 

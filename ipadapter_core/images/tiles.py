@@ -1,4 +1,4 @@
-"""A large or long picture as square tiles, the mask of each over the result, and tiles of features put together again."""
+"""A large or long image as square tiles, the mask of each over the result, and tiles of features put together again."""
 
 from collections.abc import Sequence
 from math import ceil, isqrt
@@ -12,12 +12,12 @@ from torch.nn.functional import adaptive_avg_pool2d
 from ..errors import InputError
 from ..limits import TILES
 
-NEAR_SQUARE = 4 / 3  # a longer picture has tiles as high, or as wide, as itself
+NEAR_SQUARE = 4 / 3  # a longer image has tiles as high, or as wide, as itself
 SAMPLES = 512  # the most samples of a mask along a side: masks are exact between tile edges at any size
 
 
 class Box(NamedTuple):
-    """A square part of a picture, in pixels."""
+    """A square part of an image, in pixels."""
 
     top: int
     left: int
@@ -25,9 +25,9 @@ class Box(NamedTuple):
 
 
 def tile_counts(height: int, width: int, across: int = 0) -> tuple[int, int]:
-    """How many rows and columns of tiles cover a picture, `across` of them along its shorter side.
+    """How many rows and columns of tiles cover an image, `across` of them along its shorter side.
 
-    With 0 that is two for a picture that is nearly square, else one. The longer side has as many as keep tiles from
+    With 0 that is two for an image that is nearly square, else one. The longer side has as many as keep tiles from
     overlapping much. Raises `InputError` where that would be too many.
     """
     short, long = min(height, width), max(height, width)
@@ -42,20 +42,20 @@ def tile_counts(height: int, width: int, across: int = 0) -> tuple[int, int]:
 
 
 def tile_boxes(height: int, width: int, rows: int, columns: int) -> tuple[Box, ...]:
-    """Evenly spaced squares in reading order, as small as covers the whole picture; they overlap where they must."""
+    """Evenly spaced squares in reading order, as small as covers the whole image; they overlap where they must."""
     side = min(max(ceil(height / rows), ceil(width / columns)), height, width)
     return tuple(Box(top, left, side) for top in _starts(height, side, rows) for left in _starts(width, side, columns))
 
 
 def cut(pictures: Tensor, boxes: Sequence[Box]) -> list[Tensor]:
-    """The part (B, S, S, C) of pictures (B, H, W, C) in each box, or (B, S, S) of masks (B, H, W)."""
+    """The part (B, S, S, C) of images (B, H, W, C) in each box, or (B, S, S) of masks (B, H, W)."""
     return [pictures[:, box.top : box.top + box.side, box.left : box.left + box.side] for box in boxes]
 
 
 def tile_masks(boxes: Sequence[Box], height: int, width: int) -> Tensor:
-    """The place of each tile (T, H', W') in a picture of a size; everywhere they add up to one.
+    """The place of each tile (T, H', W') in an image of a size; everywhere they add up to one.
 
-    Where tiles overlap, one fades into the next in a straight line. The picture's longer side has `SAMPLES` samples at most.
+    Where tiles overlap, one fades into the next in a straight line. The image's longer side has `SAMPLES` samples at most.
     """
     scale = min(1.0, SAMPLES / max(height, width))
     masks: list[Tensor] = []
@@ -67,15 +67,15 @@ def tile_masks(boxes: Sequence[Box], height: int, width: int) -> Tensor:
 
 
 def split_grid(pictures: Tensor, count: int) -> Tensor:
-    """Pictures (B, H, W, C) whose sides `count` divides, as (B * count * count, H / count, W / count, C) in reading order."""
+    """Images (B, H, W, C) whose sides `count` divides, as (B * count * count, H / count, W / count, C) in reading order."""
     return rearrange(pictures, "b (r h) (c w) d -> (b r c) h w d", r=count, c=count)
 
 
 def pool_grid(features: Tensor, count: int) -> Tensor:
-    """What an encoder made of `split_grid`'s tiles, (B * count * count, L, E) or (.., E), as of one picture each: (B, ...).
+    """What an encoder made of `split_grid`'s tiles, (B * count * count, L, E) or (.., E), as of one image each: (B, ...).
 
-    Patches are laid out as in the picture and averaged over count by count neighbours, so that there are as many as
-    before. A class token, which has no place in the picture, and features that are one vector become the mean over tiles.
+    Patches are laid out as in the image and averaged over count by count neighbours, so that there are as many as
+    before. A class token, which has no place in the image, and features that are one vector become the mean over tiles.
     """
     if features.ndim == 2:
         return torch.unflatten(features, 0, (-1, count * count)).mean(dim=1)
@@ -94,7 +94,7 @@ def _starts(length: int, side: int, count: int) -> list[int]:
 def _fade(starts: list[int], start: int, side: int, length: int, samples: int) -> Tensor:
     """One tile's weight (samples,) along an axis: how far inside it a place is, beside how far inside the others.
 
-    The first and the last tile have no edge at the end of the picture.
+    The first and the last tile have no edge at the end of the image.
     """
     places = (torch.arange(samples, dtype=torch.float64) + 0.5) * length / samples
 

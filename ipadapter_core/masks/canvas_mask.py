@@ -1,4 +1,4 @@
-"""From a mask over the picture to a weight for each latent token, exactly, at any size."""
+"""From a mask over the image to a weight for each latent token, exactly, at any size."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple, cast
@@ -20,7 +20,7 @@ class CanvasMask(NamedTuple):
     columns: Tensor
 
     def picture(self, number: int) -> "CanvasMask":
-        """The mask of one picture of the batch, the last one for all that follow."""
+        """The mask of one image of the batch, the last one for all that follow."""
         place = min(number, len(self.values) - 1)
         return self._replace(values=self.values[place : place + 1])
 

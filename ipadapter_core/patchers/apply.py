@@ -58,7 +58,7 @@ def apply_image_prompt(
 
     `mask` (M, H, W) confines the effect to a part of the canvas. References under one mask, or under none, are attended to
     together, and those under different masks are added up; a reference of weight 0 is not there. With `per_frame` the
-    references go to the pictures of the batch in turn, the last one to all that follow.
+    references go to the images of the batch in turn, the last one to all that follow.
     Raises `ModelMismatchError`, `ImagePromptError` or `WeightError` when they do not belong together.
     """
     blocks = _fitting_blocks(model, adapter, prompt)
@@ -172,7 +172,7 @@ def _together(references: tuple[Reference, ...], mask: Mask | None) -> list[Grou
 
 
 def _in_turn(references: tuple[Reference, ...], mask: Mask | None) -> list[Group]:
-    """All references, one for each picture of the batch, each with the mask that it has for that picture."""
+    """All references, one for each image of the batch, each with the mask that it has for that image."""
     masks = [reference.mask for reference in references]
     given = [len(own.values) for own in masks if own is not None]
     if not given:
@@ -185,5 +185,5 @@ def _in_turn(references: tuple[Reference, ...], mask: Mask | None) -> list[Group
 def _both(own: CanvasMask | None, common: Mask | None) -> Mask | None:
     if own is None or common is None:
         return common if own is None else own
-    assert isinstance(common, CanvasMask), "references of old graphs have no masks of their own"
+    assert isinstance(common, CanvasMask), "references of old workflows have no masks of their own"
     return product(own, common)

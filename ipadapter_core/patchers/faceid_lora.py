@@ -35,7 +35,7 @@ def apply_lora(model: ModelPatcher, adapter: ManagedAdapter, strength: float) ->
     spec = adapter.spec
     if not spec.lora_rank:
         raise ModelMismatchError(
-            f"{spec.file} ({spec.format}) holds no LoRA: take Apply FaceID LoRA out of the graph, this adapter needs none"
+            f"{spec.file} ({spec.format}) holds no LoRA: take Apply FaceID LoRA out of the workflow, this adapter needs none"
         )
     unet = unet_of(model, spec)
     check_fit(spec, layer_map(unet))

@@ -51,7 +51,7 @@ identify = FileCache(_identify)
 
 
 def needs_encoder(spec: AdapterSpec) -> bool:
-    """Whether the adapter looks at pictures; FaceID and Portrait read identities alone."""
+    """Whether the adapter looks at images; FaceID and Portrait read identities alone."""
     return spec.projector.feature not in (Feature.FACE, Feature.RAW_FACE)
 
 

@@ -16,7 +16,7 @@ from .image_prompt import EncodedImage, ImagePrompt, Reference
 
 
 class Combination(str, Enum):
-    """Ways to make one image prompt of several. All but `CONCAT` make one new picture before it is projected."""
+    """Ways to make one image prompt of several. All but `CONCAT` make one new image before it is projected."""
 
     CONCAT = "concat"
     ADD = "add"
@@ -28,7 +28,7 @@ class Combination(str, Enum):
 
 
 class ReferenceMode(str, Enum):
-    """Which references a picture of a batch attends to."""
+    """Which references an image of a batch attends to."""
 
     TOGETHER = "together"
     PER_FRAME = "one per frame"
@@ -76,7 +76,7 @@ def weigh(
 ) -> ImagePrompt:
     """The prompt with its references' weights multiplied, and confined to masks (M, H, W) over the result.
 
-    With `PER_FRAME` each reference gets all masks, one for each picture of the result. With `PER_REFERENCE` each gets one,
+    With `PER_FRAME` each reference gets all masks, one for each image of the result. With `PER_REFERENCE` each gets one,
     the last mask holding for all that follow. Masks that were there before are multiplied.
     Raises `ImagePromptError` where there are more masks than references to give them to.
     """

@@ -1,4 +1,4 @@
-"""What an image prompt holds of a picture: one tensor, or a few that belong together and only the projector takes apart."""
+"""What an image prompt holds of an image: one tensor, or a few that belong together and only the projector takes apart."""
 
 from collections.abc import Callable
 
@@ -15,7 +15,7 @@ def each(function: Callable[..., Tensor], *features: Features) -> Features:
 
 
 def leading(features: Features) -> Tensor:
-    """The part that the others accompany: what a width or a picture is told from."""
+    """The part that the others accompany: what a width or an image is told from."""
     return features if isinstance(features, Tensor) else features[0]
 
 

@@ -90,7 +90,7 @@ def prompt_of_embeds(features: Tensor, negative: Tensor | None = None, name: str
 
 
 def packed(prompt: ImagePrompt) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """A prompt as named tensors and metadata; pictures and masks that references share are there once."""
+    """A prompt as named tensors and metadata; images and masks that references share are there once."""
     images = {id(one.image): one.image for one in prompt.references}
     masks = {id(one.mask): one.mask for one in prompt.references if one.mask is not None}
     image_places, mask_places = ({key: place for place, key in enumerate(found)} for found in (images, masks))

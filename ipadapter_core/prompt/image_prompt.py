@@ -1,4 +1,4 @@
-"""The image prompt: references as the image encoder saw them, each with its weight and its place in the picture."""
+"""The image prompt: references as the image encoder saw them, each with its weight and its place in the image."""
 
 from dataclasses import dataclass, field, replace
 
@@ -13,9 +13,9 @@ from .features import Features
 
 @dataclass(frozen=True, eq=False)
 class EncodedImage:
-    """One encoded picture and its negative, (1, E) or (1, L, E) each, or the same parts of each.
+    """One encoded image and its negative, (1, E) or (1, L, E) each, or the same parts of each.
 
-    `seen` are the pixels that the encoder saw, (H, W, 3) of 8 bits, where it was one picture; for the trace of a run.
+    `seen` are the pixels that the encoder saw, (H, W, 3) of 8 bits, where it was one image; for the trace of a run.
     """
 
     features: Features
@@ -25,7 +25,7 @@ class EncodedImage:
 
 @dataclass(frozen=True, eq=False)
 class Reference:
-    """An encoded picture with a weight of its own and, where it shall act in a part of the result only, a mask.
+    """An encoded image with a weight of its own and, where it should act in a part of the result only, a mask.
 
     References that share the very same mask are attended to together.
     """
@@ -39,7 +39,7 @@ class Reference:
 class ImagePrompt:
     """References that go into one application, and what made them: the encoder's output and its name.
 
-    `adapter` says in words for which kind of adapter, `made_from` from which pictures; both are there to be read by people.
+    `adapter` says in words for which kind of adapter, `made_from` from which images; both are there to be read by people.
     """
 
     references: tuple[Reference, ...]

@@ -1,4 +1,4 @@
-"""References and prompts that change from picture to picture of a batch."""
+"""References and prompts that change from image to image of a batch."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -18,7 +18,7 @@ Conditioning = list[list[Any]]  # ComfyUI's: pairs of features and a dict
 def references_over_frames(prompt: ImagePrompt, plan: FramePlan) -> tuple[ImagePrompt, ImagePrompt]:
     """Two prompts with a reference for each frame: the plan's first sequence with its weights, the second with the rest.
 
-    For two *Apply IP-Adapter* that give picture i reference i. Where there is no second sequence, that prompt is silent.
+    For two *Apply IP-Adapter* that give image i reference i. Where there is no second sequence, that prompt is silent.
     """
     return (
         prompt.with_references(_in_turn(prompt.references, plan.first, plan.weights)),

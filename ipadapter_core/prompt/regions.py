@@ -15,7 +15,7 @@ Conditioning = list[list[Any]]  # ComfyUI's: pairs of features and a dict
 
 
 class Region(NamedTuple):
-    """References for a place (M, H, W) in the result, one mask for each picture of it or one for all, and words for it.
+    """References for a place (M, H, W) in the result, one mask for each image of it or one for all, and words for it.
 
     Without a mask it is the rest: what no other region's mask covers.
     """
@@ -35,7 +35,7 @@ def regional_prompt(regions: Sequence[Region]) -> ImagePrompt:
 def regional_words(
     regions: Sequence[Region], everywhere: Conditioning | None = None, strength: float = 1.0
 ) -> Conditioning:
-    """The words of all regions, each under its mask, beside those for the whole picture.
+    """The words of all regions, each under its mask, beside those for the whole image.
 
     Raises `ImagePromptError` where there are no words at all.
     """

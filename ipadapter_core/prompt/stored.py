@@ -88,7 +88,7 @@ def _entry(one: Any) -> tuple[int, float, int | None]:
 
 
 def _image(tensors: dict[str, Tensor], place: int, feature: Feature) -> EncodedImage:
-    """One encoded picture; the features and the negative have the parts that the feature's row says."""
+    """One encoded image; the features and the negative have the parts that the feature's row says."""
     dimensions = FEATURES[feature].parts
     features, negative = (
         tuple(_tensor(tensors, f"image.{quoted(place)}.{side}.{part}") for part in range(len(dimensions)))
@@ -99,7 +99,7 @@ def _image(tensors: dict[str, Tensor], place: int, feature: Feature) -> EncodedI
         fits = one.ndim == other.ndim == wanted and len(one) == len(other) == 1 and one.shape[-1] == other.shape[-1]
         if not fits or one.shape[-1] > WIDTH or tokens > TOKENS:
             raise StoredPromptError(
-                f"picture {quoted(place)} has features {list(one.shape)} and a negative {list(other.shape)}"
+                f"image {quoted(place)} has features {list(one.shape)} and a negative {list(other.shape)}"
             )
     if len(dimensions) > 1:
         return EncodedImage(features, negative)

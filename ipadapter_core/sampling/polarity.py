@@ -19,7 +19,7 @@ Conds = Sequence[Mapping[str, Any]]
 
 
 class PolarityRule(Enum):
-    """What tells the side of a pass: the role that it has for the guider, or, for old pictures, its index alone."""
+    """What tells the side of a pass: the role that it has for the guider, or, for old images, its index alone."""
 
     BY_ROLE = "role"
     BY_INDEX = "index"

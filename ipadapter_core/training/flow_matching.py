@@ -1,4 +1,4 @@
-"""Flow matching, as ComfyUI's FLOW models sample it: the model predicts noise minus picture."""
+"""Flow matching, as ComfyUI's FLOW models sample it: the model predicts noise minus image."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class NoisyBatch:
-    """Pictures on their way to noise, how far each has come, and what the model should say about it."""
+    """Images on their way to noise, how far each has come, and what the model should say about it."""
 
     noisy: Tensor  # (B, C, H, W)
     sigma: Tensor  # (B) in 0..1
@@ -16,7 +16,7 @@ class NoisyBatch:
 
 
 def add_noise(pictures: Tensor, generator: torch.Generator, mean: float = 0.0, spread: float = 1.0) -> NoisyBatch:
-    """Mixes pictures (B, C, H, W) in -1..1 with noise at logit-normal times (Esser et al. 2024, section 3.1)."""
+    """Mixes images (B, C, H, W) in -1..1 with noise at logit-normal times (Esser et al. 2024, section 3.1)."""
     normal = torch.randn(len(pictures), generator=generator)
     sigma = torch.sigmoid(mean + spread * normal)
     noise = torch.randn(pictures.shape, generator=generator)

@@ -1,4 +1,4 @@
-"""Weights for the pictures of a batch in turn, which reference each of them sees, and which prompt."""
+"""Weights for the images of a batch in turn, which reference each of them sees, and which prompt."""
 
 import json
 import math
@@ -95,7 +95,7 @@ def frame_plan(
     needed = 1 if method is FrameMethod.FULL else 2
     if references < needed:
         raise WeightError(
-            f"frame weights: found {references} references, '{method.value}' needs {needed} or more: connect more pictures "
+            f"frame weights: found {references} references, '{method.value}' needs {needed} or more: connect more images "
             "to Frame Weights, or choose 'full batch'"
         )
     row, count = tuple(weights), len(weights)

@@ -110,7 +110,7 @@ RULES: dict[LayerPreset, Callable[[BlockRef], float]] = {
 
 
 class Role(Enum):
-    """What a block does to the picture, as far as a table says; `REST` is every block that it does not name."""
+    """What a block does to the image, as far as a table says; `REST` is every block that it does not name."""
 
     STYLE = "style"
     COMPOSITION = "composition"

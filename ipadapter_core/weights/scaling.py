@@ -9,7 +9,7 @@ REFERENCE_WIDTH = 1280  # the layer width at which the channel penalty is neutra
 
 
 class Scaling(str, Enum):
-    """The modes of ComfyUI_IPAdapter_plus' `embeds_scaling`, by the names that graphs use."""
+    """The modes of ComfyUI_IPAdapter_plus' `embeds_scaling`, by the names that workflows use."""
 
     V_ONLY = "V only"
     K_AND_V = "K+V"

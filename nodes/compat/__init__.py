@@ -1,4 +1,4 @@
-"""The nodes of ComfyUI_IPAdapter_plus under their own ids, so that the graphs that people have keep running.
+"""The nodes of ComfyUI_IPAdapter_plus under their own ids, so that the workflows that people have keep running.
 
 They stand in only where no other pack has the id: what was registered before stays, and a pack that loads after us
 replaces ours, since ComfyUI keeps the class that comes last.

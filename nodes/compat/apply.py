@@ -1,4 +1,4 @@
-"""The apply nodes for pictures."""
+"""The apply nodes for images."""
 
 from typing import Any
 

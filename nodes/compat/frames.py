@@ -49,13 +49,13 @@ class OldWeights(OldNode):
         inputs = [
             io.String.Input("weights", default="1.0, 0.0", multiline=True, tooltip="Numbers, by commas or lines."),
             choice("timing", list(Timing), "How weights go from the first number to the last.", Timing.LINEAR.value),
-            _frames("frames", "How many frames for each picture; not for custom."),
+            _frames("frames", "How many frames for each image; not for custom."),
             _frames("start_frame", "Where weights begin to change."),
             _frames("end_frame", "Where weights have changed.", LONGEST),
-            _frames("add_starting_frames", "Frames of the first picture before all others."),
-            _frames("add_ending_frames", "Frames of the last picture behind all others."),
-            choice("method", list(FrameMethod), "How it goes on from picture to picture.", FrameMethod.FULL.value),
-            image(tooltip="One picture for each keyframe.", optional=True),
+            _frames("add_starting_frames", "Frames of the first image before all others."),
+            _frames("add_ending_frames", "Frames of the last image behind all others."),
+            choice("method", list(FrameMethod), "How it goes on from image to image.", FrameMethod.FULL.value),
+            image(tooltip="One image for each keyframe.", optional=True),
         ]
         return other_schema("IPAdapterWeights", "IPAdapter Weights", CATEGORY, inputs, _outputs())
 
@@ -71,7 +71,7 @@ class OldWeightsFromStrategy(OldWeights):
     @classmethod
     def define_schema(cls) -> io.Schema:
         """Inputs and outputs."""
-        inputs = [_strategy(), image(tooltip="Other pictures for the same weights.", optional=True)]
+        inputs = [_strategy(), image(tooltip="Other images for the same weights.", optional=True)]
         name = "IPAdapter Weights From Strategy"
         return other_schema("IPAdapterWeightsFromStrategy", name, CATEGORY, inputs, _outputs())
 
@@ -83,7 +83,7 @@ class OldPromptSchedule(OldNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         """Inputs and outputs."""
-        text = io.String.Input("prompt", default="", multiline=True, tooltip="A line for each picture.")
+        text = io.String.Input("prompt", default="", multiline=True, tooltip="A line for each image.")
         outputs = [io.String.Output(display_name="prompt_schedule")]
         node = ("IPAdapterPromptScheduleFromWeightsStrategy", "Prompt Schedule From Weights Strategy", CATEGORY)
         return other_schema(*node, [_strategy(), text], outputs)

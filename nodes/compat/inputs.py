@@ -18,7 +18,7 @@ InsightFaceSocket = io.Custom("INSIGHTFACE")
 COMBINE = [Combination.CONCAT, Combination.ADD, Combination.SUBTRACT, Combination.AVERAGE, Combination.NORM_AVERAGE]
 RESULTS_TOOLTIP = (
     "'corrected' takes in the UNet's middle block, lays masks exactly, averages directions truly and has the negative of the "
-    "training. 'as IPAdapter_plus' gives the picture that the same graph gave with ComfyUI_IPAdapter_plus."
+    "training. 'as IPAdapter_plus' gives the image that the same workflow gave with ComfyUI_IPAdapter_plus."
 )
 
 
@@ -51,8 +51,8 @@ def weight_type() -> io.Input:
 
 
 def combine_embeds(default: str | None = None) -> io.Input:
-    """What becomes of several pictures."""
-    return choice("combine_embeds", COMBINE, "Several pictures: side by side, or mixed into one.", default)
+    """What becomes of several images."""
+    return choice("combine_embeds", COMBINE, "Several images: side by side, or mixed into one.", default)
 
 
 def scaling() -> io.Input:
@@ -69,17 +69,17 @@ def window() -> list[io.Input]:
 
 
 def sharpening() -> io.Input:
-    """How much pictures are sharpened."""
-    return number("sharpening", "How much the picture is sharpened for the encoder.", (0.0, 1.0), 0.0)
+    """How much images are sharpened."""
+    return number("sharpening", "How much the image is sharpened for the encoder.", (0.0, 1.0), 0.0)
 
 
 def batch_size() -> io.Input:
-    """There to fit old graphs."""
-    return whole("encode_batch_size", "Of no consequence here: pictures are encoded in portions that fit.", (0, 4096))
+    """There to fit old workflows."""
+    return whole("encode_batch_size", "Of no consequence here: images are encoded in portions that fit.", (0, 4096))
 
 
 def image(name: str = "image", tooltip: str = "The reference, or several.", optional: bool = False) -> io.Input:
-    """A picture."""
+    """An image."""
     return io.Image.Input(name, tooltip=tooltip, optional=optional)
 
 
@@ -87,7 +87,7 @@ def usual_optional(negative: bool = True, mask: bool = True, faces: bool = False
     """What may be connected to most apply nodes."""
     found: list[io.Input] = []
     if negative:
-        found.append(image("image_negative", "What the result shall move away from.", True))
+        found.append(image("image_negative", "What the result should move away from.", True))
     if mask:
         found.append(attn_mask())
     found.append(clip_vision())
@@ -107,7 +107,7 @@ def clip_vision() -> io.Input:
 
 
 def results() -> io.Input:
-    """Which pictures an old graph gives; comes last, so that saved values keep their places."""
+    """Which images an old workflow gives; comes last, so that saved values keep their places."""
     return io.Combo.Input(
         "results", options=Results, default=Results.CORRECTED, optional=True, advanced=True, tooltip=RESULTS_TOOLTIP
     )
@@ -135,7 +135,7 @@ def apply_schema(
     )
 
 
-WAY_OVER = "Kept so that old graphs run; its help page says how the same is done with the nodes of IP-Adapter Core."
+WAY_OVER = "Kept so that old workflows run; its help page says how the same is done with the nodes of IP-Adapter Core."
 
 
 def other_schema(

@@ -1,4 +1,4 @@
-"""What all old nodes share: they are the Python classes that they were, and take what graphs of every release hold."""
+"""What all old nodes share: they are the Python classes that they were, and take what workflows of every release hold."""
 
 import inspect
 import math

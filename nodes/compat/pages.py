@@ -25,16 +25,16 @@ WAYS = {
         "Steers a model by one or several references.",
         f"{ENCODE}; weight_type is *Layer Weights*, combine_embeds is *Combine Image Prompts* between the two.",
     ),
-    "IPAdapterBatch": Way("Gives picture i of the result reference i.", f"{ENCODE} {PER_FRAME}."),
+    "IPAdapterBatch": Way("Gives image i of the result reference i.", f"{ENCODE} {PER_FRAME}."),
     "IPAdapterFaceID": Way(
-        "Steers a model by the surest face of each picture.",
+        "Steers a model by the surest face of each image.",
         f"{FACE}. *Encode Face* lets you choose the face, and shows all of them.",
     ),
     "IPAdapterFaceIDKolors": Way(
         "The same for Kolors, with a weight for its text projection.", f"{FACE}; there is no weight_kolors."
     ),
     "IPAAdapterFaceIDBatch": Way(
-        "Gives picture i of the result the face of picture i.",
+        "Gives image i of the result the face of image i.",
         f"{FACE} {PER_FRAME}, several set to 'average per picture'.",
     ),
     "IPAdapterTiled": Way(
@@ -42,29 +42,29 @@ WAYS = {
         "*Encode Tiled Reference*, then *Apply IP-Adapter*. Nothing is cropped away, and masks add up to one.",
     ),
     "IPAdapterTiledBatch": Way(
-        "Tiles, where picture i of the result has those of reference i.", "None yet: this node is the way."
+        "Tiles, where image i of the result has those of reference i.", "None yet: this node is the way."
     ),
     "IPAdapterEmbeds": Way(
         "Steers a model by embeds.",
         "*Apply IP-Adapter*: an image prompt is embeds, their negative, and what made them.",
     ),
-    "IPAdapterEmbedsBatch": Way("Gives picture i of the result embed i.", f"*Apply IP-Adapter* {PER_FRAME}."),
+    "IPAdapterEmbedsBatch": Way("Gives image i of the result embed i.", f"*Apply IP-Adapter* {PER_FRAME}."),
     "IPAdapterStyleComposition": Way(
-        "Takes style from one picture and composition from another.",
+        "Takes style from one image and composition from another.",
         "*Encode Reference Image* for each, then *Apply Style and Composition*, for SD1.5 as well.",
     ),
     "IPAdapterStyleCompositionBatch": Way(
-        "The same for each picture of a batch.", "Two *Apply IP-Adapter* with *Layer Weights*, 'one per frame' each."
+        "The same for each image of a batch.", "Two *Apply IP-Adapter* with *Layer Weights*, 'one per frame' each."
     ),
     "IPAdapterMS": Way(
         "Steers a model with a weight for each block.",
         f"{ENCODE}, with *Layer Weights*, which takes blocks by name as well, 'input 4: 0.5'.",
     ),
     "IPAdapterClipVisionEnhancer": Way(
-        "Looks at a picture as a whole and in tiles.", "*Encode Reference (Tiled Detail)*, then *Apply IP-Adapter*."
+        "Looks at an image as a whole and in tiles.", "*Encode Reference (Tiled Detail)*, then *Apply IP-Adapter*."
     ),
     "IPAdapterClipVisionEnhancerBatch": Way(
-        "The same, where picture i of the result has reference i.",
+        "The same, where image i of the result has reference i.",
         f"*Encode Reference (Tiled Detail)*, then *Apply IP-Adapter* {PER_FRAME}.",
     ),
     "IPAdapterFromParams": Way(
@@ -74,13 +74,13 @@ WAYS = {
         "Takes the style and pushes away from the composition.", PRECISE.format("style transfer precise") + "."
     ),
     "IPAdapterPreciseStyleTransferBatch": Way(
-        "The same for each picture of a batch.", PRECISE.format("style transfer precise") + f", {PER_FRAME}."
+        "The same for each image of a batch.", PRECISE.format("style transfer precise") + f", {PER_FRAME}."
     ),
     "IPAdapterPreciseComposition": Way(
         "Takes the composition and pushes away from the style.", PRECISE.format("composition precise") + "."
     ),
     "IPAdapterPreciseCompositionBatch": Way(
-        "The same for each picture of a batch.", PRECISE.format("composition precise") + f", {PER_FRAME}."
+        "The same for each image of a batch.", PRECISE.format("composition precise") + f", {PER_FRAME}."
     ),
     "IPAdapterUnifiedLoader": Way(
         "Finds the adapter and the image encoder of a preset by what is in the files.",
@@ -94,13 +94,13 @@ WAYS = {
     "IPAdapterModelLoader": Way("Loads an adapter.", "*Load IP-Adapter*, which shows what it found."),
     "IPAdapterInsightFaceLoader": Way("Opens the models that find and know faces.", "*Load Face Analysis*."),
     "IPAdapterEncoder": Way(
-        "Turns pictures into embeds.",
+        "Turns images into embeds.",
         "*Encode Reference Image*. The weight is *Combine Image Prompts* with 'add' and that weight.",
     ),
     "IPAdapterCombineEmbeds": Way("Makes one of several embeds.", "*Combine Image Prompts*, with a weight for each."),
     "IPAdapterNoise": Way("Makes noise, for image_negative.", "*Negative Image Noise*, at any size and with a seed."),
     "PrepImageForClipVision": Way(
-        "Crops a picture to a square of 224 pixels and sharpens it.",
+        "Crops an image to a square of 224 pixels and sharpens it.",
         "fit and sharpening of *Encode Reference Image*, at the size that the encoder has.",
     ),
     "IPAdapterSaveEmbeds": Way(
@@ -111,11 +111,11 @@ WAYS = {
         "Reads embeds from the input folder; nothing in the file is run.", "*Load Image Prompt*, which reads them, too."
     ),
     "IPAdapterWeights": Way(
-        "Makes a weight for each frame, and lays pictures out over them.",
+        "Makes a weight for each frame, and lays images out over them.",
         "*Frame Weights*, and *References over Frames* behind *Encode Reference Image*.",
     ),
     "IPAdapterCombineWeights": Way("Puts rows of weights one behind the other.", "before of *Frame Weights*."),
-    "IPAdapterWeightsFromStrategy": Way("The same weights for other pictures.", "The same *Frame Weights* again."),
+    "IPAdapterWeightsFromStrategy": Way("The same weights for other images.", "The same *Frame Weights* again."),
     "IPAdapterPromptScheduleFromWeightsStrategy": Way(
         "Writes a keyframe for each line of a text.", "*Prompts over Frames*, which needs no other pack."
     ),
@@ -157,7 +157,7 @@ def page(node: type[io.ComfyNode]) -> str:
         lines += [f"| `{one.display_name}` | {one.io_type} |" for one in schema.outputs]
     lines += ["", "## With the nodes of IP-Adapter Core", "", way.instead, ""]
     lines += [
-        "This node has the id, inputs and outputs of ComfyUI_IPAdapter_plus, so that old graphs run as they are. Where that",
-        "pack is installed, its own node is used. `python3 dev.py migrate FILE` rewrites a graph to the new nodes.",
+        "This node has the id, inputs and outputs of ComfyUI_IPAdapter_plus, so that old workflows run as they are. Where that",
+        "pack is installed, its own node is used. `python3 dev.py migrate FILE` rewrites a workflow to the new nodes.",
     ]
     return "\n".join(lines) + "\n"

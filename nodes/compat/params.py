@@ -1,4 +1,4 @@
-"""The nodes around regional parameters: rows of a picture, its mask, its weight and its window."""
+"""The nodes around regional parameters: rows of an image, its mask, its weight and its window."""
 
 from typing import Any
 

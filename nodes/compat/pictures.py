@@ -1,4 +1,4 @@
-"""The nodes that change pictures before they are encoded."""
+"""The nodes that change images before they are encoded."""
 
 from typing import Any
 
@@ -25,7 +25,7 @@ class OldNoise(OldNode):
     def define_schema(cls) -> io.Schema:
         """Inputs and outputs."""
         inputs = [
-            choice("type", list(Noise), "Fade to noise, scatter it, add it, or warp the picture as well."),
+            choice("type", list(Noise), "Fade to noise, scatter it, add it, or warp the image as well."),
             number("strength", "How much noise.", (0, 1)),
             whole("blur", "How far the noise is blurred, in pixels.", (0, 32)),
             image("image_optional", "What is made noisy; without one, black.", True),
@@ -46,9 +46,9 @@ class OldPrepImage(OldNode):
     def define_schema(cls) -> io.Schema:
         """Inputs and outputs."""
         inputs = [
-            image(tooltip="The picture."),
+            image(tooltip="The image."),
             choice("interpolation", list(RESAMPLING), "How it is made smaller."),
-            choice("crop_position", list(Crop), "Which part of a picture that is not square is kept."),
+            choice("crop_position", list(Crop), "Which part of an image that is not square is kept."),
             sharpening(),
         ]
         return other_schema("PrepImageForClipVision", "Prep Image For ClipVision", CATEGORY, inputs, _output())

@@ -1,4 +1,4 @@
-"""The apply nodes that take style and composition from two pictures."""
+"""The apply nodes that take style and composition from two images."""
 
 from comfy_api.latest import io
 
@@ -10,8 +10,8 @@ CATEGORY = "ipadapter/style_composition"
 
 def _inputs(combine: list[io.Input]) -> list[io.Input]:
     return [
-        image("image_style", "How it shall look."),
-        image("image_composition", "How it shall be laid out."),
+        image("image_style", "How it should look."),
+        image("image_composition", "How it should be laid out."),
         weight(name="weight_style", tooltip="How strongly the style acts."),
         weight(name="weight_composition", tooltip="How strongly the composition acts."),
         io.Boolean.Input("expand_style", default=False, tooltip="Take the style into all other layers, too."),

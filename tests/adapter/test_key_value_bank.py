@@ -49,7 +49,7 @@ def applications(model):
 
 
 def test_bank_is_projected_once_for_a_picture(projections):
-    """Weight, window, mask and another branch project nothing again; another picture does."""
+    """Weight, window, mask and another branch project nothing again; another image does."""
     model = short_model()
     adapter, image = short_adapter(model), picture(2)
     patched(model, adapter, image)
@@ -63,7 +63,7 @@ def test_bank_is_projected_once_for_a_picture(projections):
 
 
 def test_bank_goes_with_its_picture():
-    """Nothing but the picture and the patched models hold a bank."""
+    """Nothing but the image and the patched models hold a bank."""
     model = short_model()
     adapter, image = short_adapter(model), picture(2)
     bank = weakref.ref(adapter.bank(image))
@@ -77,7 +77,7 @@ def test_bank_goes_with_its_picture():
 
 
 def test_bank_goes_with_its_adapter():
-    """A picture that outlives an adapter keeps nothing of it."""
+    """An image that outlives an adapter keeps nothing of it."""
     model, image = short_model(), picture(2)
     adapter = short_adapter(model)
     bank, network = weakref.ref(adapter.bank(image)), weakref.ref(adapter.network)

@@ -20,7 +20,7 @@ CASES = {  # (batch, latent tokens, text tokens, heads, head width), then (chunk
     "one bank": ((2, 64, 77, 2, 64), ((2, 16, None),)),
     "SD1.5's odd heads": ((2, 70, 77, 2, 40), ((2, 4, None),)),
     "a mask": ((2, 70, 20, 2, 64), ((2, 4, (1, 70, 1)),)),
-    "a mask for each picture": ((4, 33, 20, 1, 32), ((2, 37, (4, 33, 1)),)),
+    "a mask for each image": ((4, 33, 20, 1, 32), ((2, 37, (4, 33, 1)),)),
     "a weight": ((2, 40, 20, 2, 32), ((2, 16, (1, 1, 1)),)),
     "weights of frames, keys for each": ((4, 40, 20, 2, 16), ((4, 5, (4, 1, 1)),)),
     "one pass": ((3, 40, 20, 2, 16), ((1, 5, None),)),

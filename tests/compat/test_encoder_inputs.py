@@ -1,4 +1,4 @@
-"""What old nodes make of pictures and masks, against statements of what they made of them."""
+"""What old nodes make of images and masks, against statements of what they made of them."""
 
 import math
 from dataclasses import replace
@@ -40,7 +40,7 @@ def rand(*shape, seed=1):
 
 
 def by_hand(mask: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Bilinear without antialiasing, pixel centres aligned at the edges of the picture."""
+    """Bilinear without antialiasing, pixel centres aligned at the edges of the image."""
     out = np.zeros((height, width))
     for row in range(height):
         for column in range(width):
@@ -102,7 +102,7 @@ def hidden(encoder, normal):
 
 
 def normalised(encoder, picture):
-    """Centre crop of a picture that is as high as wide already, resized and rounded as ComfyUI does."""
+    """Centre crop of an image that is as high as wide already, resized and rounded as ComfyUI does."""
     from comfy.clip_vision import clip_preprocess
 
     return clip_preprocess(picture, size=encoder.image_size, mean=encoder.image_mean, std=encoder.image_std)
@@ -168,7 +168,7 @@ def test_catalogue_old_tiles_of_features(plus, base):
 
 
 def test_catalogue_enhanced_requests(plus):
-    """A lone picture becomes two references, several are mixed with their tiles."""
+    """A lone image becomes two references, several are mixed with their tiles."""
     one, two = rand(1, 112, 112, 3), rand(2, 112, 112, 3)
     wanted = FeatureRequest(Feature.HIDDEN, 64, plus.adapter.spec)
     found = encode_request(plus, Request(image=one, enhance_tiles=2, enhance_ratio=0.6, results=AS_PLUS)).prompt
@@ -228,7 +228,7 @@ def test_catalogue_noise_follows_from_the_picture():
 
 
 def test_catalogue_old_frames():
-    """Pictures 0, 1, 2 by each method; alternating weights are mirrored in their own range, the inverse is the reversed row."""
+    """Images 0, 1, 2 by each method; alternating weights are mirrored in their own range, the inverse is the reversed row."""
     pictures = torch.arange(3.0).view(3, 1, 1, 1)
     row = {"weights": "1.0, 0.2", "frames": 3, "add_starting_frames": 1, "add_ending_frames": 1}
     full = frames_of(Strategy(**row, method="full batch"), pictures)
@@ -295,7 +295,7 @@ def test_catalogue_sides_of_three_prompts(sides, expected):
 
 
 class Faces:
-    """An INSIGHTFACE object: dark pictures show nobody, others somebody, as far as their first pixel says."""
+    """An INSIGHTFACE object: dark images show nobody, others somebody, as far as their first pixel says."""
 
     def __init__(self):
         self.det_model = SimpleNamespace(input_size=(640, 640))
@@ -324,7 +324,7 @@ def face_plus(plus):
 
 
 def test_catalogue_faces_as_they_were_and_corrected(face_plus):
-    """A black picture in the negative, an error for a missing face; or the training's negative, and the face passed over."""
+    """A black image in the negative, an error for a missing face; or the training's negative, and the face passed over."""
     encoder = face_plus.encoder
     pictures = people(3, 0, 5)
     with pytest.raises(FaceAnalysisError, match="no face in 1 of 3"):

@@ -36,7 +36,7 @@ def test_catalogue_weight_type_of_each_layer(base, kind, results):
 
 @pytest.fixture(scope="module")
 def bench():
-    """A model of SD1.5's structure and an adapter, in float64, and the features of two pictures with their negative."""
+    """A model of SD1.5's structure and an adapter, in float64, and the features of two images with their negative."""
     model = tiny_model("SD1.5", dtype=torch.float64)
     adapter = managed(adapter_weights("base", widths_of(model), WIDTH), torch.float64)
     generator = torch.Generator().manual_seed(4)
@@ -69,7 +69,7 @@ class Layer:
 
 
 def layers(model, adapter, features, weights, mode="V only"):
-    """A hook for every layer of one pass; features (N, E) of pictures that are attended to together."""
+    """A hook for every layer of one pass; features (N, E) of images that are attended to together."""
     blocks, running = blocks_of(model)
     network = adapter.network
     with torch.no_grad():
@@ -116,7 +116,7 @@ def test_catalogue_weight_type_in_a_run(bench, kind, results):
 @pytest.mark.parametrize("results", RESULTS)
 @pytest.mark.parametrize("mode", SCALING)
 def test_catalogue_scaling_in_a_run(bench, mode, results):
-    """Two pictures, so that the mean of each picture's values counts."""
+    """Two images, so that the mean of each image's values counts."""
     *_, features, negative = bench
     request = Request(weight=W, embeds_scaling=mode, results=Results(results))
     assert worst(bench, request, features, negative, stated("linear", "SD1.5", results), mode) < EXACT

@@ -55,7 +55,7 @@ def pixels_of(plane, latent):
 
 @pytest.mark.parametrize("latent", [(16, 16), (14, 18)])
 def test_seeing_maps_are_the_softmax(latent, seen):
-    """Two references under one mask, two pictures, two steps: both measures to 1e-9 of an explicit float64 softmax."""
+    """Two references under one mask, two images, two steps: both measures to 1e-9 of an explicit float64 softmax."""
     model = exact_model()
     adapter = exact_adapter(model)
     mask = torch.rand(1, 9, 7, generator=torch.Generator().manual_seed(3))
@@ -138,7 +138,7 @@ def test_seeing_a_second_run_starts_anew():
 
 
 def test_seeing_one_reference_per_frame():
-    """Picture i attends to reference i alone."""
+    """Image i attends to reference i alone."""
     model = exact_model()
     watched, recording = record_attention(apply(model, exact_adapter(model), references(3), per_frame=True))
     sample(watched, text(0), text(1), (3, 4, 16, 16))
@@ -167,7 +167,7 @@ def test_seeing_steps_active_are_those_in_which_layers_are_called(seen):
 
 
 def test_seeing_parts_of_a_canvas_lie_where_they_belong():
-    """Two halves of a picture with values of their own, one running over the edge."""
+    """Two halves of an image with values of their own, one running over the edge."""
     _, recording = record_attention(exact_model())
     model = exact_model()
     application = applications_of(
@@ -183,7 +183,7 @@ def test_seeing_parts_of_a_canvas_lie_where_they_belong():
 
 
 def test_seeing_masks_and_overlays():
-    """The highest place of each reference is 1; hot places are white, cold ones are the dimmed picture."""
+    """The highest place of each reference is 1; hot places are white, cold ones are the dimmed image."""
     maps = torch.tensor([[[[0.0, 2.0]]], [[[0.0, 0.0]]]])
     masks = as_masks(maps)
     assert masks.tolist() == [[[0, 1]], [[0, 0]]] and as_masks(maps, 0.5).tolist() == masks.tolist()

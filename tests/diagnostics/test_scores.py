@@ -1,4 +1,4 @@
-"""Scores of pictures against formulas written out, transformers' CLIP, and pictures whose answer is known."""
+"""Scores of images against formulas written out, transformers' CLIP, and images whose answer is known."""
 
 import itertools
 import json
@@ -87,7 +87,7 @@ def test_seeing_clip_t_needs_a_projection_of_the_same_width():
 
 
 def test_seeing_clip_i_is_that_of_transformers():
-    """Cosines between 8-bit pictures of the encoder's own size."""
+    """Cosines between 8-bit images of the encoder's own size."""
     theirs = vision_model(CONFIG["projection_dim"])
     ours = clip_vision(theirs.state_dict())
     size = ours.image_size
@@ -139,7 +139,7 @@ def test_seeing_palette_distance_is_the_best_matching():
 
 
 def test_seeing_sharpness_is_the_variance_of_the_laplacian():
-    """Written out pixel by pixel; a blurred picture is less sharp."""
+    """Written out pixel by pixel; a blurred image is less sharp."""
     picture = pictures(2, size=9)
     grey = 255 * (picture.double().numpy() @ np.array([0.299, 0.587, 0.114]))
     for number, plane in enumerate(np.pad(grey, ((0, 0), (1, 1), (1, 1)), mode="reflect")):
@@ -187,7 +187,7 @@ def test_seeing_a_sweep_reads_words_and_says_which_is_wrong():
 
 
 def test_seeing_a_grid_lays_each_picture_in_its_place():
-    """Pictures of one colour each, read back from the middle of their cells."""
+    """Images of one colour each, read back from the middle of their cells."""
     sweep = read_sweep("0, 0.5, 1", "linear, ease in")
     values = [(number + 1) / 8 for number in range(6)]
     grid = comparison_grid([torch.full((2, 8, 8, 3), value) for value in values], sweep, 32, [torch.ones(1, 8, 8, 3)])
@@ -198,13 +198,13 @@ def test_seeing_a_grid_lays_each_picture_in_its_place():
     ]
     assert np.allclose(middles, values, atol=1 / 255)
     assert float(grid[0, 2 * LABEL + 16, GAP + 16, 0]) == 1
-    with pytest.raises(ComparisonError, match="found 1 pictures or batches for 6 variants"):
+    with pytest.raises(ComparisonError, match="found 1 images or batches for 6 variants"):
         comparison_grid([torch.ones(1, 8, 8, 3)], sweep, 32)
 
 
 def test_seeing_scores_that_do_not_fit_are_explained():
     """Counts, and an encoder that is missing."""
-    with pytest.raises(ComparisonError, match="found 2 pictures or batches for 1 variants"):
+    with pytest.raises(ComparisonError, match="found 2 images or batches for 1 variants"):
         score([pictures(1), pictures(1)], ScoreTargets(), read_sweep("1", "linear"))
     with pytest.raises(ComparisonError, match="found 1 prompt_scores for 2"):
         score([pictures(1), pictures(1)], ScoreTargets(prompt_scores=(0.5,)))

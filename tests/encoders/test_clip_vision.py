@@ -64,7 +64,7 @@ def test_features_equal_transformers_on_the_previewed_pixels(encoders, kind):
 
 
 def test_a_negative_picture_takes_the_place_of_the_neutral_one(encoders):
-    """Its features are those of the same picture as a reference."""
+    """Its features are those of the same image as a reference."""
     ours, _ = encoders
     spec, other = spec_for("plus"), picture(seed=3)
     against, _ = encode_references(spec, ours, other, EncodeOptions())
@@ -82,7 +82,7 @@ def test_every_fit_gives_a_square(fit, shape):
 
 
 def test_fits_keep_what_they_say():
-    """A picture of three bands: crops keep their band, pad keeps all on the background, stretch squeezes all."""
+    """An image of three bands: crops keep their band, pad keeps all on the background, stretch squeezes all."""
     bands = torch.zeros(1, 3, 30, 10)
     for index in range(3):
         bands[:, index, 10 * index : 10 * index + 10] = 1
@@ -100,7 +100,7 @@ def test_fits_keep_what_they_say():
 
 
 def test_masked_and_transparent_parts_are_neutral(encoders):
-    """Black in the mask, or alpha 0, is the encoder's mean colour, to 8 bits; the rest is the picture."""
+    """Black in the mask, or alpha 0, is the encoder's mean colour, to 8 bits; the rest is the image."""
     ours, _ = encoders
     mask = torch.ones(1, 56, 56)
     mask[:, :, :28] = 0

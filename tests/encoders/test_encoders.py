@@ -1,4 +1,4 @@
-"""Image encoders against transformers on the same random weights, and what each adapter is shown of a picture."""
+"""Image encoders against transformers on the same random weights, and what each adapter is shown of an image."""
 
 import pytest
 import torch
@@ -28,7 +28,7 @@ def clip():
 
 
 def pictures(seed=4):
-    """Two pictures of 8-bit colours in the encoders' own size."""
+    """Two images of 8-bit colours in the encoders' own size."""
     return (torch.rand(2, 64, 64, 3, generator=torch.Generator().manual_seed(seed)) * 255).round() / 255
 
 
@@ -61,7 +61,7 @@ def test_siglip_features_equal_transformers(case, capsys):
 
 
 def test_clip_features_and_black_negative_equal_transformers():
-    """XLabs' adapter: the projected class token, against that of a black picture."""
+    """XLabs' adapter: the projected class token, against that of a black image."""
     theirs, ours = clip()
     mean, std = ours.image_mean, ours.image_std
     prompt, _ = encode_references(adapter(weights_of(xlabs(2, 256, 64))).spec, ours, pictures(), EncodeOptions())
@@ -72,7 +72,7 @@ def test_clip_features_and_black_negative_equal_transformers():
 
 
 def test_anima_sees_the_whole_picture_on_black():
-    """A wide picture is scaled to fit and its bars are black; SigLIP's other adapters see it stretched."""
+    """A wide image is scaled to fit and its bars are black; SigLIP's other adapters see it stretched."""
     _, ours = siglip()
     wide = torch.ones(1, 32, 128, 3)
     _, padded = encode_references(adapter(weights_of(lucifer(3, 128, feature=128))).spec, ours, wide, EncodeOptions())

@@ -173,7 +173,7 @@ def test_csd_makes_style_embeddings(tmp_path):
 
 
 def test_behind_the_same_socket(tmp_path):
-    """What our encode nodes ask of ComfyUI's class: sizes, features, the picture of nothing, managed memory."""
+    """What our encode nodes ask of ComfyUI's class: sizes, features, the image of nothing, managed memory."""
     network = saved("CLIP ViT-B", tmp_path)
     encoder = load_image_encoder(tmp_path)
     weights = adapter_weights("base", [32], 96, feature=32)

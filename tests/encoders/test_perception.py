@@ -1,4 +1,4 @@
-"""PE-Core, the encoder of Anima's second adapter, against its equations, and what it is shown of a picture."""
+"""PE-Core, the encoder of Anima's second adapter, against its equations, and what it is shown of an image."""
 
 import pytest
 import torch

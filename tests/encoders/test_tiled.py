@@ -41,7 +41,7 @@ def picture(height, width, seed=0, batch=1):
 
 
 def theirs_of(encoders, kind, pixels):
-    """What transformers makes of square pictures."""
+    """What transformers makes of square images."""
     ours, theirs = encoders
     mean, std = torch.tensor(ours.image_mean), torch.tensor(ours.image_std)
     with torch.no_grad():
@@ -50,7 +50,7 @@ def theirs_of(encoders, kind, pixels):
 
 
 def close_look(encoders, kind, large, count):
-    """Tiles cut by hand, each encoded alone, patches averaged where they lie in the picture."""
+    """Tiles cut by hand, each encoded alone, patches averaged where they lie in the image."""
     size = large.shape[1] // count
     seen = {
         (row, column): theirs_of(
@@ -72,7 +72,7 @@ def close_look(encoders, kind, large, count):
 @pytest.mark.parametrize("count", [2, 3])
 @pytest.mark.parametrize("kind", ["base", "plus"])
 def test_catalogue_detail_is_the_mean_of_what_lies_there_in_the_tiles(encoders, kind, count):
-    """Mixed with the whole picture by its share, for pictures that are not square."""
+    """Mixed with the whole image by its share, for images that are not square."""
     given, ours = picture(200, 150, batch=2), encoders[0]
     prompt, seen = encode_references(spec_for(kind), ours, given, EncodeOptions(detail=Detail(count, 0.3)))
     assert seen.shape[1:3] == (count * ours.image_size,) * 2
@@ -80,7 +80,7 @@ def test_catalogue_detail_is_the_mean_of_what_lies_there_in_the_tiles(encoders, 
     expected = torch.from_numpy(0.7 * whole + 0.3 * close_look(encoders, kind, seen, count))
     got = torch.cat([reference.image.features for reference in prompt.references])
     assert relative(got - expected, expected) < 5e-6
-    assert f"0.3 from {count} x {count} tiles" in prompt.made_from and "2 pictures of 150 x 200" in prompt.made_from
+    assert f"0.3 from {count} x {count} tiles" in prompt.made_from and "2 images of 150 x 200" in prompt.made_from
 
 
 def test_catalogue_no_detail_is_the_plain_look(encoders):
@@ -94,7 +94,7 @@ def test_catalogue_no_detail_is_the_plain_look(encoders):
 
 
 def test_catalogue_a_mask_is_seen_as_closely_as_the_picture(encoders):
-    """What is masked is neutral in the tiles, too, and a negative picture is looked at as closely, without the mask."""
+    """What is masked is neutral in the tiles, too, and a negative image is looked at as closely, without the mask."""
     given, other = picture(112, 112), picture(112, 112, seed=1)
     mask = torch.ones(1, 112, 112)
     mask[:, :, :56] = 0
@@ -118,7 +118,7 @@ def test_catalogue_sharpening_is_done_on_the_pixels_that_are_seen(encoders):
 
 @pytest.mark.parametrize("size", [(60, 150), (96, 100), (150, 60)], ids=str)
 def test_catalogue_tiles_are_references_in_their_places(encoders, size):
-    """Each tile has the features of that part of the picture and acts there; the same tile of two pictures acts together."""
+    """Each tile has the features of that part of the image and acts there; the same tile of two images acts together."""
     ours, spec, given = encoders[0], spec_for("plus"), picture(*size, batch=2)
     made = encode_tiles(spec, ours, given, EncodeOptions())
     rows, columns = {(60, 150): (1, 3), (96, 100): (2, 2), (150, 60): (3, 1)}[size]
@@ -138,7 +138,7 @@ def test_catalogue_tiles_are_references_in_their_places(encoders, size):
 
 
 def test_catalogue_tiles_take_their_part_of_the_mask(encoders):
-    """A mask of another size, for the first picture and all that follow."""
+    """A mask of another size, for the first image and all that follow."""
     mask = torch.ones(1, 30, 75)
     mask[:, :, :25] = 0
     made = encode_tiles(spec_for("plus"), encoders[0], picture(60, 150, batch=2), EncodeOptions(mask=mask))

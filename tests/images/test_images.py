@@ -1,4 +1,4 @@
-"""Noise, sharpening and tiles of pictures, each against its formula in float64."""
+"""Noise, sharpening and tiles of images, each against its formula in float64."""
 
 import numpy as np
 import pytest
@@ -69,12 +69,12 @@ def warped(x, fields):
 @pytest.mark.parametrize("strength", [0.0, 0.35, 1.0])
 @pytest.mark.parametrize("kind", Noise, ids=lambda kind: kind.value)
 def test_catalogue_noise_is_its_formula(kind, strength):
-    """On two pictures that are not square, from the same random numbers."""
+    """On two images that are not square, from the same random numbers."""
     given = pictures(2, 40, 56, 3)
     got = add_noise(given, kind, strength, seed=5)
     far = np.abs(got.double().numpy() - stated_noise(given, kind, strength, 5))
     assert got.shape == given.shape and got.min() >= 0 and got.max() <= 1
-    assert far.max() < (ROUNDING if kind is not Noise.SHUFFLE else 3e-5)  # places in a picture are rounded in float32
+    assert far.max() < (ROUNDING if kind is not Noise.SHUFFLE else 3e-5)  # places in an image are rounded in float32
 
 
 @pytest.mark.parametrize("kind", Noise, ids=lambda kind: kind.value)
@@ -100,14 +100,14 @@ def test_catalogue_shuffle_at_224_is_torchvisions_elastic_transform(strength):
 
 
 def test_catalogue_noise_is_drawn_as_torch_fills_a_like_tensor():
-    """In rows of pixels or in planes, as the picture lies in memory."""
+    """In rows of pixels or in planes, as the image lies in memory."""
     for given in (pictures(1, 8, 8, 3), pictures(1, 3, 8, 8).movedim(1, -1)):
         torch.manual_seed(4)
         assert torch.equal(add_noise(given, Noise.GAUSSIAN, 1.0, 4), (given + torch.randn_like(given)).clamp(0, 1))
 
 
 def test_catalogue_noise_has_the_strength_it_says():
-    """The share of dissolved values, the spread of Gaussian noise, the mean of a faded picture, on 100,000 values."""
+    """The share of dissolved values, the spread of Gaussian noise, the mean of a faded image, on 100,000 values."""
     grey = torch.full((1, 200, 200, 3), 0.5)
     changed = (add_noise(grey, Noise.DISSOLVE, 0.3, 1) != grey).double().mean()
     assert abs(changed - 0.3) < 0.01
@@ -117,7 +117,7 @@ def test_catalogue_noise_has_the_strength_it_says():
 
 
 def test_catalogue_blur_keeps_the_mean_and_smooths():
-    """A point becomes a bell of the width's own sigma; 0 is the very picture, and a tiny picture is no error."""
+    """A point becomes a bell of the width's own sigma; 0 is the very image, and a tiny image is no error."""
     point = torch.zeros(1, 33, 33, 1)
     point[:, 16, 16] = 1
     bell = blurred(point, 8).double()[0, ..., 0]
@@ -154,7 +154,7 @@ SIZES = [(512, 512), (64, 80), (80, 64), (1000, 300), (300, 1000), (1024, 768), 
 @pytest.mark.parametrize("across", [0, 1, 3])
 @pytest.mark.parametrize("size", SIZES, ids=str)
 def test_catalogue_tiles_cover_everything_and_add_up(size, across):
-    """Squares inside the picture, every pixel in one, masks that add up to one and are nothing outside their tile."""
+    """Squares inside the image, every pixel in one, masks that add up to one and are nothing outside their tile."""
     rows, columns = tile_counts(*size, across)
     boxes = tile_boxes(*size, rows, columns)
     assert len(boxes) == rows * columns
@@ -176,7 +176,7 @@ def test_catalogue_tiles_cover_everything_and_add_up(size, across):
 
 
 def test_catalogue_tiles_of_known_pictures():
-    """Two by two for what is nearly square, as high as the picture for a long one; overlaps fade in straight lines."""
+    """Two by two for what is nearly square, as high as the image for a long one; overlaps fade in straight lines."""
     assert tile_counts(512, 512) == (2, 2) == tile_counts(600, 512)
     assert tile_counts(300, 1000) == (1, 4) and tile_counts(1000, 300) == (4, 1)
     assert tile_boxes(8, 12, 1, 2) == (Box(0, 0, 8), Box(0, 4, 8))
@@ -218,7 +218,7 @@ def test_catalogue_patches_are_pooled_in_place(side, alone, count):
 
 
 def test_catalogue_a_split_picture_is_put_together_again():
-    """Tiles in reading order: pooling the pixels of tiles is pooling the picture."""
+    """Tiles in reading order: pooling the pixels of tiles is pooling the image."""
     given = pictures(2, 12, 12, 3)
     tiles = split_grid(given, 3)
     assert torch.equal(tiles[1], given[0, :4, 4:8]) and torch.equal(tiles[9 + 6], given[1, 8:, :4])

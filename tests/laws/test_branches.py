@@ -1,4 +1,4 @@
-"""Branches of a graph: what goes in stays as it was, no branch hears of another, and no order matters."""
+"""Branches of a workflow: what goes in stays as it was, no branch hears of another, and no order matters."""
 
 from itertools import permutations
 
@@ -36,7 +36,7 @@ def model():
 
 
 def test_the_model_that_goes_in_stays_as_it_was(model):
-    """Options, wrappers and picture."""
+    """Options, wrappers and image."""
     adapter = short_adapter(model)
     first = patched(model, adapter)
     untouched, before = sample(model), [state(model), state(first)]
@@ -79,7 +79,7 @@ def test_clones_of_clones_are_independent(model):
 def test_stacking_order_does_not_matter(capsys):
     """Two adapters one way and the other: in float64 the same latents, but for their own last float32 digit.
 
-    In float32 the sums round in another order; what that makes of a picture is printed.
+    In float32 the sums round in another order; what that makes of an image is printed.
     """
     differences = {}
     for dtype in (torch.float64, torch.float32):

@@ -55,7 +55,7 @@ class StepCache:
 
 @every
 def test_dit_with_a_cache_of_steps(case):
-    """In either order the same picture; steps that the cache answers do not run us, and nothing waits for the next one."""
+    """In either order the same image; steps that the cache answers do not run us, and nothing waits for the next one."""
     call, results = some_call(world(case)[0]), []
     for first in (True, False):
         cache = StepCache()
@@ -91,7 +91,7 @@ class ForwardCache:
 
 @FLUX
 def test_dit_with_a_cache_inside_the_network(case):
-    """The picture is that of the adapter, where blocks ran; the model is as it was afterwards."""
+    """The image is that of the adapter, where blocks ran; the model is as it was afterwards."""
     call = some_call(world(case)[0])
     before = predict(world(case)[1], call)
     first, second = (sample(model, call, steps=4) for model in both_orders(case, ForwardCache.on))
@@ -105,12 +105,12 @@ MIXING = noise(256, 256, seed=21) / 16
 
 
 def attended(picture):
-    """What an identity adapter would add to a picture's tokens."""
+    """What an identity adapter would add to an image's tokens."""
     return 0.3 * torch.tanh(linear(picture, MIXING))
 
 
 class Identity:
-    """As PuLID does: adds cross-attention to the picture's tokens behind a double block."""
+    """As PuLID does: adds cross-attention to the image's tokens behind a double block."""
 
     def __call__(self, args, extra):
         out = extra["original_block"](args)

@@ -67,7 +67,7 @@ def test_stacking_order_and_batches(case):
 
 @pytest.mark.parametrize("case", [case for case in FAMILIES if case != "SD3.5 InstantX"])
 def test_several_references_are_attended_to_together(case):
-    """The same picture twice is that picture once. Not in SD3.5, where image tokens share a softmax with the picture's own."""
+    """The same image twice is that image once. Not in SD3.5, where image tokens share a softmax with the image's own."""
     _, model, ip_adapter, prompt = world(case)
     call = call_of(case)
     twice = prompt.with_references(prompt.references * 2)
@@ -122,7 +122,7 @@ def test_schedule_multiplies_the_weight(case):
 
 @every_family
 def test_whole_runs(case):
-    """ComfyUI's own sampler: weight 0 is no adapter, the same run is the same picture, nothing is left behind."""
+    """ComfyUI's own sampler: weight 0 is no adapter, the same run is the same image, nothing is left behind."""
     _, model, ip_adapter, prompt = world(case)
     call = call_of(case)
     before = sample(model, call)

@@ -127,7 +127,7 @@ def test_engine_order_of_applications_does_not_matter(stand):
 
 
 def test_engine_one_reference_per_frame(stand):
-    """Picture i sees reference i, the last one stays, weight 0 keeps its place."""
+    """Image i sees reference i, the last one stays, weight 0 keeps its place."""
     references = (picture(2), picture(3, 0.0), picture(4, 0.5))
     ours = outputs(stand, prompt(*references), per_frame=True, batch=8)
     for frame in range(4):
@@ -139,7 +139,7 @@ def test_engine_one_reference_per_frame(stand):
 
 
 def test_engine_masks_stay_with_their_reference_per_frame(stand):
-    """One without a mask, one with one, one with a mask for each picture."""
+    """One without a mask, one with one, one with a mask for each image."""
     top, bottom = token_mask(1.0, 0.5, 0.0), token_mask(0.0, 0.0, 1.0)
     clip = torch.cat((top, top, bottom, top))
     references = (picture(2), picture(3, 1.0, top), picture(4, 1.0, clip))

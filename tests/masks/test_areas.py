@@ -131,7 +131,7 @@ TILE = (10, 10)
 @pytest.mark.parametrize("roll", [(0, 0), (4, 0), (0, 7)], ids=["", "rolled down", "rolled right"])
 @pytest.mark.parametrize("pictures", [1, 2])
 def test_tiles_take_their_part_of_the_mask(roll, pictures, seen):
-    """Every tile, pass and picture of a stacked batch; a canvas rolled under the tiles too, where tiles run over the edge."""
+    """Every tile, pass and image of a stacked batch; a canvas rolled under the tiles too, where tiles run over the edge."""
     model, adapter, given, _ = setting()
     mask = noise(pictures, 70, 53)
     patched = apply(model, adapter, given, mask)
@@ -164,7 +164,7 @@ def test_tiles_of_unknown_place():
 
 
 def test_tiles_without_a_mask_keep_their_passes(seen):
-    """Two pictures in tiles with no mask at all: negative passes of every tile see the negative."""
+    """Two images in tiles with no mask at all: negative passes of every tile see the negative."""
     model, adapter, given, _ = setting()
     patched = apply(model, adapter, given)
     patched.set_model_unet_function_wrapper(Tiles(PLACES, TILE))

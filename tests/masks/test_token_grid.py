@@ -23,7 +23,7 @@ from pack.tests.oracles.seen_queries import (
 
 pytestmark = pytest.mark.engine
 
-SIZES = range(64, 2049, 8)  # pictures in pixels; a latent pixel is 8
+SIZES = range(64, 2049, 8)  # images in pixels; a latent pixel is 8
 LEVELS = 4
 EDGES = 26  # along each side
 AWKWARD = [

@@ -1,4 +1,4 @@
-"""Masks for every transformer family: on the picture's tokens alone, at any size, beside text and reference latents."""
+"""Masks for every transformer family: on the image's tokens alone, at any size, beside text and reference latents."""
 
 import pytest
 import torch
@@ -50,7 +50,7 @@ def test_masks_lie_on_the_picture_alone(case, kind, before):
 
 @pytest.mark.parametrize("case", ["FLUX XLabs", "FLUX InstantX"])
 def test_reference_latents_of_kontext(case):
-    """The mask's grid is the picture's, whatever is appended to be edited; ones stay no mask."""
+    """The mask's grid is the image's, whatever is appended to be edited; ones stay no mask."""
     name, model, ip_adapter, prompt = world(case)
     call = some_call(name)
     edited = call._replace(arguments=call.arguments | {"ref_latents": [noise(2, 4, 6, 4, seed=3)]})

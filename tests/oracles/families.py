@@ -81,7 +81,7 @@ every_family = pytest.mark.parametrize("case", FAMILIES)
 
 @cache
 def world(case: str) -> World:
-    """A model, an adapter, and a prompt of one picture."""
+    """A model, an adapter, and a prompt of one image."""
     row = FAMILIES[case]
     ip_adapter = adapter(row.weights())
     model = short_model() if row.model == UNET else tiny_transformer(row.model)
@@ -89,7 +89,7 @@ def world(case: str) -> World:
 
 
 def other_prompt(case: str, seed: int = 11) -> ImagePrompt:
-    """A prompt of another picture."""
+    """A prompt of another image."""
     return prompt_for(world(case).adapter, features_of(case, seed))
 
 

@@ -110,7 +110,7 @@ def tokens_of(weights: dict[str, Tensor], features: Tensor) -> Tensor:
 
 
 def keys_values(weights: dict[str, Tensor], index: int, features: Tensor) -> tuple[Tensor, Tensor]:
-    """Key and value (N, D) of one picture (1, E) at layer `index`, by the file's odd numbers."""
+    """Key and value (N, D) of one image (1, E) at layer `index`, by the file's odd numbers."""
     tokens = tokens_of(weights, features)[0]
     return tuple(tokens @ weights[f"ip_adapter.{2 * index + 1}.to_{part}_ip.weight"].T for part in "kv")
 

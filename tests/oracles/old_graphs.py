@@ -1,4 +1,4 @@
-"""Graphs as people have them, after what the 21 examples of ComfyUI_IPAdapter_plus show, written for the demo world.
+"""Workflows as people have them, after what the 21 examples of ComfyUI_IPAdapter_plus show, written for the demo world.
 
 Each is made of the old ids; `old_workflow` is the file that the browser saved then, without what came later.
 """
@@ -17,7 +17,7 @@ ADVANCED = {"weight": 0.8, "weight_type": "linear", "combine_embeds": "concat", 
 
 
 class Old(Graph):
-    """A growing graph over the demo world."""
+    """A growing workflow over the demo world."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -25,7 +25,7 @@ class Old(Graph):
         self.model, self.encoder = self.world[0], self.world[3]
 
     def drawn(self, colour: str = "yellow", count: int = 1, seed: int = 11) -> Output:
-        """Reference pictures."""
+        """Reference images."""
         words = dict.fromkeys(("background_colour", "object_texture", "background_texture"), "any")
         return self.add(
             "DemoWorldPicture", "Reference", shape="circle", object_colour=colour, seed=seed, size=64, batch_size=count, **words
@@ -58,13 +58,13 @@ class Old(Graph):
         return self.add("IPAdapterAdvanced", model=model, ipadapter=adapter, image=image, **ADVANCED | more)[0]
 
     def portrait(self) -> Output:
-        """A picture of a person."""
+        """An image of a person."""
         return self.add("LoadImage", "Portrait", image=PORTRAIT)[0]
 
     def sampled(
         self, model: Output, positive: Output | None = None, count: int = 1, negative: Output | None = None
     ) -> "Old":
-        """Ends in a picture."""
+        """Ends in an image."""
         words = [self.add("CLIPTextEncode", clip=self.world[1], text=text)[0] for text in ("a star", "")]
         latent = self.add("EmptyChromaRadianceLatentImage", width=64, height=64, batch_size=count)[0]
         noise = self.add(

@@ -1,4 +1,4 @@
-"""Every graph of `old_graphs.py` and `old_face_graphs.py` by name, and as a workflow of the browser."""
+"""Every workflow of `old_graphs.py` and `old_face_graphs.py` by name, and as a workflow of the browser."""
 
 from typing import Any
 

@@ -77,7 +77,7 @@ def face_plus(weights: Weights, identity: Tensor, appearance: Tensor, shortcut: 
 
 
 def instructed(weights: Weights, picture: Tensor, instruction: Tensor, prompt: Tensor, depth: int) -> Tensor:
-    """ResamplerInstructBigger: each step reads the picture, then the prompt, then the instruction."""
+    """ResamplerInstructBigger: each step reads the image, then the prompt, then the instruction."""
     heads = weights["layers.0.0.to_q.weight"].shape[0] // 64
     x = affine(weights, "proj_in", picture)
     words, wanted = affine(weights, "proj_prompt_input", prompt), affine(weights, "proj_new_input", instruction)

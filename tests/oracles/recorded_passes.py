@@ -40,7 +40,7 @@ def picture(seed: int) -> EncodedImage:
 
 
 def prompt_of(*images: EncodedImage) -> ImagePrompt:
-    """Pictures that act together, as pooled features."""
+    """Images that act together, as pooled features."""
     return ImagePrompt(tuple(Reference(image) for image in images), Feature.POOLED, "a test")
 
 
@@ -68,7 +68,7 @@ def sample(
     scheduler: str = "normal",
     **options,
 ) -> Tensor:
-    """A picture by ComfyUI's KSampler."""
+    """An image by ComfyUI's KSampler."""
     start = noise() if latent is None else latent
     positive, negative = conds or (text(0), text(1))
     blank = torch.zeros_like(start)
@@ -78,7 +78,7 @@ def sample(
 
 
 def guide(guider, steps: int = 2, latent: Tensor | None = None) -> Tensor:
-    """A picture by SamplerCustomAdvanced's way through a guider."""
+    """An image by SamplerCustomAdvanced's way through a guider."""
     start = noise() if latent is None else latent
     sampling = guider.model_patcher.get_model_object("model_sampling")
     sigmas = comfy.samplers.calculate_sigmas(sampling, "normal", steps)

@@ -55,7 +55,7 @@ def exact_adapter(model: ModelPatcher):
 
 
 def references(count: int, masks=(), weights=()) -> tuple[Reference, ...]:
-    """Seeded pictures, each unlike the others."""
+    """Seeded images, each unlike the others."""
     generator = torch.Generator().manual_seed(9)
     made = []
     for index in range(count):

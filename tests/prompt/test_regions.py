@@ -109,7 +109,7 @@ def test_catalogue_regions_of_other_sizes_and_of_frames():
 
 
 def test_catalogue_words_of_regions_are_under_their_masks():
-    """Beside those for the whole picture; a region's own extras stay; none at all is explained."""
+    """Beside those for the whole image; a region's own extras stay; none at all is explained."""
     mask, everywhere = torch.rand(1, 4, 4), [["all", {"pooled_output": 1}]]
     regions = [Region(prompt(picture(2)), mask, 1.0, [["left", {"strength": 0.5}]]), Region(prompt(picture(3)))]
     whole, left = regional_words(regions, everywhere, 0.7)
@@ -146,7 +146,7 @@ def test_catalogue_every_frame_sees_its_two_references(method):
 
 
 def test_catalogue_a_plan_of_one_sequence_leaves_the_second_silent():
-    """So that a graph with two Apply nodes still runs."""
+    """So that a workflow with two Apply nodes still runs."""
     _, second = references_over_frames(prompt(picture(2)), FramePlan((1.0,), (0,)))
     assert [one.weight for one in second.references] == [0.0]
 

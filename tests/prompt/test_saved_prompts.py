@@ -53,7 +53,7 @@ def test_catalogue_a_saved_prompt_is_the_same_prompt(rich, tmp_path):
 
 
 def test_catalogue_the_metadata_says_where_it_is_from(rich, tmp_path):
-    """For anybody who opens the file; a shared picture is there once."""
+    """For anybody who opens the file; a shared image is there once."""
     save_prompt(combine([rich, rich]), tmp_path / "one.safetensors", "my note")
     with safe_open(tmp_path / "one.safetensors", "pt") as file:
         metadata, names = file.metadata(), set(file.keys())
@@ -64,7 +64,7 @@ def test_catalogue_the_metadata_says_where_it_is_from(rich, tmp_path):
 
 
 def test_catalogue_prompts_of_several_parts_come_back(tmp_path):
-    """Faces with pictures, content and style: tuples of features."""
+    """Faces with images, content and style: tuples of features."""
     parts = (torch.randn(1, 8), torch.randn(1, 5, 6), torch.tensor([[1.0, 0.5]]))
     image = EncodedImage(parts, tuple(torch.zeros_like(part) for part in parts))
     given = ImagePrompt((Reference(image),), Feature.FACE_AND_PICTURE, "faces")
@@ -84,10 +84,10 @@ def broken(metadata, tensors):
     yield "reference", metadata | {"references": '[{"image": 0, "weight": NaN, "mask": null}]'}, tensors
     yield "no reference", metadata | {"references": "[]"}, tensors
     yield "no list of references", metadata | {"references": "[" * 100000}, tensors
-    yield "picture 0", metadata | {"references": "{}"}, tensors | {"image.0.features.0": torch.zeros(3, 4)}
+    yield "image 0", metadata | {"references": "{}"}, tensors | {"image.0.features.0": torch.zeros(3, 4)}
     yield "features.0 holds I32", metadata, tensors | {"image.0.features.0": torch.zeros(1, 64, dtype=torch.int32)}
     for shape in ((1, 63), (1, 1, 64), (2, 64)):
-        yield "picture 0", metadata, tensors | {"image.0.negative.0": torch.zeros(shape)}
+        yield "image 0", metadata, tensors | {"image.0.negative.0": torch.zeros(shape)}
     yield "mask 0", metadata, tensors | {"mask.0.rows": torch.zeros(8)}
     yield "mask 0", metadata, tensors | {"mask.0.values": torch.zeros(1, 70, 9)}
 

@@ -120,7 +120,7 @@ def test_copies_of_a_whole_run(case, capsys):
 
 
 def counted_steps(model) -> list[Counter]:
-    """The counts of each step of a run; the second step ends where its picture is shown."""
+    """The counts of each step of a run; the second step ends where its image is shown."""
     totals = []
     with Copies() as copies:
         sample(model, steps=4, callback=lambda *_: totals.append(Counter(copies.counts)))

@@ -137,7 +137,7 @@ def cases(model, adapter):
     return {
         "no adapter": (model, 1),
         "adapter": (patched(model, adapter, PICTURE), 1),
-        "another picture and weight": (patched(model, adapter, picture(4), Strength(0.3)), 0),
+        "another image and weight": (patched(model, adapter, picture(4), Strength(0.3)), 0),
         "window": (patched(model, adapter, PICTURE, Strength(1.0, 0.3, 0.7)), 1),
         "schedule": (patched(model, adapter, PICTURE, Strength(schedule=FADE)), 0),
         "mask": (patched(model, adapter, PICTURE, mask=mask), 1),
@@ -147,7 +147,7 @@ def cases(model, adapter):
 
 @pytest.mark.parametrize("filtered", [True, False], ids=["guards of ComfyUI's node", "all guards"])
 def test_compile_without_breaks_or_recompilation(small, filtered):
-    """One program a structure, none from step to step, and the picture of the uncompiled run."""
+    """One program a structure, none from step to step, and the image of the uncompiled run."""
     compiler = Compiler(filtered=filtered)
     for name, (model, new) in cases(*small).items():
         expected, before = sample(model, steps=4), compiler.programs
@@ -176,7 +176,7 @@ def test_compile_with_areas(small):
 
 
 def test_compile_with_aot(small):
-    """Functionalised by AOTAutograd, as inductor needs it; a schedule, a mask and two pictures at once."""
+    """Functionalised by AOTAutograd, as inductor needs it; a schedule, a mask and two images at once."""
     from torch._dynamo.backends.debugging import aot_eager
 
     model = patched(*small, PICTURE, Strength(schedule=FADE), mask=torch.ones(1, 8, 8).tril())

@@ -1,4 +1,4 @@
-"""Batches and video: a reference, a weight and a mask for each picture, whichever of them the model is shown."""
+"""Batches and video: a reference, a weight and a mask for each image, whichever of them the model is shown."""
 
 import pytest
 import torch
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.engine
 
 @pytest.mark.parametrize("pictures, count", [(4, 3), (2, 5), (3, 1)], ids=["fewer", "more", "one"])
 def test_each_picture_has_its_own(pictures, count, seen):
-    """References, weights and masks one per picture, a weight of 0 keeping its turn; the last repeats, the rest is cut."""
+    """References, weights and masks one per image, a weight of 0 keeping its turn; the last repeats, the rest is cut."""
     model = exact_model()
     adapter = exact_adapter(model)
     patched, given, of_frame = everything(model, adapter, count, 2)
@@ -67,7 +67,7 @@ def test_a_mask_for_each_reference_in_turn(seen):
 @pytest.mark.parametrize("anchor", [False, True], ids=["", "with an anchor frame"])
 @pytest.mark.parametrize("schedule", ["standard_static", "looped_uniform", "batched"])
 def test_context_windows_of_comfyui(schedule, anchor, seen):
-    """Windows over a batch of 8, looped and of uneven length too: each picture keeps what is its own in the whole batch."""
+    """Windows over a batch of 8, looped and of uneven length too: each image keeps what is its own in the whole batch."""
     model = exact_model()
     adapter = exact_adapter(model)
     patched, given, of_frame = everything(model, adapter, 5, 6)
@@ -155,7 +155,7 @@ def test_animatediff_evolved(windows, first, seen):
 
 @pytest.mark.parametrize("scaling", list(Scaling), ids=lambda mode: mode.name)
 def test_a_batch_is_a_loop(scaling):
-    """Four pictures with a reference, weight and mask each, against four runs of one picture at that weight, in every mode."""
+    """Four images with a reference, weight and mask each, against four runs of one image at that weight, in every mode."""
     model = exact_model()
     adapter = exact_adapter(model)
     given, masks, weights = references(4), noise(4, 23, 31), (0.3, 0.0, 1.5, 0.8)

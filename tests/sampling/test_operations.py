@@ -103,7 +103,7 @@ def test_allocations_of_a_layer(model, switches, monkeypatch):
 
 
 def test_allocations_of_a_batch(monkeypatch):
-    """Four pictures of a pass share its keys: what is repeated for them is as small as the keys themselves."""
+    """Four images of a pass share its keys: what is repeated for them is as small as the keys themselves."""
     case = Case(SMALL["SD1.5"], 16, pictures=4)
     for number, layer in enumerate(case.scene.layers):
         counts, one, *_ = counted(case, number, monkeypatch)

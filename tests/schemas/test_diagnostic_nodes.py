@@ -91,7 +91,7 @@ def test_seeing_a_trace_before_the_run_is_explained():
 
 
 def test_seeing_maps_come_with_masks():
-    """A map for each reference, as large as the picture."""
+    """A map for each reference, as large as the image."""
     run, _ = watched_run()
     output = execute(
         "IPAdapterCoreAttentionMaps", run=run, image=torch.zeros(1, 40, 24, 3), measure="attention share", blocks="",

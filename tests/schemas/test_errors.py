@@ -1,4 +1,4 @@
-"""Errors as help: each that the code can raise is provoked by a graph, and says what to do."""
+"""Errors as help: each that the code can raise is provoked by a workflow, and says what to do."""
 
 import re
 

@@ -28,7 +28,7 @@ LINK = re.compile(r"\]\((?!https?://)([^)#]+)\)")
 
 
 def test_help_pages_fit_the_nodes():
-    """A page for each node: its title, each input and output, a picture, common mistakes; and no page without a node."""
+    """A page for each node: its title, each input and output, an image, common mistakes; and no page without a node."""
     assert help_pages.complaints(native_nodes()) == []
 
 
@@ -54,7 +54,7 @@ def _fewer_values(slot):
 
 
 def test_a_page_begun_by_the_tool_still_wants_a_person():
-    """The skeleton has every row; its picture and its mistakes are missing, and the check says so."""
+    """The skeleton has every row; its image and its mistakes are missing, and the check says so."""
     node = replace(native_nodes()[0], identity="IPAdapterCoreNew")
     (page,) = help_pages.skeletons([node]).values()
     assert help_pages.table_rows(page, "Input").keys() == {one.name for one in node.inputs}

@@ -23,7 +23,7 @@ KINDS = {"string": str, "number": (int, float), "integer": int, "object": dict, 
 
 @pytest.fixture
 def program(client, tmp_path):
-    """Runs the program; its exit code and its answer. `quick` is the demo's graph in fewer steps."""
+    """Runs the program; its exit code and its answer. `quick` is the demo's workflow in fewer steps."""
     graph = example_graphs.image_prompt(example_graphs.DEMO).prompt()
     for node in graph.values():
         node["inputs"] |= {"steps": 8} if node["class_type"] == "KSampler" else {}
@@ -42,7 +42,7 @@ def program(client, tmp_path):
 
 @pytest.fixture
 def reference(tmp_path):
-    """A picture on the caller's own disk."""
+    """An image on the caller's own disk."""
     file = tmp_path / "brand.png"
     Image.fromarray((draw(REFERENCE, 11).picture[0] * 255).byte().numpy()).save(file)
     return str(file)
@@ -106,7 +106,7 @@ def test_catalogue_a_wrong_call_is_explained(program, call, said):
 def test_catalogue_a_server_that_refuses_or_is_not_there(program, reference, tmp_path):
     """ComfyUI's own words come through."""
     broken = tmp_path / "brand.txt"
-    broken.write_text("not a picture")
+    broken.write_text("not an image")
     code, answer = program("--tool", call={"reference": str(broken), "prompt": "a star"})
     assert code == 1 and "error" in answer
     code, answer = program("--tool", call={"reference": reference, "prompt": "a star"}, server="http://127.0.0.1:9")
@@ -114,7 +114,7 @@ def test_catalogue_a_server_that_refuses_or_is_not_there(program, reference, tmp
 
 
 def test_catalogue_example_graphs_are_what_the_source_says():
-    """`dev.py workflows` would change nothing; both graphs have a node for each purpose of the schema."""
+    """`dev.py workflows` would change nothing; both workflows have a node for each purpose of the schema."""
     purposes = set(TOOL["inputSchema"]["properties"]["purpose"]["enum"])
     for file, text in example_graphs.files().items():
         assert file.read_text(encoding="utf-8") == text

@@ -1,4 +1,4 @@
-"""The catalogue's native nodes in a real server, on the demo world: each picture is looked at for what its node promises."""
+"""The catalogue's native nodes in a real server, on the demo world: each image is looked at for what its node promises."""
 
 import io
 from pathlib import Path
@@ -19,7 +19,7 @@ RED, BLUE = (0.86, 0.12, 0.12), (0.12, 0.24, 0.85)
 
 
 class Bench:
-    """A growing graph on the demo world, and its pictures when it has run."""
+    """A growing workflow on the demo world, and its images when it has run."""
 
     def __init__(self, client):
         self.client, self.graph = client, Graph()
@@ -27,7 +27,7 @@ class Bench:
         self.adapter = self.graph.add("IPAdapterCoreLoad", ip_adapter_name=ADAPTER)[0]
 
     def drawn(self, colour, count=1, seed=3, **more):
-        """A plain picture in one colour, a little of another shade in it."""
+        """A plain image in one colour, a little of another shade in it."""
         words = {"shape": "circle", "object_colour": colour, "background_colour": colour, "object_texture": "plain",
                  "background_texture": "plain", "size": 64, "batch_size": count, "seed": seed}  # fmt: skip
         return self.graph.add("DemoWorldPicture", **words | more)
@@ -89,7 +89,7 @@ def half_masks(bench):
 
 
 def test_catalogue_noise_in_a_graph(bench):
-    """What the node shows is the formula on the picture; as a negative it changes the result; the seed decides."""
+    """What the node shows is the formula on the image; as a negative it changes the result; the seed decides."""
     reference = bench.drawn("red", object_colour="yellow", background_texture="striped")[0]
     source = bench.shown(reference)
     noisy = [
@@ -113,7 +113,7 @@ def test_catalogue_noise_in_a_graph(bench):
 
 
 def test_catalogue_a_wide_reference_in_tiles(bench):
-    """Red on the left and blue on the right of a wide picture: so they are in the result. Two tiles, two masks, one picture."""
+    """Red on the left and blue on the right of a wide image: so they are in the result. Two tiles, two masks, one image."""
     wide = bench.graph.add(
         "ImageStitch", image1=bench.drawn("red")[0], image2=bench.drawn("blue")[0], direction="right",
         match_image_size=True, spacing_width=0, spacing_color="white",
@@ -133,7 +133,7 @@ def test_catalogue_a_wide_reference_in_tiles(bench):
 
 
 def test_catalogue_detail_in_a_graph(bench):
-    """Detail 0 is the plain encoder to the byte, detail 1 another picture in the same colours, shown at twice the size."""
+    """Detail 0 is the plain encoder to the byte, detail 1 another image in the same colours, shown at twice the size."""
     reference = bench.drawn("red", background_texture="checked", size=128)[0]
     closer = {"kind": "IPAdapterCoreEncodeDetailed", "tiles": 2}
     prompts = [bench.encoded(reference), *(bench.encoded(reference, **closer, detail=share) for share in (0.0, 1.0))]
@@ -147,7 +147,7 @@ def test_catalogue_detail_in_a_graph(bench):
 
 
 def test_catalogue_style_and_composition_in_a_graph(bench):
-    """The very picture of two Apply nodes with these layers, both of which act; and without layers an explanation."""
+    """The very image of two Apply nodes with these layers, both of which act; and without layers an explanation."""
     style, composition = (bench.encoded(bench.drawn(colour)[0]) for colour in ("red", "blue"))
     one, other = (
         bench.graph.add("IPAdapterCoreLayerWeights", preset="linear", blocks=blocks)[0]
@@ -209,7 +209,7 @@ def test_catalogue_regions_without_words_need_none(bench):
 
 
 def test_catalogue_a_saved_prompt_gives_the_same_picture(bench, client, server):
-    """To the byte, in another graph, without reference or encoder; the file says what it is; nothing leaves its folder."""
+    """To the byte, in another workflow, without reference or encoder; the file says what it is; nothing leaves its folder."""
     prompt = bench.encoded(bench.drawn("red", background_texture="dotted")[0])
     saved = bench.graph.add("IPAdapterCoreSave", image_prompt=prompt, filename_prefix="tests/red", note="from a test")
     direct = bench.sampled(bench.applied(prompt))
@@ -221,7 +221,7 @@ def test_catalogue_a_saved_prompt_gives_the_same_picture(bench, client, server):
     again.run()
     assert (again.pictures(result) == bench.pictures(direct)).all()
     (text,) = again.outputs[str(loaded.number)]["text"]
-    assert "1 references" in text and "1 picture of 64 x 64" in text
+    assert "1 references" in text and "1 image of 64 x 64" in text
     with safe_open(kept(server) / "image_prompts" / name, "pt") as file:
         assert file.metadata()["note"] == "from a test" and file.metadata()["adapter"].endswith("base")
     saved.inputs["filename_prefix"] = "../../outside"
@@ -282,7 +282,7 @@ def test_catalogue_a_fade_over_frames(bench):
 
 
 def test_catalogue_prompts_over_frames_in_a_graph(bench):
-    """Each frame is the picture that its own line alone would give there."""
+    """Each frame is the image that its own line alone would give there."""
     travel = bench.graph.add(
         "IPAdapterCorePromptsOverFrames",
         clip=bench.clip,

@@ -1,4 +1,4 @@
-"""Graphs of old nodes on the demo world, in both formats and after their migration, in a real server."""
+"""Workflows of old nodes on the demo world, in both formats and after their migration, in a real server."""
 
 import json
 import os
@@ -27,7 +27,7 @@ from skimage import data
 pytestmark = [pytest.mark.catalogue, pytest.mark.server]
 
 DEMO_ADAPTER = WEIGHTS / "ipadapter" / "demo_world_ip_adapter.safetensors"
-CANNOT = {"weights"}  # pictures over frames are laid out otherwise
+CANNOT = {"weights"}  # images over frames are laid out otherwise
 OF_KNOWN_UNETS = {
     "weight_types",
     "style_composition",
@@ -72,13 +72,13 @@ def old_client(tmp_path_factory):
 
 
 def picture(client, prompt) -> bytes:
-    """The pixels of the pictures that a graph saves."""
+    """The pixels of the images that a workflow saves."""
     images = client.run(prompt)[node(prompt, "SaveImage")]["images"]
     return b"".join(pixels(client.picture(entry)).tobytes() for entry in images)
 
 
 def without(prompt) -> dict:
-    """The graph with its sampler on the bare model."""
+    """The workflow with its sampler on the bare model."""
     world = node(prompt, "DemoWorldLoad")
     bare = {name: entry | {"inputs": dict(entry["inputs"])} for name, entry in prompt.items()}
     for entry in bare.values():
@@ -89,7 +89,7 @@ def without(prompt) -> dict:
 
 @pytest.mark.parametrize("name", GRAPHS)
 def test_catalogue_old_graph_runs(old_client, name):
-    """The file of the browser and the API prompt give the same picture, which is not that of the bare model."""
+    """The file of the browser and the API prompt give the same image, which is not that of the bare model."""
     info = old_client.object_info()
     graph = GRAPHS[name]()
     prompt = convert_ui_to_api(json.loads(json.dumps(old_workflow(graph, info))), info)
@@ -100,7 +100,7 @@ def test_catalogue_old_graph_runs(old_client, name):
 
 @pytest.mark.parametrize("name", [name for name in GRAPHS if name not in CANNOT])
 def test_catalogue_migrated_graph_runs(old_client, name):
-    """Both formats migrate whole, to native nodes that give one picture."""
+    """Both formats migrate whole, to native nodes that give one image."""
     info = old_client.object_info()
     graph = GRAPHS[name]()
     by_api = migrate(graph.prompt())

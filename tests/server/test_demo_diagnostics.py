@@ -1,4 +1,4 @@
-"""In the demo world: maps of confined references, scores over weights, and both graphs in a real server."""
+"""In the demo world: maps of confined references, scores over weights, and both workflows in a real server."""
 
 import io
 import json
@@ -33,7 +33,7 @@ REFERENCE = Request("circle", "yellow", "blue", "plain", "striped")
 
 @cache
 def world():
-    """The demo's models, its adapter, and an image prompt with its picture."""
+    """The demo's models, its adapter, and an image prompt with its image."""
     models, adapter = load(), load_adapter(str(ADAPTER))
     picture = draw(REFERENCE, 11).picture
     prompt, _ = encode_references(adapter.spec, models.clip_vision, picture, EncodeOptions())
@@ -88,7 +88,7 @@ def test_seeing_scores_follow_the_pictures():
 
 
 def test_seeing_attention_graph_and_its_trace(client):
-    """Two overlays and a picture whose file tells what went in."""
+    """Two overlays and an image whose file tells what went in."""
     graph = graph_file("seeing_attention_maps", client.object_info())
     set_inputs(graph, "KSampler", steps=4)
     set_inputs(graph, "IPAdapterCoreApply", "Apply 1", end_percent=0.6)

@@ -45,7 +45,7 @@ def files(server, client, adapters, encoders):
 
 
 def faces(photograph, no_face, adapter="one", **inputs):
-    """Three pictures, the middle one without a face, each of which goes to the picture of its number."""
+    """Three images, the middle one without a face, each of which goes to the image of its number."""
     given = {"pick": "largest", "index": 0, "several": "average per picture", "plus_version": "auto", "structure": 1.0}
     return {
         "model": node("TinyModel", kind="SD1.5"),
@@ -73,9 +73,9 @@ def with_model(prompt, name):
 
 
 def test_a_batch_with_a_missing_face_in_a_server(client, files):
-    """Skip finishes with no effect on the middle picture, repeat gives it the face before, fail names its number."""
+    """Skip finishes with no effect on the middle image, repeat gives it the face before, fail names its number."""
     skip = client.run(faces(files, "skip"))
-    assert "2 faces in 3 pictures, 2 taken" in said(skip, "prompt") and "without effect: 1" in said(skip, "prompt")
+    assert "2 faces in 3 images, 2 taken" in said(skip, "prompt") and "without effect: 1" in said(skip, "prompt")
     assert "on CPUExecutionProvider" in said(skip, "analysis")
     assert "LoRA of rank 4" in said(skip, "lora") and "128 weights at 0.7" in said(skip, "lora")
     assert len(skip["prompt"]["images"]) == 3
@@ -93,7 +93,7 @@ def test_a_batch_with_a_missing_face_in_a_server(client, files):
     assert torch.allclose(repeated[0], skipped[0], atol=1e-5) and torch.allclose(repeated[2], skipped[2], atol=1e-5)
     assert not torch.allclose(repeated[1], skipped[1], atol=1e-3)
 
-    with pytest.raises(GraphError, match=r"no face in 1 of 3 pictures \(numbers 1, counted from 0\)"):
+    with pytest.raises(GraphError, match=r"no face in 1 of 3 images \(numbers 1, counted from 0\)"):
         client.run(faces(files, "fail"))
 
 
@@ -142,7 +142,7 @@ def test_presets_find_renamed_files_in_a_server(client, files):
 
 
 def sdxl(prompt):
-    """The sampler's side of a graph for a tiny SDXL."""
+    """The sampler's side of a workflow for a tiny SDXL."""
     return {"model": node("TinyModel", kind="SDXL"), **prompt, **sampled(link(APPLY), width=96, pooled=1280)}
 
 
@@ -173,7 +173,7 @@ def test_content_and_style_in_a_server(client, files):
 
 
 def test_an_instruction_in_a_server(client, files):
-    """IP-Adapter-Instruct: another instruction for the same picture changes the result."""
+    """IP-Adapter-Instruct: another instruction for the same image changes the result."""
 
     def run(instruction):
         prompt = {

@@ -1,4 +1,4 @@
-"""The pack in a real ComfyUI server: nodes, graphs, errors as a user sees them."""
+"""The pack in a real ComfyUI server: nodes, workflows, errors as a user sees them."""
 
 import copy
 import json
@@ -30,7 +30,7 @@ ADAPTER = ROOT / "demo" / "weights" / "ipadapter" / "demo_world_ip_adapter.safet
 
 
 def pictures(client, outputs, name):
-    """The pixels of a node's pictures; the files also hold the graph."""
+    """The pixels of a node's images; the files also hold the workflow."""
     return [pixels(client.picture(entry)).tobytes() for entry in outputs[name]["images"]]
 
 
@@ -47,7 +47,7 @@ def test_nodes_are_listed_without_a_warning(client, server):
     """Ours and the demo's; the log names no trouble with them."""
     assert {name for name in client.object_info() if name.startswith("IPAdapterCore")} == OURS
     assert client.object_info().keys() >= {"DemoWorldLoad", "DemoWorldPicture"}
-    start, _, _ = server.log_text().partition("got prompt")  # what graphs of other tests said comes after
+    start, _, _ = server.log_text().partition("got prompt")  # what workflows of other tests said comes after
     lines = [line for line in start.splitlines() if re.search("ipadapter|ip-adapter", line, re.IGNORECASE)]
     assert lines and not [line for line in lines if re.search("warn|error|fail|trace", line, re.IGNORECASE)]
 
@@ -71,7 +71,7 @@ def test_help_pages_are_served(client, name):
 
 
 def test_graphs_are_listed_as_templates_with_pictures(client):
-    """Each workflow has a picture beside it."""
+    """Each workflow has an image beside it."""
     assert set(client.get("/workflow_templates")["ipadapter-core"]) == set(GRAPH_FILES)
     assert all((ROOT / "workflows" / f"{name}.jpg").is_file() for name in GRAPH_FILES)
 
@@ -107,14 +107,14 @@ def test_graphs_fit_the_live_nodes(client, name):
 
 @pytest.mark.parametrize("name", [name for name in GRAPH_FILES if name.startswith("demo")])
 def test_demo_graphs_run(client, name):
-    """Each gives a picture that differs from the one without the adapter."""
+    """Each gives an image that differs from the one without the adapter."""
     prompt = graph_file(name, client.object_info())
     set_inputs(prompt, "KSampler", steps=4)
     assert run(client, prompt) != run(client, without_adapter(prompt))
 
 
 def test_weight_zero_is_no_node_to_the_byte(client, demo):
-    """And the same graph twice is the same picture."""
+    """And the same workflow twice is the same image."""
     first = run(client, demo)
     set_inputs(demo, "IPAdapterCoreApply", weight=0.0)
     silent, plain = run(client, demo), run(client, without_adapter(demo))
@@ -166,7 +166,7 @@ def test_a_broken_file_is_explained(client, demo, adapters):
 
 @pytest.mark.parametrize("cache", ["--cache-classic", "--cache-lru 10", "--cache-none"])
 def test_engine_branches_do_not_mix_in_any_order_under_any_cache(cache, tmp_path):
-    """Two branches from one loader with different adapters give the pictures that each gives alone."""
+    """Two branches from one loader with different adapters give the images that each gives alone."""
     weights = load_file(ADAPTER)
     generator = torch.Generator().manual_seed(1)
     shuffled = {key: tensor[torch.randperm(len(tensor), generator=generator)] for key, tensor in weights.items()}
@@ -191,7 +191,7 @@ def test_engine_branches_do_not_mix_in_any_order_under_any_cache(cache, tmp_path
 
 
 def _both(one, two, order):
-    """One graph with both branches on the same loaders; `order` says which branch's nodes come first."""
+    """One workflow with both branches on the same loaders; `order` says which branch's nodes come first."""
     shared = {"DemoWorldLoad", "DemoWorldPicture", "CLIPTextEncode", "EmptyChromaRadianceLatentImage"}
     merged = {name: entry for name, entry in one.items() if entry["class_type"] in shared}
     for index in order:

@@ -64,7 +64,7 @@ def test_seeing_validate_is_clean(checkout):
 
 
 def test_seeing_zip_holds_what_it_should(zipped):
-    """The pack, its help, graphs and translations; no tests, tools, demo, no caches."""
+    """The pack, its help, workflows and translations; no tests, tools, demo, no caches."""
     with zipfile.ZipFile(zipped) as archive:
         names = [name for name in archive.namelist() if not name.endswith("/")]
     assert {name.split("/")[0] for name in names} == WANTED
@@ -76,7 +76,7 @@ def test_seeing_zip_holds_what_it_should(zipped):
 
 @pytest.mark.server
 def test_seeing_install_from_the_zip(zipped, tmp_path):
-    """Unpacked into custom_nodes of a fresh ComfyUI: nodes, help, graphs and translations are served, nothing is said."""
+    """Unpacked into custom_nodes of a fresh ComfyUI: nodes, help, workflows and translations are served, nothing is said."""
     place = tmp_path / "custom_nodes" / "ipadapter-core"
     with zipfile.ZipFile(zipped) as archive:
         archive.extractall(place)

@@ -61,7 +61,7 @@ def test_pulid_runs_in_a_server(client, photograph, capsys):
     run = client.run(prompt)
     first = latent(client, run)
     assert "parsing_bisenet.pth tells the face" in said(run, "analysis") and "FLUX.1, PuLID" in said(run, "adapter")
-    assert "1 faces in 1 pictures, 1 taken" in said(run, "prompt") and "trained with antelopev2" in said(run, "prompt")
+    assert "1 faces in 1 images, 1 taken" in said(run, "prompt") and "trained with antelopev2" in said(run, "prompt")
     plain = copy.deepcopy(prompt)
     plain["sampler"]["inputs"]["model"] = link("model")
     without = latent(client, client.run(plain))

@@ -87,7 +87,7 @@ def mounted(tmp_path: Path, before: str, behind: str) -> Mounts:
     ("before", "behind"), [(V1, V3), (V3, V1)], ids=["V1 before, V3 behind", "V3 before, V1 behind"]
 )
 def test_catalogue_ids_stay_with_other_packs(tmp_path, before, behind):
-    """Theirs stay theirs whoever loads first, the rest is ours, and all run in one graph."""
+    """Theirs stay theirs whoever loads first, the rest is ours, and all run in one workflow."""
     with ComfyServer(Path(sys.executable), COMFYUI, mounts=mounted(tmp_path, before, behind)) as server:
         client = ComfyClient(server.url)
         info = client.object_info()

@@ -1,4 +1,4 @@
-"""The graphs of `workflows/` for people's tasks, run in a real server on the demo world: each keeps what it promises."""
+"""The workflows of `workflows/` for people's tasks, run in a real server on the demo world: each keeps what it promises."""
 
 import copy
 import io
@@ -26,17 +26,17 @@ pytestmark = pytest.mark.catalogue
 BLUE, GREEN, YELLOW, WHITE, PURPLE = (
     torch.tensor(COLOURS[name]) for name in ("blue", "green", "yellow", "white", "purple")
 )
-NEAR = 0.3  # in RGB: two unrelated pictures of the world are 0.57 apart
+NEAR = 0.3  # in RGB: two unrelated images of the world are 0.57 apart
 
 
 def made(client, prompt):
-    """The pictures that a graph saves, (B, 64, 64, 3)."""
+    """The images that a workflow saves, (B, 64, 64, 3)."""
     entries = client.run(prompt)[node(prompt, "SaveImage")]["images"]
     return torch.cat([tensor(client.picture(entry)) for entry in entries])
 
 
 def drawn(prompt, title):
-    """A graph's own drawing, as picture, outline and mask."""
+    """A workflow's own drawing, as image, outline and mask."""
     words = dict(prompt[node(prompt, "DemoWorldPicture", title)]["inputs"])
     seed, size, count = (words.pop(name) for name in ("seed", "size", "batch_size"))
     return draw(Request(**{name: None if word == "any" else word for name, word in words.items()}), seed, count, size)
@@ -49,7 +49,7 @@ def far(found, colour):
 
 @pytest.fixture
 def graph(client, request):
-    """The graph that a test is about, in fewer steps: what is measured hardly changes."""
+    """The workflow that a test is about, in fewer steps: what is measured hardly changes."""
     prompt = graph_file(request.param, client.object_info())
     set_inputs(prompt, "KSampler", steps=8)
     return prompt
@@ -77,7 +77,7 @@ def test_catalogue_one_character_in_several_scenes(client, graph):
     """The figure keeps its colour on every ground, and the ground is the one its line names."""
     pictures = made(client, graph)
     found, plain = palette(pictures), palette(made(client, without_adapter(graph)))
-    figure = palette(drawn(graph, "Picture 1").picture)[0, 0]
+    figure = palette(drawn(graph, "Image 1").picture)[0, 0]
     grounds = torch.stack([GREEN, BLUE, YELLOW])
     print("figure", far(found[:, 0], figure), "without", far(plain[:, 0], figure), "ground", far(found[:, 1], grounds))
     assert shape_kept(pictures, "heart").all()
@@ -223,7 +223,7 @@ def cut(pictures):
 
 @pytest.mark.parametrize("name", sorted(REAL_TEXTS))
 def test_catalogue_every_task_is_there_for_published_files(name):
-    """Beside its demo version, the same nodes but for loaders and pictures; every file has an address and a folder."""
+    """Beside its demo version, the same nodes but for loaders and images; every file has an address and a folder."""
     real, demo = GRAPHS[name](), GRAPHS["demo_" + name.partition("_")[2]]()
     ours = [[one.kind for one in graph.nodes if one.kind.startswith("IPAdapterCore")] for graph in (real, demo)]
     assert (ours[0] == ours[1]) != (name == "sdxl_composition_transfer")  # the demo's adapter knows no composition

@@ -90,7 +90,7 @@ def changed(prompt, **inputs):
 
 @pytest.mark.parametrize("case", CASES)
 def test_dit_runs_in_a_server(client, files, case, capsys):
-    """The adapter changes the latent clearly; weight 0 is no adapter to the bit; the same graph twice is the same latent."""
+    """The adapter changes the latent clearly; weight 0 is no adapter to the bit; the same workflow twice is the same latent."""
     prompt = graph(case)
     first = latent(client, client.run(prompt))
     plain = latent(client, client.run(without(prompt)))
@@ -107,7 +107,7 @@ def test_dit_runs_in_a_server(client, files, case, capsys):
 
 @pytest.mark.parametrize("case", CASES)
 def test_dit_window_and_batch_in_a_server(client, files, case):
-    """An application whose window has ended before the first step adds nothing; two pictures are two different ones."""
+    """An application whose window has ended before the first step adds nothing; two images are two different ones."""
     prompt = graph(case)
     prompt[LATENT]["inputs"]["batch_size"] = 2
     two = latent(client, client.run(prompt))

@@ -78,7 +78,7 @@ def test_interleaving_turns(monkeypatch):
 
 
 def test_report_keeps_the_other_device(measured, tmp_path):
-    """A run on one device replaces its own part of the document, and draws pictures."""
+    """A run on one device replaces its own part of the document, and draws images."""
     document = tmp_path / "benchmarks.md"
     result = {"device": "cpu", "machine": {"description": "a test"}, "peer": None, "rows": measured, "stages": []}
     other = result | {"device": "cuda", "machine": {"description": "another"}}
@@ -91,7 +91,7 @@ def test_report_keeps_the_other_device(measured, tmp_path):
 
 
 def test_labels_and_pictures(measured):
-    """What a row varies is written; pictures have ink of every side."""
+    """What a row varies is written; images have ink of every side."""
     assert plots.label(measured[1]) == "16 tokens, 2 adapters, mask, schedule"
     image = plots.bars(measured[:2], "a test", {"floor": "floor", "ours": "ours", "peer": "peer"})
     colours = {colour for _, colour in image.getcolors(100_000)}

@@ -153,7 +153,7 @@ def scaled(mode, key, value, weight):
 @pytest.mark.parametrize("mode", list(Scaling), ids=lambda mode: mode.value)
 @pytest.mark.parametrize("frames", [None, (1.0, 0.375)], ids=["one weight", "a weight per frame"])
 def test_engine_scaling_modes(mode, frames):
-    """Two references of different weight and two pictures, with a weight folded in and with one that changes."""
+    """Two references of different weight and two images, with a weight folded in and with one that changes."""
     model, adapter, weights = bench()
     references = (picture(2, 0.6), picture(3, 1.5))
     patched = apply_image_prompt(model, adapter, prompt(*references), Strength(0.8, frames=frames, scaling=mode))

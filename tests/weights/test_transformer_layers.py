@@ -1,4 +1,4 @@
-"""Layer weights of transformers: presets named by the blocks that they leave, single blocks by name, and their pictures."""
+"""Layer weights of transformers: presets named by the blocks that they leave, single blocks by name, and their images."""
 
 import pytest
 import torch
@@ -47,7 +47,7 @@ def test_double_and_single_blocks():
 
 @every
 def test_halves_of_the_blocks_make_the_whole(case):
-    """Both halves at once are the adapter; each alone is another picture."""
+    """Both halves at once are the adapter; each alone is another image."""
     name, model, ip_adapter, prompt = world(case)
     call = some_call(name)
 

@@ -19,7 +19,7 @@ TOKENS, ADAPTERS, PICTURES = (4, 16, 128, 257), (1, 2, 3, 4), (2, 4, 8)
 USUAL = 16  # tokens, where something else is varied
 SHALLOW = 2  # layers of the encoder, whose output's values do not matter to a layer's time
 
-CERTAIN = 0.0075  # the standard error that a row's ratio to the floor shall have
+CERTAIN = 0.0075  # the standard error that a row's ratio to the floor should have
 ROUNDS = 6  # of so many repeats each, at most
 
 Row = dict[str, Any]

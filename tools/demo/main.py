@@ -1,4 +1,4 @@
-"""`python3 dev.py demo`: a reference and a prompt become pictures in a real ComfyUI server, and the effect is measured."""
+"""`python3 dev.py demo`: a reference and a prompt become images in a real ComfyUI server, and the effect is measured."""
 
 import argparse
 import json
@@ -13,12 +13,12 @@ from ..comfyui.server import ROOT, ComfyServer, Mounts
 from .picture_grid import Pictures, fetch, grid, measured, reference_tensor
 
 SEEDS = 64
-MEASURED_STEPS = 6  # fewer than the graph's own: what is measured hardly changes, and the demo stays below two minutes
+MEASURED_STEPS = 6  # fewer than the workflow's own: what is measured hardly changes, and the demo stays quick
 GRID_WEIGHTS = (0.5, 1.0)
 
 
 def main(argv: list[str]) -> int:
-    """Parses the arguments, starts a server, makes the pictures and writes `summary.json`."""
+    """Parses the arguments, starts a server, makes the images and writes `summary.json`."""
     arguments = _parse(argv)
     out = arguments.out.resolve()
     out.mkdir(parents=True, exist_ok=True)
@@ -32,19 +32,21 @@ def main(argv: list[str]) -> int:
         summary = {"comfyui": version} | (_with_files if real else _demo_world)(client, arguments, out)
     (out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
     print(json.dumps({key: value for key, value in summary.items() if key != "pictures"}, indent=2))
-    print(f"pictures and summary.json are in {out}", file=sys.stderr)
+    print(f"images and summary.json are in {out}", file=sys.stderr)
     return 0
 
 
 def _parse(argv: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="dev.py demo", description=main.__doc__)
-    parser.add_argument("--reference", type=Path, help="a picture from disk; without it, one of the demo world")
+    parser.add_argument("--reference", type=Path, help="an image from disk; without it, one of the demo world")
     parser.add_argument("--prompt", help="the text (default: 'a star')")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--out", type=Path, default=ROOT / "output" / "demo")
     parser.add_argument("--checkpoint", type=Path, help="your own base model instead of the demo's; needs --adapter")
     parser.add_argument("--adapter", type=Path, help="your own IP-Adapter")
-    parser.add_argument("--encoder", type=Path, help="the image encoder for it (default: the one the demo graph names)")
+    parser.add_argument(
+        "--encoder", type=Path, help="the image encoder for it (default: the one the demo workflow names)"
+    )
     parser.add_argument("--steps", type=int, help="sampling steps, with --checkpoint")
     parser.add_argument("--size", type=int, help="width and height in pixels, with --checkpoint")
     arguments = parser.parse_args(argv)
@@ -130,7 +132,7 @@ def _grid_pictures(client: ComfyClient, graph: Prompt, seed: int) -> Pictures:
 
 
 def _uncontrolled(graph: Prompt) -> Prompt:
-    """The graph with its sampler on the bare texts."""
+    """The workflow with its sampler on the bare texts."""
     graph = json.loads(json.dumps(graph))
     if node(graph, "ControlNetApplyAdvanced", needed=False):
         control = graph[node(graph, "ControlNetApplyAdvanced")]["inputs"]
@@ -139,7 +141,7 @@ def _uncontrolled(graph: Prompt) -> Prompt:
 
 
 def _measuring_graphs(graph: Prompt, arguments: argparse.Namespace) -> list[tuple[Prompt, str]]:
-    """A graph for each seed: without adapter, with it, and with the ControlNet too; another shape and reference each."""
+    """A workflow for each seed: without adapter, with it, and with the ControlNet too; another shape and reference each."""
     prompts = []
     for seed in range(SEEDS):
         prompt = json.loads(json.dumps(graph))
@@ -157,7 +159,7 @@ def _measuring_graphs(graph: Prompt, arguments: argparse.Namespace) -> list[tupl
 
 
 def _three_ways(prompt: Prompt, seed: int) -> Prompt:
-    """One graph with three samplers; previews titled "without", "with", "controlled", and "outline"."""
+    """One workflow with three samplers; previews titled "without", "with", "controlled", and "outline"."""
     sampler = node(prompt, "KSampler")
     decode, save = node(prompt, "VAEDecode"), node(prompt, "SaveImage")
     apply = prompt[node(prompt, "IPAdapterCoreApply")]["inputs"]

@@ -1,4 +1,4 @@
-"""The demo's pictures: fetched, laid out in a grid, and measured."""
+"""The demo's images: fetched, laid out in a grid, and measured."""
 
 import io
 from pathlib import Path
@@ -22,7 +22,7 @@ class Pictures(NamedTuple):
 
     @property
     def weight_zero_identical(self) -> bool:
-        """Whether weight 0 gives the very pixels of the graph without our node."""
+        """Whether weight 0 gives the very pixels of the workflow without our node."""
         return bool((pixels(self.found["weight 0.0"]) == pixels(self.found["without"])).all())
 
 
@@ -32,17 +32,17 @@ def pixels(data: bytes) -> np.ndarray:
 
 
 def tensor(data: bytes) -> Tensor:
-    """A PNG file as a picture (1, H, W, 3) in 0..1."""
+    """A PNG file as an image (1, H, W, 3) in 0..1."""
     return torch.from_numpy(pixels(data).astype(np.float32) / 255).unsqueeze(0)
 
 
 def reference_tensor(file: Path) -> Tensor:
-    """A picture from disk (1, H, W, 3) in 0..1."""
+    """An image from disk (1, H, W, 3) in 0..1."""
     return tensor(file.read_bytes())
 
 
 def fetch(client: ComfyClient, outputs: dict) -> dict[str, Tensor]:
-    """The previews of a measuring graph by their node's name."""
+    """The previews of a measuring workflow by their node's name."""
     names = ("without", "with", "controlled", "outline", "reference")
     return {name: tensor(client.picture(outputs[name]["images"][0])) for name in names}
 
@@ -67,7 +67,7 @@ def measured(collected: list[tuple[dict[str, Tensor], str]]) -> dict:
 
 
 def grid(found: dict[str, bytes]) -> Image.Image:
-    """The pictures side by side, each with its label."""
+    """The images side by side, each with its label."""
     order = ["reference", "without", "weight 0.5", "weight 1.0", "with ControlNet"]
     labels = {"without": "no adapter"}
     shown = [label for label in order if label in found]

@@ -1,1 +1,1 @@
-"""Writes locales and docs from the code and says what is missing; --check only looks, --pictures draws anew."""
+"""Writes locales and docs from the code and says what is missing; --check only looks, --images draws anew."""

@@ -1,4 +1,4 @@
-"""The help pages of the nodes for old graphs, which `nodes/compat/pages.py` writes from one table."""
+"""The help pages of the nodes for old workflows, which `nodes/compat/pages.py` writes from one table."""
 
 from pathlib import Path
 

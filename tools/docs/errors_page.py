@@ -1,4 +1,4 @@
-"""`docs/errors.md`: every error that our code raises, with a graph that provokes it, as it was really provoked."""
+"""`docs/errors.md`: every error that our code raises, with a workflow that provokes it, as it was really provoked."""
 
 import ast
 import functools
@@ -14,7 +14,7 @@ ROOMS = ("ipadapter_core", "nodes", "compat")
 HEAD = """# What went wrong?
 
 Every error of the pack says what was found, what was expected, and which node or file to change. This page lists each of
-them with the smallest graph that provokes it; `python3 dev.py docs` writes it by running those graphs.
+them with the smallest workflow that provokes it; `python3 dev.py docs` writes it by running those workflows.
 """
 
 
@@ -27,7 +27,7 @@ class Place(NamedTuple):
 
 
 class Provoked(NamedTuple):
-    """What a graph led to: its name, the graph in words, the error and the places that raised it and its causes."""
+    """What a workflow led to: its name, the workflow in words, the error and the places that raised it and its causes."""
 
     name: str
     graph: list[str]
@@ -45,14 +45,14 @@ def places() -> list[Place]:
 
 @functools.cache
 def provoke() -> tuple[Provoked, ...]:
-    """Runs every graph of `tools/miniature/error_graphs.py`; raises `AssertionError` for one that runs through."""
+    """Runs every workflow of `tools/miniature/error_graphs.py`; raises `AssertionError` for one that runs through."""
     from ..miniature.error_graphs import ERROR_GRAPHS
 
     return tuple(_provoke(build) for build in ERROR_GRAPHS)
 
 
 def unprovoked() -> list[Place]:
-    """The places that no graph of `tools/miniature/error_graphs.py` reaches."""
+    """The places that no workflow of `tools/miniature/error_graphs.py` reaches."""
     reached = [place for one in provoke() for place in one.places]
     return [
         place

@@ -1,4 +1,4 @@
-"""`docs/gallery.md`: every graph of `workflows/` with its picture, what it is for, and the files that it wants."""
+"""`docs/gallery.md`: every workflow of `workflows/` with its image, what it is for, and the files that it wants."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -10,9 +10,9 @@ from ..workflows.graph import Graph
 PAGE = ROOT / "docs" / "gallery.md"
 HEAD = """# Gallery
 
-The graphs of `workflows/`. In ComfyUI they are in the template browser under *ipadapter-core*, or drag a file from this
-folder into the window. All pictures here are drawn by the [demo world](../demo/README.md), those of graphs for published
-weights too: they show what the graph does, not what the big model can do. Replace `example.png` by your own reference.
+The workflows of `workflows/`. In ComfyUI they are in the template browser under *ipadapter-core*, or drag a file from this
+folder into the window. All images here are drawn by the [demo world](../demo/README.md), those of workflows for published
+weights too: they show what the workflow does, not what the big model can do. Replace `example.png` by your own reference.
 
 By task: [keep a brand's style](brand-style.md) · [keep a character](character.md) · [transfer a style](style-transfer.md) ·
 [with a ControlNet](controlnet.md) · [faces](faces.md) · [regions](regions.md) · [animation](animation.md) ·

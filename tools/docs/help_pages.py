@@ -57,8 +57,8 @@ def _parts(node: NodeText, page: str) -> list[str]:
     if not re.search(f"^{MISTAKES}\n\n- ", page, re.MULTILINE):
         said.append(f"no list under '{MISTAKES}'")
     pictures = PICTURE.findall(page)
-    said += [f"the picture {name} is missing" for name in pictures if not (PAGES / name).is_file()]
-    return said if pictures else [*said, "no picture"]
+    said += [f"the image {name} is missing" for name in pictures if not (PAGES / name).is_file()]
+    return said if pictures else [*said, "no image"]
 
 
 def _tables(node: NodeText, page: str) -> list[str]:

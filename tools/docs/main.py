@@ -1,6 +1,6 @@
 """`python3 dev.py docs`: writes what is generated from the code, and says what people still have to write.
 
-With `--check` nothing is written; with `--pictures` the pictures are made anew, in a real ComfyUI with the demo world.
+With `--check` nothing is written; with `--pictures` the images are made anew, in a real ComfyUI with the demo world.
 """
 
 import argparse
@@ -16,7 +16,7 @@ def main(argv: list[str]) -> int:
     """Returns 1 when something is missing, or, with `--check`, out of date."""
     parser = argparse.ArgumentParser(prog="dev.py docs", description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing, only say what disagrees")
-    parser.add_argument("--pictures", nargs="*", metavar="NAME", help="make pictures anew: those named, or all")
+    parser.add_argument("--pictures", nargs="*", metavar="NAME", help="make images anew: those named, or all")
     arguments = parser.parse_args(argv)
     if arguments.pictures is not None:
         from ..pictures.make import make
@@ -58,14 +58,14 @@ def write() -> list[str]:
 
 
 def missing() -> list[str]:
-    """What only a person can write: help pages, translations, graphs that provoke errors."""
+    """What only a person can write: help pages, translations, workflows that provoke errors."""
     from .errors_page import unprovoked
 
     nodes = native_nodes()
     words = locales.untranslated(nodes)
     said = [f"tools/translations/{language}.json: {text!r}" for language, absent in words.items() for text in absent]
     said += [
-        f"{place.file}:{place.first}: no graph in tools/miniature/error_graphs.py provokes this"
+        f"{place.file}:{place.first}: no workflow in tools/miniature/error_graphs.py provokes this"
         for place in unprovoked()
     ]
     return help_pages.complaints(nodes) + said

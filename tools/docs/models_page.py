@@ -43,7 +43,7 @@ names what ComfyUI has instead.
 
 
 class Row(NamedTuple):
-    """A published file: the layout that it has (a name in the tests' tables), its place, and what it takes from a picture."""
+    """A published file: the layout that it has (a name in the tests' tables), its place, and what it takes from an image."""
 
     layout: str
     file: Published
@@ -51,7 +51,7 @@ class Row(NamedTuple):
 
 
 def _dit(entry: dict[str, str]) -> Published:
-    """A file of a graph in `workflows/`."""
+    """A file of a workflow in `workflows/`."""
     repository, _, file = entry["url"].removeprefix("https://huggingface.co/").partition("/resolve/main/")
     return Published(repository, file, entry["directory"], entry["name"])
 
@@ -59,16 +59,16 @@ def _dit(entry: dict[str, str]) -> Published:
 PLUS_SDXL = "sdxl_models/ip-adapter-plus_sdxl_vit-h.safetensors"
 
 ROWS = (
-    Row("ip-adapter_sd15", Published(PLAIN, "models/ip-adapter_sd15.safetensors"), "the picture, loosely"),
-    Row("ip-adapter_sd15_light", Published(PLAIN, "models/ip-adapter_sd15_light_v11.bin"), "the picture, very loosely"),
-    Row("ip-adapter_sd15_vit-G", Published(PLAIN, "models/ip-adapter_sd15_vit-G.safetensors"), "the picture, loosely"),
-    Row("ip-adapter-plus_sd15", Published(PLAIN, "models/ip-adapter-plus_sd15.safetensors"), "the picture, closely"),
+    Row("ip-adapter_sd15", Published(PLAIN, "models/ip-adapter_sd15.safetensors"), "the image, loosely"),
+    Row("ip-adapter_sd15_light", Published(PLAIN, "models/ip-adapter_sd15_light_v11.bin"), "the image, very loosely"),
+    Row("ip-adapter_sd15_vit-G", Published(PLAIN, "models/ip-adapter_sd15_vit-G.safetensors"), "the image, loosely"),
+    Row("ip-adapter-plus_sd15", Published(PLAIN, "models/ip-adapter-plus_sd15.safetensors"), "the image, closely"),
     Row("ip-adapter-plus-face_sd15", Published(PLAIN, "models/ip-adapter-plus-face_sd15.safetensors"), "a face"),
     Row("ip-adapter-full-face_sd15", Published(PLAIN, "models/ip-adapter-full-face_sd15.safetensors"), "a face, closely"),
     Row("ip_plus_composition_sd15", Published(OSTRIS, "ip_plus_composition_sd15.safetensors"), "the layout alone"),
-    Row("ip-adapter_sdxl", Published(PLAIN, "sdxl_models/ip-adapter_sdxl.safetensors"), "the picture, loosely"),
-    Row("ip-adapter_sdxl_vit-h", Published(PLAIN, "sdxl_models/ip-adapter_sdxl_vit-h.safetensors"), "the picture, loosely"),
-    Row("ip-adapter-plus_sdxl_vit-h", Published(PLAIN, PLUS_SDXL), "the picture, closely"),
+    Row("ip-adapter_sdxl", Published(PLAIN, "sdxl_models/ip-adapter_sdxl.safetensors"), "the image, loosely"),
+    Row("ip-adapter_sdxl_vit-h", Published(PLAIN, "sdxl_models/ip-adapter_sdxl_vit-h.safetensors"), "the image, loosely"),
+    Row("ip-adapter-plus_sdxl_vit-h", Published(PLAIN, PLUS_SDXL), "the image, closely"),
     Row("ip-adapter-plus_sdxl_vit-h", Published(PLAIN, "sdxl_models/ip-adapter-plus-face_sdxl_vit-h.safetensors"), "a face"),
     Row("ip_plus_composition_sdxl", Published(OSTRIS, "ip_plus_composition_sdxl.safetensors"), "the layout alone"),
     Row("faceid_sd15", Published(FACES, "ip-adapter-faceid_sd15.bin"), "who it is"),
@@ -76,21 +76,21 @@ ROWS = (
     Row("plusv2_sd15", Published(FACES, "ip-adapter-faceid-plus_sd15.bin"), "who it is, and the look of the face"),
     Row("plusv2_sd15", Published(FACES, "ip-adapter-faceid-plusv2_sd15.bin"), "who it is, and the look of the face"),
     Row("plusv2_sdxl", Published(FACES, "ip-adapter-faceid-plusv2_sdxl.bin"), "who it is, and the look of the face"),
-    Row("portrait_sd15", Published(FACES, "ip-adapter-faceid-portrait-v11_sd15.bin"), "who it is, several pictures"),
-    Row("portrait_sdxl", Published(FACES, "ip-adapter-faceid-portrait_sdxl.bin"), "who it is, several pictures"),
+    Row("portrait_sd15", Published(FACES, "ip-adapter-faceid-portrait-v11_sd15.bin"), "who it is, several images"),
+    Row("portrait_sdxl", Published(FACES, "ip-adapter-faceid-portrait_sdxl.bin"), "who it is, several images"),
     Row("instantid", Published(FACES, "ip-adapter-faceid-portrait_sdxl_unnorm.bin"), "who it is"),
     Row("instantid", Published("InstantX/InstantID", "ip-adapter.bin", name="instantid-ip-adapter.bin"), "who it is"),
-    Row("kolors_plus", Published("Kwai-Kolors/Kolors-IP-Adapter-Plus", "ip_adapter_plus_general.bin"), "the picture, closely"),
+    Row("kolors_plus", Published("Kwai-Kolors/Kolors-IP-Adapter-Plus", "ip_adapter_plus_general.bin"), "the image, closely"),
     Row("kolors_faceid", Published("Kwai-Kolors/Kolors-IP-Adapter-FaceID-Plus", "ipa-faceid-plus.bin"), "who it is"),
     Row("instruct_sd15", Published("CiaraRowles/IP-Adapter-Instruct", ""), "what a sentence says"),
     Row("instruct_sdxl", Published("CiaraRowles/IP-Adapter-Instruct", ""), "what a sentence says"),
     Row("art", Published("AisingioroHao0/IP-Adapter-Art", ""), "the style of a painting"),
-    Row("csgo", Published("InstantX/CSGO", "csgo.bin"), "the content of one picture, the style of another"),
+    Row("csgo", Published("InstantX/CSGO", "csgo.bin"), "the content of one image, the style of another"),
     Row("XLabs v1", Published("XLabs-AI/flux-ip-adapter", "ip_adapter.safetensors", name="flux-ip-adapter.safetensors"),
-        "the picture, loosely"),
-    Row("XLabs v2", _dit(graphs.XLABS), "the picture, closely"),
-    Row("InstantX FLUX", _dit(graphs.INSTANTX_FLUX), "the picture, closely"),
-    Row("InstantX SD3.5", _dit(graphs.INSTANTX_SD35), "the picture, closely"),
+        "the image, loosely"),
+    Row("XLabs v2", _dit(graphs.XLABS), "the image, closely"),
+    Row("InstantX FLUX", _dit(graphs.INSTANTX_FLUX), "the image, closely"),
+    Row("InstantX SD3.5", _dit(graphs.INSTANTX_SD35), "the image, closely"),
     Row("PuLID FLUX", Published(PULID, "pulid_flux_v0.9.0.safetensors"), "who it is, and the look of the face"),
     Row("PuLID FLUX", Published(PULID, "pulid_flux_v0.9.1.safetensors"), "who it is, and the look of the face"),
     Row("LuciferTC", _dit(graphs.LUCIFER), "a character"),
@@ -136,7 +136,7 @@ def _link(file: Published) -> str:
 
 
 def _encoders() -> list[str]:
-    """CLIP from the presets' table, SigLIP from the graphs'."""
+    """CLIP from the presets' table, SigLIP from the workflows'."""
     files = {sizes.name: file for sizes, file in ENCODER_FILES}
     files |= {"CLIP ViT-L/14": _dit(graphs.CLIP_L), "SigLIP-so400m-384": _dit(graphs.SIGLIP)}
     files |= {"SigLIP2-base-512": _dit(graphs.SIGLIP2), "EVA02-CLIP-L/14-336": _dit(pulid.EVA)}

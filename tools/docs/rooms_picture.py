@@ -12,7 +12,7 @@ Arrows = dict[str, set[str]]
 
 
 def pages() -> dict[Path, str]:
-    """The picture, as `dev.py docs` writes it."""
+    """The image, as `dev.py docs` writes it."""
     return {FILE: drawing(direct(arrows()), texts())}
 
 
@@ -75,7 +75,7 @@ def texts() -> dict[str, str]:
 
 
 def drawing(found: Arrows, said: dict[str, str]) -> str:
-    """The picture as SVG."""
+    """The image as SVG."""
     rows = [row[at : at + WIDE] for row in reversed(floors(found)) for at in range(0, len(row), WIDE)]
     width = WIDE * (BOX[0] + GAP[0]) + GAP[0]
     places: dict[str, tuple[float, int]] = {}

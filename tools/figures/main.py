@@ -20,10 +20,10 @@ COMPARED, MAPS = "seeing_weights_compared", "seeing_attention_maps"
 
 
 def main(argv: list[str]) -> int:
-    """Runs both graphs in a real server, writes the pictures and prints the scores."""
+    """Runs both workflows in a real server, writes the images and prints the scores."""
     parser = argparse.ArgumentParser(prog="dev.py figures", description=main.__doc__)
-    parser.add_argument("--steps", type=int, help="sampling steps (default: the graphs' own)")
-    parser.add_argument("--pictures", type=int, help="pictures for each variant (default: the graph's own)")
+    parser.add_argument("--steps", type=int, help="sampling steps (default: the workflows' own)")
+    parser.add_argument("--pictures", type=int, help="images for each variant (default: the workflow's own)")
     arguments = parser.parse_args(argv)
     with ComfyServer(Path(sys.executable), Path(os.environ["COMFYUI_PATH"])) as server:
         client = ComfyClient(server.url)
@@ -43,7 +43,7 @@ def _graph(client: ComfyClient, name: str, arguments: argparse.Namespace) -> Pro
 
 
 def _attention(client: ComfyClient, graph: Prompt) -> None:
-    """The picture and a heat map for each reference, side by side."""
+    """The image and a heat map for each reference, side by side."""
     outputs = client.run(graph)
     saved = client.picture(outputs[node(graph, "IPAdapterCoreSaveTrace")]["images"][0])
     entries = outputs[node(graph, "SaveImage", "Overlays")]["images"]
@@ -59,7 +59,7 @@ def _attention(client: ComfyClient, graph: Prompt) -> None:
 
 
 def _comparison(client: ComfyClient, graph: Prompt) -> None:
-    """The grid of pictures, and the curves of the scores."""
+    """The grid of images, and the curves of the scores."""
     outputs = client.run(graph)
     for title, name in (("Grid", "weights_compared"), ("Plot", "scores_over_weight")):
         data = client.picture(outputs[node(graph, "SaveImage", title)]["images"][0])

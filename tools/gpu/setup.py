@@ -48,7 +48,7 @@ class Setup:
         return torch.float16 if self.on_gpu else torch.bfloat16
 
     def at_most(self, part: str, what: str, value: float, bar: float, unit: str = "", note: str = "") -> None:
-        """A figure that shall not be larger than its bar; what is no number misses it."""
+        """A figure that should not be larger than its bar; what is no number misses it."""
         self._add(Finding(part, what, value, bar, unit, not math.isnan(value) and value <= bar, note))
 
     def holds(self, part: str, what: str, truth: bool, note: str = "") -> None:
@@ -69,7 +69,7 @@ class Setup:
         try:
             work(self)
             wait(self.device)
-        except Exception as error:  # noqa: BLE001 - a short loan of a GPU shall bring whatever else it can
+        except Exception as error:  # noqa: BLE001 - a short loan of a GPU should bring whatever else it can
             self.holds(name, "the part ran to its end", False, f"{type(error).__name__}: {str(error)[:200]}")
         finally:
             self.seconds[name] = self.seconds.get(name, 0.0) + perf_counter() - start

@@ -81,7 +81,7 @@ class Changes:
 
 
 def result(changes: Changes) -> tuple[Nodes, dict[str, list[str]]]:
-    """The nodes of the new graph, and those that were migrated but have to stay beside it, with who still needs them."""
+    """The nodes of the new workflow, and those that were migrated but have to stay beside it, with who still needs them."""
     gone = set(changes.done)
     everyone = changes.nodes | changes.added
     kept: dict[str, list[str]] = {}

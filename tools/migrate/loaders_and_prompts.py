@@ -92,7 +92,7 @@ def _analysis(node: Found, changes: Changes, bundle: Bundle) -> Source | None:
 
 
 def encoded(name: str, node: Found, changes: Changes, key: str, batch: bool) -> tuple[Source, Source | None]:
-    """The image prompt of a node's picture, and its faces."""
+    """The image prompt of a node's image, and its faces."""
     bundle = bundle_of(node, changes)
     encoder = changes.value(node, "clip_vision") or bundle.encoder
     if bundle.faces or node.kind in FACE_NODES or "insightface" in node.inputs:
@@ -128,7 +128,7 @@ def _twice_the_weight(node: Found, changes: Changes) -> float:
 
 
 def _prepared(node: Found, changes: Changes, key: str) -> tuple[Any, str, float]:
-    """The picture, how it is fitted and sharpened: *Prep Image For ClipVision* is part of the encode node."""
+    """The image, how it is fitted and sharpened: *Prep Image For ClipVision* is part of the encode node."""
     found = changes.behind(node, key)
     if found is None or found[1].kind != "PrepImageForClipVision":
         return changes.value(node, key), "center", 0.0
@@ -172,7 +172,7 @@ def _encoder(name: str, node: Found, changes: Changes) -> Source:
     )  # fmt: skip
     weight = changes.literal(node, "weight", 1.0)
     changes.done[name] = "Encode Reference Image" + (
-        f", its weight {weight:g} by Combine Image Prompts (add), which is the same for one picture"
+        f", its weight {weight:g} by Combine Image Prompts (add), which is the same for one image"
         if weight != 1
         else ""
     )

@@ -1,4 +1,4 @@
-"""`python3 dev.py migrate FILE`: rewrites a graph of ComfyUI_IPAdapter_plus to our own nodes, as far as that goes.
+"""`python3 dev.py migrate FILE`: rewrites a workflow of ComfyUI_IPAdapter_plus to our own nodes, as far as that goes.
 
 The file may be a workflow of the browser, an API prompt, a request with one, or an image that has either inside. The
 result is written beside it, as FILE.native.json, and

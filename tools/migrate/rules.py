@@ -20,7 +20,7 @@ def check(node: Found, changes: Changes) -> None:
 
 
 def apply_picture(name: str, node: Found, changes: Changes) -> str:
-    """Pictures, faces among them: an encode node and *Apply IP-Adapter*."""
+    """Images, faces among them: an encode node and *Apply IP-Adapter*."""
     batch = node.kind.endswith("Batch")
     bundle = bundle_of(node, changes)
     prompt, faces = encoded(name, node, changes, "image", batch)
@@ -34,7 +34,7 @@ def apply_picture(name: str, node: Found, changes: Changes) -> str:
 def apply_tiled(name: str, node: Found, changes: Changes) -> str:
     """*Encode Tiled Reference*."""
     if node.kind.endswith("Batch"):
-        raise CannotMigrateError("tiles for each picture of a batch have no native node")
+        raise CannotMigrateError("tiles for each image of a batch have no native node")
     bundle = bundle_of(node, changes)
     encode = changes.add(
         name, "IPAdapterCoreEncodeTiled", ip_adapter=bundle.adapter, image=changes.value(node, "image"), tiles=0,
@@ -43,7 +43,7 @@ def apply_tiled(name: str, node: Found, changes: Changes) -> str:
     )  # fmt: skip
     changes.taken_over[Source(name, 0)] = _applied(name, node, changes, bundle.adapter, Source(encode, 0))
     changes.taken_over[Source(name, 1)], changes.taken_over[Source(name, 2)] = Source(encode, 1), Source(encode, 2)
-    return "Encode Tiled Reference and Apply IP-Adapter; tiles now cover the whole picture"
+    return "Encode Tiled Reference and Apply IP-Adapter; tiles now cover the whole image"
 
 
 def apply_embeds(name: str, node: Found, changes: Changes) -> str:
@@ -59,7 +59,7 @@ def apply_embeds(name: str, node: Found, changes: Changes) -> str:
 def apply_style_composition(name: str, node: Found, changes: Changes) -> str:
     """*Apply Style and Composition*."""
     if node.kind.endswith("Batch"):
-        raise CannotMigrateError("style and composition for each picture of a batch have no native node")
+        raise CannotMigrateError("style and composition for each image of a batch have no native node")
     if changes.value(node, "embeds_scaling", "V only") != "V only":
         raise CannotMigrateError("Apply Style and Composition scales 'V only'")
     bundle = bundle_of(node, changes)
@@ -129,8 +129,8 @@ def noise(name: str, node: Found, changes: Changes) -> str:
 
 
 def frame_weights(name: str, node: Found, changes: Changes) -> str:
-    """Weights without pictures, for the nodes that were migrated; with pictures the way over is by hand."""
-    raise CannotMigrateError("pictures over frames are laid out otherwise: see References over Frames in its help page")
+    """Weights without images, for the nodes that were migrated; with images the way over is by hand."""
+    raise CannotMigrateError("images over frames are laid out otherwise: see References over Frames in its help page")
 
 
 def _applied(
@@ -151,13 +151,13 @@ def _applied(
 
 
 def _frame_weights(node: Found, changes: Changes) -> Source | None:
-    """The row of weights, where the weight comes from *IPAdapter Weights* without pictures."""
+    """The row of weights, where the weight comes from *IPAdapter Weights* without images."""
     found = changes.behind(node, "weight")
     if found is None or not found[1].kind.startswith(("IPAdapterWeights", "IPAdapterCombineWeights")):
         return None
     name, weights, slot = found
     if weights.kind != "IPAdapterWeights" or slot != 0 or "image" in weights.inputs:
-        raise CannotMigrateError("its weights over frames are laid out with pictures: see References over Frames")
+        raise CannotMigrateError("its weights over frames are laid out with images: see References over Frames")
     made = changes.once(
         name, "IPAdapterCoreFrameWeights",
         **{key: changes.value(weights, key) for key in ("weights", "timing", "frames", "start_frame", "end_frame")},

@@ -1,4 +1,4 @@
-"""Graphs that provoke each error about what is connected or set; `ERROR_GRAPHS` lists them all."""
+"""Workflows that provoke each error about what is connected or set; `ERROR_GRAPHS` lists them all."""
 
 import sys
 from types import SimpleNamespace
@@ -59,8 +59,8 @@ def an_encoder_without_a_pooling_head(shop: Workshop) -> Step:
     return shop.encoded(adapter, clip_vision=shop.encoder("SigLIP", 1152, 64))
 
 
-def a_whole_picture_as_a_face(shop: Workshop) -> Step:
-    """This adapter reads whole pictures."""
+def a_whole_image_as_a_face(shop: Workshop) -> Step:
+    """This adapter reads whole images."""
     return _face(shop, shop.adapter())
 
 
@@ -80,7 +80,7 @@ def a_foreign_face_analysis(shop: Workshop) -> Step:
     return step
 
 
-def no_face_in_the_picture(shop: Workshop) -> Step:
+def no_face_in_the_image(shop: Workshop) -> Step:
     """And `no_face` says to stop."""
     step = _face(shop, shop.face_adapter("faceid.safetensors", "FaceID"))
     step.inputs["no_face"] = "fail"
@@ -221,7 +221,7 @@ def _patches(shop: Workshop, adapter: Step) -> Step:
 
 SETTING_GRAPHS = (
     a_face_adapter_in_the_wrong_node, no_encoder_connected, the_wrong_encoder, an_encoder_without_a_pooling_head,
-    a_whole_picture_as_a_face, no_face_analysis, a_foreign_face_analysis, no_face_in_the_picture, no_onnxruntime,
+    a_whole_image_as_a_face, no_face_analysis, a_foreign_face_analysis, no_face_in_the_image, no_onnxruntime,
     pairs_for_a_plain_adapter, the_wrong_text_encoder, more_weights_than_prompts, masks_in_a_mixture, a_mixture_of_pairs,
     weights_that_add_up_to_nothing, more_masks_than_references, prompts_of_two_adapters, a_prompt_for_another_adapter,
     an_adapter_for_another_unet, an_adapter_for_a_unet_on_flux, a_model_without_weights, flux_of_another_size,

@@ -1,4 +1,4 @@
-"""Graphs that provoke each error about files that are damaged, of another kind, or made to do harm."""
+"""Workflows that provoke each error about files that are damaged, of another kind, or made to do harm."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Graphs that provoke each error about families that look alike, are not there, or are too new for a ComfyUI."""
+"""Workflows that provoke each error about families that look alike, are not there, or are too new for a ComfyUI."""
 
 import inspect
 from unittest.mock import patch

@@ -1,4 +1,4 @@
-"""Graphs that provoke each error about files: adapters, image encoders, face models, presets."""
+"""Workflows that provoke each error about files: adapters, image encoders, face models, presets."""
 
 import json
 

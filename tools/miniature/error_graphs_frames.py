@@ -1,4 +1,4 @@
-"""Graphs that provoke each error about regions and frames."""
+"""Workflows that provoke each error about regions and frames."""
 
 from types import SimpleNamespace
 

@@ -1,4 +1,4 @@
-"""Graphs that provoke each error about regions, frames, saved prompts, comparisons, and the nodes for old graphs."""
+"""Workflows that provoke each error about regions, frames, saved prompts, comparisons, and the nodes for old workflows."""
 
 from types import SimpleNamespace
 
@@ -39,7 +39,7 @@ def a_saved_prompt_without_references(shop: Workshop) -> Step:
 
 
 def a_saved_prompt_with_a_hole(shop: Workshop) -> Step:
-    """Its metadata speaks of a picture that is not in it."""
+    """Its metadata speaks of an image that is not in it."""
     return _saved(shop, "hole.safetensors", '[{"image": 3, "weight": 1.0, "mask": null}]')
 
 
@@ -90,7 +90,7 @@ def an_empty_sweep(shop: Workshop) -> Step:
 
 
 def a_sweep_without_end(shop: Workshop) -> Step:
-    """More pictures than anybody wants."""
+    """More images than anybody wants."""
     return _sweep(shop, ", ".join(["1"] * 200), "linear")
 
 
@@ -99,24 +99,24 @@ def a_sweep_of_an_unknown_preset(shop: Workshop) -> Step:
     return _sweep(shop, "0, 1", "cubism")
 
 
-def a_grid_of_other_pictures(shop: Workshop) -> Step:
-    """Three pictures of a sweep of two."""
-    given = {"images": _pictures(3), "sweep": _swept(), "tile": [64], "pictures": [1]}
+def a_grid_of_other_images(shop: Workshop) -> Step:
+    """Three images of a sweep of two."""
+    given = {"images": _images(3), "sweep": _swept(), "tile": [64], "pictures": [1]}
     return Step("IPAdapterCoreGrid", given)
 
 
-def scores_of_other_pictures(shop: Workshop) -> Step:
-    """Three pictures of a sweep of two."""
-    return _score(images=_pictures(3), sweep=_swept())
+def scores_of_other_images(shop: Workshop) -> Step:
+    """Three images of a sweep of two."""
+    return _score(images=_images(3), sweep=_swept())
 
 
 def scores_of_another_scorer(shop: Workshop) -> Step:
-    """Two numbers for one picture."""
+    """Two numbers for one image."""
     return _score(prompt_scores=Step("another scorer", make=lambda: [0.2, 0.3]))
 
 
 def a_prompt_without_an_encoder(shop: Workshop) -> Step:
-    """Text and pictures are compared in an image encoder's space."""
+    """Text and images are compared in an image encoder's space."""
     return _score(clip=Step("Load CLIP", make=lambda: [object()]))
 
 
@@ -132,7 +132,7 @@ def a_clip_without_a_projection(shop: Workshop) -> Step:
     return _score(clip=Step("Load CLIP", note="T5", make=lambda: [clip]), clip_vision=_vision(shop))
 
 
-def an_old_node_without_a_picture(shop: Workshop) -> Step:
+def an_old_node_without_an_image(shop: Workshop) -> Step:
     """What is connected gives nothing, as a switch of another pack may."""
     nothing = Step("a switch of another pack", make=lambda: None)
     return Step("IPAdapterAdvanced", _old(shop) | {"image": nothing, "clip_vision": shop.encoder()})
@@ -149,7 +149,7 @@ def an_old_node_on_something_else(shop: Workshop) -> Step:
 
 
 def old_embeds_of_faces(shop: Workshop) -> Step:
-    """Embeds hold pictures alone."""
+    """Embeds hold images alone."""
     loader = _pipeline(shop, shop.face_adapter("faceid.safetensors", "FaceID"))
     return Step("IPAdapterEncoder", {"ipadapter": loader, "image": shop.picture()})
 
@@ -168,7 +168,7 @@ def old_style_and_composition_on_sd15(shop: Workshop) -> Step:
 
 
 def an_old_face_node_without_a_face(shop: Workshop) -> Step:
-    """No picture shows anybody."""
+    """No image shows anybody."""
     nobody = SimpleNamespace(det_model=SimpleNamespace(input_size=(640, 640)), get=lambda _: [])
     loader = _pipeline(shop, shop.face_adapter("faceid.safetensors", "FaceID"))
     given = {"model": shop.checkpoint(), "ipadapter": loader, "image": shop.picture()}
@@ -213,8 +213,8 @@ def _swept() -> Step:
     return Step("Sweep IP-Adapter", note="weights 0, 1", make=lambda: [read_sweep("0, 1", "linear")])
 
 
-def _pictures(count: int) -> Step:
-    return Step("VAE Decode", note=f"{count} pictures", make=lambda: [PICTURE] * count)
+def _images(count: int) -> Step:
+    return Step("VAE Decode", note=f"{count} images", make=lambda: [PICTURE] * count)
 
 
 def _vision(shop: Workshop) -> Step:
@@ -222,7 +222,7 @@ def _vision(shop: Workshop) -> Step:
 
 
 def _score(**inputs: Step) -> Step:
-    return Step("IPAdapterCoreScore", {"images": _pictures(1), "prompt": ["a star"]} | inputs)
+    return Step("IPAdapterCoreScore", {"images": _images(1), "prompt": ["a star"]} | inputs)
 
 
 def _pipeline(shop: Workshop, adapter: Step | None = None) -> Step:
@@ -241,8 +241,8 @@ FURTHER_GRAPHS = (
     a_broken_saved_prompt, a_saved_prompt_without_references, a_saved_prompt_with_a_hole, hostile_embeds, embeds_of_nothing,
     embeds_with_another_negative, nothing_was_watched, nothing_to_trace, maps_of_silent_blocks,
     maps_of_blocks_that_are_not_there, an_empty_sweep, a_sweep_without_end, a_sweep_of_an_unknown_preset,
-    a_grid_of_other_pictures, scores_of_other_pictures, scores_of_another_scorer, a_prompt_without_an_encoder,
-    two_ways_to_score_the_prompt, a_clip_without_a_projection, an_old_node_without_a_picture,
+    a_grid_of_other_images, scores_of_other_images, scores_of_another_scorer, a_prompt_without_an_encoder,
+    two_ways_to_score_the_prompt, a_clip_without_a_projection, an_old_node_without_an_image,
     an_old_node_without_an_encoder, an_old_node_on_something_else, old_embeds_of_faces, old_embeds_of_two_kinds,
     old_style_and_composition_on_sd15, an_old_face_node_without_a_face,
 )  # fmt: skip

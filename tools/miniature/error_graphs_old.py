@@ -1,4 +1,4 @@
-"""Graphs that provoke each error about what other programs put on the sockets of old nodes."""
+"""Workflows that provoke each error about what other programs put on the sockets of old nodes."""
 
 from types import SimpleNamespace
 

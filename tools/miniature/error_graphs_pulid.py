@@ -1,4 +1,4 @@
-"""Graphs that provoke each error about what PuLID reads of a face."""
+"""Workflows that provoke each error about what PuLID reads of a face."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -53,7 +53,7 @@ def _parser() -> Any:
 
 
 def _face(shop: Workshop, parser: Any, **inputs: Step) -> Step:
-    """*Encode Face* on a picture with one face."""
+    """*Encode Face* on an image with one face."""
     shapes = pulid_flux(2, 96, former=id_former(64, condition=544, look=128))
     face = SimpleNamespace(bbox=[8.0, 8.0, 60.0, 60.0], kps=TEMPLATE.numpy() * 0.15, det_score=0.9,
                            embedding=np.ones(512, np.float32))  # fmt: skip

@@ -1,4 +1,4 @@
-"""Graphs that provoke each error about a model that another pack calls in a way that an adapter cannot follow."""
+"""Workflows that provoke each error about a model that another pack calls in a way that an adapter cannot follow."""
 
 from collections.abc import Callable
 from typing import Any

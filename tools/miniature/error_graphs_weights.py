@@ -1,4 +1,4 @@
-"""Graphs that provoke each error about how references are combined, and about weights of layers and over the run."""
+"""Workflows that provoke each error about how references are combined, and about weights of layers and over the run."""
 
 import torch
 from pack.tools.miniature.executing import Step

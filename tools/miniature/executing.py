@@ -1,4 +1,4 @@
-"""Small graphs of our nodes, executed in this process as ComfyUI executes them."""
+"""Small workflows of our nodes, executed in this process as ComfyUI executes them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from comfy_api.latest import _io as node_api
 
 
 def by_id() -> dict[str, Any]:
-    """Our nodes, and those for old graphs, by their ids."""
+    """Our nodes, and those for old workflows, by their ids."""
     return {node.GET_SCHEMA().node_id: node for node in (*NODES, *OLD_NODES)}
 
 
@@ -51,7 +51,7 @@ class Step:
         return execute(self.node, **(defaults | given)).result
 
     def lines(self, indent: str = "") -> list[str]:
-        """The graph in words, the last node first."""
+        """The workflow in words, the last node first."""
         title = by_id()[self.node].GET_SCHEMA().display_name if self.make is None else self.node
         said = [title + (f" ({self.note})" if self.note else "")]
         for name, one in self.inputs.items():

@@ -1,4 +1,4 @@
-"""Models, adapters, encoders and pictures in miniature, standing in for what loaders bring, and their files in a folder."""
+"""Models, adapters, encoders and images in miniature, standing in for what loaders bring, and their files in a folder."""
 
 import contextlib
 from collections.abc import Iterator
@@ -77,7 +77,7 @@ class Workshop:
         """A CLIP vision model of true widths with few layers."""
         return Step("Load CLIP Vision", note=note, make=lambda: tiny_faces.tiny_encoder(width, 56, projection))
 
-    def picture(self, note: str = "a picture", batch: int = 1) -> Step:
+    def picture(self, note: str = "an image", batch: int = 1) -> Step:
         """Noise."""
         noise = torch.rand(batch, 96, 96, 3, generator=torch.Generator().manual_seed(1))
         return Step("Load Image", note=note, make=lambda: noise)

@@ -33,7 +33,7 @@ FILE_MUTATIONS = (
         (FORMATS,),
     ),
     Mutation(
-        "instructions are pictures",
+        "instructions are images",
         "IP-Adapter-Instruct's resampler is taken for a plus adapter's",
         CHECKPOINT + "unet_formats.py",
         '!= IDENTITY_WIDTH and "proj_new_input.weight" not in shapes',

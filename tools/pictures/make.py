@@ -1,4 +1,4 @@
-"""The pictures of the documentation, made anew: strips of the demo world, nodes and screenshots of the real frontend."""
+"""The images of the documentation, made anew: strips of the demo world, nodes and screenshots of the real frontend."""
 
 import os
 import sys
@@ -21,11 +21,11 @@ from .task_recipes import NODES, TASKS, Recipe, of_graph, thumbnail
 NODE_PICTURES = ROOT / "web" / "docs" / "images"
 TASK_PICTURES = ROOT / "docs" / "images"
 FACES = "IPAdapterCoreEncodeFace"
-SHOWN = "demo_reference_and_controlnet"  # the graph of the screenshots
+SHOWN = "demo_reference_and_controlnet"  # the workflow of the screenshots
 
 
 def make(names: list[str]) -> None:
-    """Makes the pictures whose names (of a node, task, graph, or "screenshots") are given, or all."""
+    """Makes the images whose names (of a node, task, workflow, or "screenshots") are given, or all."""
     with ComfyServer(Path(sys.executable), Path(os.environ["COMFYUI_PATH"])) as server:
         client = ComfyClient(server.url)
         for file, recipe in _recipes():
@@ -47,7 +47,7 @@ def make(names: list[str]) -> None:
 
 
 def screenshots(frontend: Frontend, client: ComfyClient, folder: Path = TASK_PICTURES) -> str:
-    """The demo's graph after a run, and with a help panel open; returns the panel's text."""
+    """The demo's workflow after a run, and with a help panel open; returns the panel's text."""
     frontend.open(GRAPHS[SHOWN]().workflow(client.object_info()))
     frontend.queue()
     frontend.photograph(folder / "graph.jpg")
@@ -76,7 +76,7 @@ def faces() -> Image.Image:
         shown = Step("Load Image", make=lambda: photograph.unsqueeze(0))
         _, boxes, crops = Step(FACES, {"ip_adapter": adapter, "image": shown, "insightface": analysis}).outputs()
     around = (slice(40, 260), slice(110, 330))  # the face and some room
-    found = [("the picture", photograph), ("boxes, a part", boxes[0][around]), ("faces", crops[0])]
+    found = [("the image", photograph), ("boxes, a part", boxes[0][around]), ("faces", crops[0])]
     return strip([(label, Image.fromarray((one * 255).byte().numpy())) for label, one in found])
 
 

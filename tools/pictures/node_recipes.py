@@ -1,4 +1,4 @@
-"""What the pictures of further nodes show: regions, tiles, noise, frames, and what there is to see of a run."""
+"""What the images of further nodes show: regions, tiles, noise, frames, and what there is to see of a run."""
 
 from collections.abc import Callable
 
@@ -15,7 +15,7 @@ def regions(scene: Scene) -> None:
 
 
 def encode_tiled(scene: Scene) -> None:
-    """A wide picture and its tiles."""
+    """A wide image and its tiles."""
     first, second = scene.draw(**BLUE_STRIPES)[0], scene.draw("cross", 3, **GREEN_DOTS)[0]
     wide = scene.graph.add("ImageStitch", image1=first, image2=second, direction="right", match_image_size=True,
                            spacing_width=0, spacing_color="white")[0]  # fmt: skip
@@ -77,7 +77,7 @@ def _two_halves(scene: Scene) -> Output:
 
 
 def _swept(scene: Scene, presets: str) -> tuple[Output, Output, Output]:
-    """Pictures of a sweep, the sweep, and the reference."""
+    """Images of a sweep, the sweep, and the reference."""
     reference = scene.reference()
     window = {"start_percent": 0.0, "end_percent": 1.0, "weights": "0, 0.5, 1, 1.5", "presets": presets}
     given = {"model": scene.model, "ip_adapter": scene.adapter, "image_prompt": scene.encode(reference)[0]}

@@ -1,4 +1,4 @@
-"""A graph of the demo world that grows tile by tile into a strip of labelled pictures."""
+"""A workflow of the demo world that grows tile by tile into a strip of labelled images."""
 
 import io
 from typing import Any, NamedTuple
@@ -17,7 +17,7 @@ GREEN_DOTS: Reference = {"object_colour": "red", "background_colour": "green", "
 
 
 class Tile(NamedTuple):
-    """A label, and the node whose preview is shown under it (all pictures of a batch, or one)."""
+    """A label, and the node whose preview is shown under it (all images of a batch, or one)."""
 
     label: str
     node: Node
@@ -25,7 +25,7 @@ class Tile(NamedTuple):
 
 
 class Scene:
-    """The demo world's models, and the pictures to show of what is made with them."""
+    """The demo world's models, and the images to show of what is made with them."""
 
     def __init__(self) -> None:
         self.graph = Graph()
@@ -35,7 +35,7 @@ class Scene:
         self.tiles: list[Tile] = []
 
     def draw(self, shape: str = "circle", seed: int = 11, **words: Any) -> Node:
-        """A picture of the demo world; its outputs are picture, outline and mask."""
+        """An image of the demo world; its outputs are image, outline and mask."""
         rest = ("object_colour", "background_colour", "object_texture", "background_texture")
         return self.graph.add(
             "DemoWorldPicture",
@@ -61,7 +61,7 @@ class Scene:
 
     def sample(self, label: str | None, model: Output, text: str = "a star", seed: int = 1, batch: int = 1,
                outline: Output | None = None) -> Output:  # fmt: skip
-        """A finished picture, shown unless its label is None; with an outline the ControlNet follows it."""
+        """A finished image, shown unless its label is None; with an outline the ControlNet follows it."""
         texts = [self.graph.add("CLIPTextEncode", clip=self.clip, text=words)[0] for words in (text, "")]
         if outline is not None:
             controlled = self.graph.add(
@@ -78,7 +78,7 @@ class Scene:
         return picture
 
     def show(self, label: str, picture: Output, batch: bool = False) -> None:
-        """Shows a picture."""
+        """Shows an image."""
         self.tiles.append(Tile(label, self.graph.add("PreviewImage", images=picture), batch))
 
     def seen(self, label: str, node: Node) -> None:
@@ -94,7 +94,7 @@ class Scene:
         return self.graph.add("MaskComposite", destination=nothing, source=strip, **place)[0]
 
     def strip(self, client: ComfyClient) -> Image.Image:
-        """Runs the graph once; the pictures side by side under their labels."""
+        """Runs the workflow once; the images side by side under their labels."""
         outputs = client.run(self.graph.prompt())
         found = []
         for tile in self.tiles:
@@ -106,7 +106,7 @@ class Scene:
 
 
 def strip(found: list[tuple[str, Image.Image]], tile: int = TILE) -> Image.Image:
-    """Pictures of one height side by side, each under its label."""
+    """Images of one height side by side, each under its label."""
     scaled = [(label, _scaled(picture, tile)) for label, picture in found]
     width = sum(picture.width + MARGIN for _, picture in scaled) + MARGIN
     sheet = Image.new("RGB", (width, tile + LABEL + 2 * MARGIN), "white")

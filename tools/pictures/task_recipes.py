@@ -1,4 +1,4 @@
-"""What the pictures of the documentation show: a recipe for each node and for each task, all in the demo world."""
+"""What the images of the documentation show: a recipe for each node and for each task, all in the demo world."""
 
 import zlib
 from collections.abc import Callable
@@ -19,7 +19,7 @@ def load(scene: Scene) -> None:
 
 
 def encode(scene: Scene) -> None:
-    """A wide picture, and what the encoder sees of it."""
+    """A wide image, and what the encoder sees of it."""
     first, second = scene.draw(**BLUE_STRIPES)[0], scene.draw("cross", 3, **GREEN_DOTS)[0]
     wide = scene.graph.add("ImageStitch", image1=first, image2=second, direction="right", match_image_size=True,
                            spacing_width=0, spacing_color="white")[0]  # fmt: skip
@@ -66,7 +66,7 @@ def combine(scene: Scene) -> None:
 
 
 def weigh_reference(scene: Scene) -> None:
-    """A reference for each half of the picture."""
+    """A reference for each half of the image."""
     halves = []
     for label, words, left in (("left", BLUE_STRIPES, True), ("right", GREEN_DOTS, False)):
         prompt = scene.encode(scene.reference(f"for the {label}", words))[0]
@@ -96,8 +96,8 @@ def brand_style(scene: Scene) -> None:
 
 
 def character(scene: Scene) -> None:
-    """Several pictures of one thing, several prompts."""
-    prompts = [scene.encode(scene.reference(f"picture {n}", GREEN_DOTS, shape=shape, seed=20 + n))[0]
+    """Several images of one thing, several prompts."""
+    prompts = [scene.encode(scene.reference(f"image {n}", GREEN_DOTS, shape=shape, seed=20 + n))[0]
                for n, shape in enumerate(("circle", "ring"), start=1)]  # fmt: skip
     sockets = {f"image_prompts.image_prompt{number}": prompt for number, prompt in enumerate(prompts)}
     both = scene.graph.add("IPAdapterCoreCombine", method="average", **sockets)[0]
@@ -138,7 +138,7 @@ def program(scene: Scene) -> None:
 
 
 def thumbnail(name: str) -> Recipe:
-    """A reference and a result for a graph, other ones for each name."""
+    """A reference and a result for a workflow, other ones for each name."""
     chance = zlib.crc32(name.encode())
 
     def recipe(scene: Scene) -> None:
@@ -151,7 +151,7 @@ def thumbnail(name: str) -> Recipe:
 
 
 def of_graph(build: Callable[[], Graph]) -> Recipe:
-    """What goes into a graph of the demo world, and every picture of its batch that comes out."""
+    """What goes into a workflow of the demo world, and every image of its batch that comes out."""
 
     def recipe(scene: Scene) -> None:
         scene.graph = build()

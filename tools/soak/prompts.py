@@ -60,7 +60,7 @@ def write_shuffled(folder) -> None:
 
 
 def prompt(branches: Branches, turn: int) -> Prompt:
-    """A graph with a preview titled "image 0", "image 1" for each branch, and the probe on the loader's model."""
+    """A workflow with a preview titled "image 0", "image 1" for each branch, and the probe on the loader's model."""
     graph = Graph()
     world = graph.add("DemoWorldLoad")
     texts = [graph.add("CLIPTextEncode", clip=world[1], text=text)[0] for text in ("a star", "")]

@@ -1,4 +1,4 @@
-"""The graphs that `docs/examples/image_prompt.py` posts: in API format, their nodes found by title."""
+"""The workflows that `docs/examples/image_prompt.py` posts: in API format, their nodes found by title."""
 
 import json
 from pathlib import Path
@@ -17,7 +17,7 @@ PURPOSES = {
 
 
 def image_prompt(world: World) -> Graph:
-    """A reference, a prompt, a weight and a purpose become a picture and its scores."""
+    """A reference, a prompt, a weight and a purpose become an image and its scores."""
     stage = Stage(world)
     reference = stage.graph.add("LoadImage", "Reference", image="example.png")[0]
     layers = {}
@@ -40,7 +40,7 @@ def image_prompt(world: World) -> Graph:
 
 
 def files() -> dict[Path, str]:
-    """The graphs' files with their text."""
+    """The workflows' files with their text."""
     graphs = {"demo": image_prompt(DEMO), "sdxl": image_prompt(SDXL)}
     return {
         FOLDER / f"image_prompt_{name}.json": json.dumps(graph.prompt(), indent=1) + "\n"

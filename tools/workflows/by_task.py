@@ -1,4 +1,4 @@
-"""The graphs of `tools/workflows/tasks.py` by name, each in the demo world and with published files."""
+"""The workflows of `tools/workflows/tasks.py` by name, each in the demo world and with published files."""
 
 from collections.abc import Callable
 
@@ -10,24 +10,24 @@ Task = Callable[[World], Graph]
 DEMO_TEXTS: dict[str, tuple[Task, str]] = {
     "demo_brand_style": (
         tasks.brand_style,
-        "The demo world: one brand, four subjects. The four pictures of the batch have a prompt each (Prompts over Frames) "
+        "The demo world: one brand, four subjects. The four images of the batch have a prompt each (Prompts over Frames) "
         "and one reference, whose colours and stripes they share.",
     ),
     "demo_character": (
         tasks.character,
-        "The demo world: one figure, three scenes. Two pictures of it, their grounds masked away, are averaged; each prompt "
+        "The demo world: one figure, three scenes. Two images of it, their grounds masked away, are averaged; each prompt "
         "names another ground.",
     ),
     "demo_style_transfer": (
         tasks.style_transfer,
-        "The demo world: a picture is painted in the style of an artwork. The content goes in as a latent and keeps its "
+        "The demo world: an image is painted in the style of an artwork. The content goes in as a latent and keeps its "
         "place, colours and pattern come from the artwork.",
     ),
     "demo_composition_transfer": (
         tasks.demo_composition_transfer,
-        "The demo world: the composition of one picture in the style of another, without a word. The demo's adapter knows "
-        "colours and patterns and no layout, so the composition goes through the ControlNet; see SDXL's graph for an adapter "
-        "that takes it.",
+        "The demo world: the composition of one image in the style of another, without a word. The demo's adapter knows "
+        "colours and patterns and no layout, so the composition goes through the ControlNet; see SDXL's workflow for an "
+        "adapter that takes it.",
     ),
     "demo_two_regions": (
         tasks.two_regions,
@@ -53,19 +53,19 @@ REAL_TEXTS: dict[str, tuple[Task, World, str]] = {
     "sdxl_brand_style": (
         tasks.brand_style,
         SDXL,
-        "SDXL: one brand, four subjects. The four pictures of the batch have a prompt each and one reference, of which "
+        "SDXL: one brand, four subjects. The four images of the batch have a prompt each and one reference, of which "
         "Layer Weights takes the style alone. For less memory take fewer lines and a smaller batch.",
     ),
     "sdxl_character": (
         tasks.character,
         SDXL,
-        "SDXL: one character, three scenes. Two pictures of it are averaged; paint over their grounds in the mask editor, so "
+        "SDXL: one character, three scenes. Two images of it are averaged; paint over their grounds in the mask editor, so "
         "that these do not come along.",
     ),
     "sdxl_style_transfer": (
         tasks.style_transfer,
         SDXL,
-        "SDXL: a picture in the style of an artwork. Denoise of the sampler says how much of the content is painted anew.",
+        "SDXL: an image in the style of an artwork. Denoise of the sampler says how much of the content is painted anew.",
     ),
     "sdxl_composition_transfer": (
         tasks.composition_transfer,
@@ -76,7 +76,7 @@ REAL_TEXTS: dict[str, tuple[Task, World, str]] = {
     "sdxl_two_regions": (
         tasks.two_regions,
         SDXL,
-        "SDXL: another style in each half of the picture. Any mask will do for the left; the right is the rest. Each region "
+        "SDXL: another style in each half of the image. Any mask will do for the left; the right is the rest. Each region "
         "can have its own words too.",
     ),
     "sdxl_faceless_portrait": (
@@ -114,6 +114,6 @@ GRAPHS = {name: _build(task, DEMO, text) for name, (task, text) in DEMO_TEXTS.it
 
 
 def shown_by(name: str) -> Callable[[], Graph] | None:
-    """The demo world's graph of the same task, whose pictures stand for both; None for the other graphs."""
+    """The demo world's workflow of the same task, whose images stand for both; None for the other workflows."""
     _, _, task = name.partition("_")
     return GRAPHS.get(f"demo_{task}") if name in GRAPHS else None

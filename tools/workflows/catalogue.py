@@ -1,4 +1,4 @@
-"""The graphs in `workflows/`, as data; `python3 dev.py workflows` writes the files from here."""
+"""The workflows in `workflows/`, as data; `python3 dev.py workflows` writes the files from here."""
 
 from ..workflows import by_task as workflows_by_task
 from ..workflows import diagnostics as workflows_seeing
@@ -40,9 +40,9 @@ CANNY_SDXL = {
 
 
 def demo_text_and_reference() -> Graph:
-    """The demo world: a text names the shape, a picture brings the colours.
+    """The demo world: a text names the shape, an image brings the colours.
 
-    The smallest whole graph: Load IP-Adapter, Encode Reference Image, Apply IP-Adapter, and a sampler.
+    The smallest whole workflow: Load IP-Adapter, Encode Reference Image, Apply IP-Adapter, and a sampler.
     """
     graph, (model, clip, vae, encoder, _) = _demo_world()
     reference = _demo_reference(graph)
@@ -93,7 +93,7 @@ def sdxl_plus() -> Graph:
 def sdxl_plus_controlnet() -> Graph:
     """SDXL with the plus adapter for the style and a Canny ControlNet for the layout.
 
-    Two pictures go in: the reference, and the one whose edges are kept.
+    Two images go in: the reference, and the one whose edges are kept.
     """
     graph, (model, clip, vae) = _checkpoint(SDXL)
     steered, _ = _sdxl_steered(graph, model, weight=0.7)

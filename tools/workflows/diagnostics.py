@@ -1,4 +1,4 @@
-"""Graphs that show what an adapter does, in the demo world: attention maps, and weights compared and scored."""
+"""Workflows that show what an adapter does, in the demo world: attention maps, and weights compared and scored."""
 
 from .graph import Graph, Output
 
@@ -9,7 +9,7 @@ COMPARED = "a red heart on white"
 
 
 def seeing_attention_maps() -> Graph:
-    """Two references, each confined to a half of the picture, and where each is attended to."""
+    """Two references, each confined to a half of the image, and where each is attended to."""
     graph = Graph()
     world = graph.add("DemoWorldLoad")
     model, adapter = world[0], graph.add("IPAdapterCoreLoad", ip_adapter_name=ADAPTER)[0]

@@ -1,4 +1,4 @@
-"""Graphs as data: nodes and links once, as an API prompt or as a workflow file that opens in the browser."""
+"""Workflows as data: nodes and links once, as an API prompt or as a workflow file that opens in the browser."""
 
 import itertools
 from collections.abc import Iterator, Mapping
@@ -37,7 +37,7 @@ class Node:
 
 
 class Graph:
-    """A growing graph."""
+    """A growing workflow."""
 
     def __init__(self) -> None:
         self.nodes: list[Node] = []

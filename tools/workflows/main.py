@@ -1,6 +1,6 @@
 """`python3 dev.py workflows`: writes `workflows/*.json` from `tools/workflows/`, with the slots of a live server.
 
-The blueprints of `subgraphs/` and the graphs of `docs/examples/` too.
+The blueprints of `subgraphs/` and the workflows of `docs/examples/` too.
 """
 
 import json
@@ -17,7 +17,7 @@ from .subgraph import blueprint_file
 
 
 def main(_: list[str]) -> int:
-    """Starts a server for its node definitions and writes every graph."""
+    """Starts a server for its node definitions and writes every workflow."""
     with ComfyServer(Path(sys.executable), Path(os.environ["COMFYUI_PATH"])) as server:
         info = ComfyClient(server.url).object_info()
     for name, build in GRAPHS.items():

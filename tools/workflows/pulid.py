@@ -1,4 +1,4 @@
-"""The graphs for PuLID, as data; `tools/workflows/catalogue.py` lists them."""
+"""The workflows for PuLID, as data; `tools/workflows/catalogue.py` lists them."""
 
 from collections.abc import Callable
 
@@ -26,7 +26,7 @@ SIZE = 1024
 
 
 def flux_pulid() -> Graph:
-    """FLUX.1 dev with PuLID: the person of a photograph in a picture that the text describes.
+    """FLUX.1 dev with PuLID: the person of a photograph in an image that the text describes.
 
     Needs antelopev2 in models/insightface/models, parsing_bisenet.pth in models/facexlib and EVA02-CLIP in models/clip_vision.
     """
@@ -35,7 +35,7 @@ def flux_pulid() -> Graph:
 
 
 def flux_pulid_two_people() -> Graph:
-    """FLUX.1 dev with PuLID: two people, each in a half of the picture.
+    """FLUX.1 dev with PuLID: two people, each in a half of the image.
 
     Regional Image Prompts gives each face its place; the second region is the rest.
     """
@@ -56,7 +56,7 @@ GRAPHS: dict[str, Callable[[], Graph]] = {"flux_pulid": flux_pulid, "flux_pulid_
 
 
 class _Stage:
-    """What both graphs have: the model, the adapter, and what looks at faces."""
+    """What both workflows have: the model, the adapter, and what looks at faces."""
 
     def __init__(self) -> None:
         self.graph = Graph()
@@ -68,7 +68,7 @@ class _Stage:
         )
 
     def person(self, title: str) -> Output:
-        """The largest face of a picture."""
+        """The largest face of an image."""
         picture = self.graph.add("LoadImage", title, image="example.png")
         return self.graph.add(
             "IPAdapterCoreEncodeFace", ip_adapter=self.adapter[0], image=picture[0], insightface=self.analysis[0],

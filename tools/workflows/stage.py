@@ -1,4 +1,4 @@
-"""What a task's graph stands on, in the demo world or with published files: models, references, words, a sampler."""
+"""What a task's workflow stands on, in the demo world or with published files: models, references, words, a sampler."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,7 +26,7 @@ DRAWN = {"shape": "any", "object_colour": "any", "background_colour": "any", "ob
 
 @dataclass(frozen=True)
 class World:
-    """Where a graph runs: the files that it wants (none in the demo world), sizes and a sampler's settings."""
+    """Where a workflow runs: the files that it wants (none in the demo world), sizes and a sampler's settings."""
 
     checkpoint: dict[str, str] = field(default_factory=dict)
     adapter: dict[str, str] = field(default_factory=dict)
@@ -58,7 +58,7 @@ SD15 = World(
 
 
 class Stage:
-    """A graph that has its models, and grows by a task's nodes. Where two texts go in, the first is the demo world's."""
+    """A workflow that has its models, and grows by a task's nodes. Where two texts go in, the first is the demo world's."""
 
     def __init__(self, world: World):
         self.world, self.graph = world, Graph()
@@ -77,7 +77,7 @@ class Stage:
         self.adapter = self.graph.add("IPAdapterCoreLoad", None, files, ip_adapter_name=adapter)[0]
 
     def picture(self, title: str, seed: int, **words: str) -> Node:
-        """A drawing of the demo world, or a picture to be replaced by one's own; output 0 is the picture."""
+        """A drawing of the demo world, or an image to be replaced by one's own; output 0 is the image."""
         if not self.world.demo:
             return self.graph.add("LoadImage", title, image="example.png")
         return self.graph.add("DemoWorldPicture", title, seed=seed, **(DRAWN | words))
@@ -109,10 +109,10 @@ class Stage:
         return self.graph.add("CLIPTextEncode", title, clip=self.clip, text=text)[0]
 
     def say_each(self, demo: str, real: str) -> Output:
-        """A text for each picture of the batch, a line each."""
+        """A text for each image of the batch, a line each."""
         lines = demo if self.world.demo else real
         inputs = {"clip": self.clip, "prompts": lines, "frames_each": 1}
-        return self.graph.add("IPAdapterCorePromptsOverFrames", "A prompt for each picture", **inputs)[0]
+        return self.graph.add("IPAdapterCorePromptsOverFrames", "A prompt for each image", **inputs)[0]
 
     def blank(self, count: Any = 1) -> Output:
         """As many empty latents."""
@@ -120,7 +120,7 @@ class Stage:
         return self.graph.add(kind, width=self.world.size, height=self.world.size, batch_size=count)[0]
 
     def sample(self, positive: Output, latent: Output | None = None, denoise: float = 1.0, negative=None) -> Output:
-        """A sampler on the model, its pictures saved."""
+        """A sampler on the model, its images saved."""
         steps, cfg, sampler, scheduler = self.world.sampling
         if negative is None:
             negative = self.say("", self.world.negative, "Negative prompt")

@@ -1,4 +1,4 @@
-"""What people do with an image prompt, as graphs on any `Stage`; `tools/workflows/by_task.py` lists them."""
+"""What people do with an image prompt, as workflows on any `Stage`; `tools/workflows/by_task.py` lists them."""
 
 from dataclasses import replace
 
@@ -19,7 +19,7 @@ DEMO_LORA = "demo_world_frame.safetensors"
 
 
 def brand_style(world: World) -> Graph:
-    """One reference, a prompt for each picture of the batch."""
+    """One reference, a prompt for each image of the batch."""
     stage = Stage(world)
     brand = stage.picture(
         "The brand", 11, shape="circle", object_colour="yellow", background_colour="blue", background_texture="striped"
@@ -31,11 +31,11 @@ def brand_style(world: World) -> Graph:
 
 
 def character(world: World) -> Graph:
-    """Two pictures of one figure, averaged; the weight leaves the place to the prompts."""
+    """Two images of one figure, averaged; the weight leaves the place to the prompts."""
     stage = Stage(world)
     looks = {"shape": "heart", "object_colour": "red"}
     pictures = [
-        stage.picture(f"Picture {number + 1}", 21 + number, background_colour=ground, **looks)
+        stage.picture(f"Image {number + 1}", 21 + number, background_colour=ground, **looks)
         for number, ground in enumerate(("white", "grey"))
     ]
     seen = [stage.encode(picture[0], mask=_figure(stage, picture)) for picture in pictures]
@@ -71,7 +71,7 @@ def composition_transfer(world: World) -> Graph:
 
 
 def demo_composition_transfer(world: World) -> Graph:
-    """The outline of one picture, the style of another, and no words: the demo's adapter knows no composition."""
+    """The outline of one image, the style of another, and no words: the demo's adapter knows no composition."""
     stage = Stage(world)
     layout = stage.picture("Composition", 7, shape="moon", object_colour="green", background_colour="pink")
     style = stage.picture(

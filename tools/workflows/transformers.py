@@ -1,4 +1,4 @@
-"""The graphs for transformer models, as data; `tools/workflows/catalogue.py` lists them."""
+"""The workflows for transformer models, as data; `tools/workflows/catalogue.py` lists them."""
 
 from collections.abc import Callable
 
@@ -116,7 +116,7 @@ def _flux(adapter: dict[str, str], encoder: dict[str, str], loader: str, weight:
 
 
 def flux_sampled(graph: Graph, checkpoint: Node, model: Output, words: str) -> None:
-    """FLUX.1 dev's own way to a picture: no negative, guidance as a condition."""
+    """FLUX.1 dev's own way to an image: no negative, guidance as a condition."""
     text = graph.add("CLIPTextEncode", "Prompt", clip=checkpoint[1], text=words)
     guided = graph.add("FluxGuidance", conditioning=text[0], guidance=3.5)
     nothing = graph.add("ConditioningZeroOut", conditioning=text[0])

@@ -51,7 +51,7 @@ class IdentityResampler(Resampler):
 
 
 class FacePerceiver(nn.Module):
-    """Tokens (B, N, C) that attend to the hidden states (B, L, E) of a picture of the face.
+    """Tokens (B, N, C) that attend to the hidden states (B, L, E) of an image of the face.
 
     Source: tencent-ailab/IP-Adapter (62e4af9), ip_adapter/ip_adapter_faceid.py, FacePerceiverResampler.
     """

@@ -1,4 +1,4 @@
-"""The projector of IP-Adapter-Instruct: a resampler that also reads what shall be taken from the picture."""
+"""The projector of IP-Adapter-Instruct: a resampler that also reads what should be taken from the image."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from .resampler import ResamplerParts, perceiver_layers
 
 
 class InstructedResampler(ResamplerParts):
-    """A picture, the prompt and an instruction to image tokens; each layer reads them in this order.
+    """An image, the prompt and an instruction to image tokens; each layer reads them in this order.
 
     Source: unity-research/IP-Adapter-Instruct (d5fa8b5), ip_adapter/resampler_Instruct.py, ResamplerInstructBigger.
     """
@@ -25,7 +25,7 @@ class InstructedResampler(ResamplerParts):
         )
 
     def forward(self, features: tuple[Tensor, Tensor, Tensor]) -> Tensor:
-        """picture (B, L, E), instruction and prompt (B, T, text) -> (B, N, C)."""
+        """image (B, L, E), instruction and prompt (B, T, text) -> (B, N, C)."""
         picture, instruction, prompt = features
         sources = (self.proj_in(picture), self.proj_prompt_input(prompt), self.proj_new_input(instruction))
         latents = self.latents.to(sources[0]).expand(picture.shape[0], -1, -1)

@@ -1,4 +1,4 @@
-"""The projector of the PE-Core adapter for Anima: learned queries that read the picture, then one another."""
+"""The projector of the PE-Core adapter for Anima: learned queries that read the image, then one another."""
 
 from typing import Any
 
@@ -31,7 +31,7 @@ class JointAttention(nn.Module):
 
 
 class PerceiverBlock(nn.Module):
-    """Cross-attention to the picture, self-attention among the queries, two layers; each after a norm, each added."""
+    """Cross-attention to the image, self-attention among the queries, two layers; each after a norm, each added."""
 
     def __init__(self, spec: ProjectorSpec, operations: Operations, **options: Any) -> None:
         super().__init__()
@@ -47,7 +47,7 @@ class PerceiverBlock(nn.Module):
         )
 
     def forward(self, queries: Tensor, picture: Tensor) -> Tensor:
-        """queries (B, N, D), picture (B, L, D) -> (B, N, D)."""
+        """queries (B, N, D), image (B, L, D) -> (B, N, D)."""
         queries = queries + self.xattn(self.q_norm_x(queries), self.kv_norm_x(picture))
         own = self.norm_s(queries)
         queries = queries + self.sattn(own, own)
@@ -55,7 +55,7 @@ class PerceiverBlock(nn.Module):
 
 
 class Perceiver(nn.Module):
-    """Features (B, L, E), less their mean over the training's pictures, to image tokens (B, N, C).
+    """Features (B, L, E), less their mean over the training's images, to image tokens (B, N, C).
 
     Source: sorryhyun/anima_lora (3f7ca1f3~1), library/vision/resampler.py and networks/methods/ip_adapter.py.
     """

@@ -1,4 +1,4 @@
-"""The projectors of the style adapters: IP-Adapter-Art, and CSGO with its pair of pictures."""
+"""The projectors of the style adapters: IP-Adapter-Art, and CSGO with its pair of images."""
 
 from typing import Any
 

@@ -1,1 +1,1 @@
-"""From pictures to faces: detection, alignment, identity. Runs on onnxruntime alone."""
+"""From images to faces: detection, alignment, identity. Runs on onnxruntime alone."""

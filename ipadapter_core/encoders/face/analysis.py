@@ -14,13 +14,13 @@ from .geometry import aligned_crop
 from .onnx_session import RECOGNITION_SIZE, Provider, Session, is_detection, is_recognition, open_session
 from .parser import FaceParser, find_parser
 
-SWEEP = tuple(range(640, 319, -64))  # a face that fills the picture is found at a smaller size
+SWEEP = tuple(range(640, 319, -64))  # a face that fills the image is found at a smaller size
 ZIP = "https://github.com/deepinsight/insightface/releases/download/v0.7/{name}.zip"
 
 
 @dataclass(frozen=True)
 class AnalysedFace:
-    """One face, named as insightface names it, by attribute and by key; positions in pixels of the picture."""
+    """One face, named as insightface names it, by attribute and by key; positions in pixels of the image."""
 
     bbox: Any
     kps: Any
@@ -46,7 +46,7 @@ class FaceAnalysis:
         self.parser = parser
 
     def get(self, picture: Any, max_num: int = 0) -> list[AnalysedFace]:
-        """The faces of a picture, an array (H, W, 3) in BGR, 0..255; the surest first. `max_num` 0 is all of them."""
+        """The faces of an image, an array (H, W, 3) in BGR, 0..255; the surest first. `max_num` 0 is all of them."""
         image = torch.as_tensor(picture.copy()).flip(-1).float()
         found = self.det_model.detect(image)
         count = len(found.scores) if max_num == 0 else min(max_num, len(found.scores))
@@ -59,7 +59,7 @@ class FaceAnalysis:
         ]  # fmt: skip
 
     def identity(self, picture: Tensor, landmarks: Tensor) -> Tensor:
-        """The vector (512) that the recognition model makes of a face in a picture (H, W, 3), RGB, 0..255.
+        """The vector (512) that the recognition model makes of a face in an image (H, W, 3), RGB, 0..255.
 
         Source: deepinsight/insightface, python-package/insightface/model_zoo/arcface_onnx.py.
         """
@@ -116,7 +116,7 @@ def _likely(file: Path) -> tuple[int, str]:
 
 
 def find_faces(analysis: Any, picture: Tensor) -> list[AnalysedFace]:
-    """The faces of a picture (H, W, 3), 0..1, at the largest detection size at which there are any.
+    """The faces of an image (H, W, 3), 0..1, at the largest detection size at which there are any.
 
     `analysis` is ours or insightface's own. Its detection size is put back afterwards.
     """

@@ -1,4 +1,4 @@
-"""SCRFD: from a picture to boxes, scores and five landmarks.
+"""SCRFD: from an image to boxes, scores and five landmarks.
 
 Source: deepinsight/insightface, detection/scrfd and python-package/insightface/model_zoo/scrfd.py.
 """
@@ -33,7 +33,7 @@ class Detector:
         self.input_size = (640, 640)
 
     def detect(self, picture: Tensor) -> Detections:
-        """Faces of a picture (H, W, 3) in RGB, 0..255."""
+        """Faces of an image (H, W, 3) in RGB, 0..255."""
         canvas, scale = fit(picture, self.input_size)
         blob = ((canvas - 127.5) / 128).movedim(-1, 0).unsqueeze(0)
         outputs = [torch.as_tensor(part).float() for part in self.session.run(blob.numpy())]
@@ -42,7 +42,7 @@ class Detector:
 
 
 def fit(picture: Tensor, size: tuple[int, int]) -> tuple[Tensor, float]:
-    """The picture in the top left corner of a black canvas, as large as it fits, and how it was scaled."""
+    """The image in the top left corner of a black canvas, as large as it fits, and how it was scaled."""
     width, height = size
     rows, columns = picture.shape[:2]
     if rows / columns > height / width:

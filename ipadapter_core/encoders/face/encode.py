@@ -1,4 +1,4 @@
-"""From pictures of people to the image prompt of a face adapter."""
+"""From images of people to the image prompt of a face adapter."""
 
 from enum import Enum
 from typing import Any, NamedTuple
@@ -58,7 +58,7 @@ class FaceOptions(NamedTuple):
 
 
 class EncodedFaces(NamedTuple):
-    """The prompt, the pictures with boxes (B, H, W, 3), the faces as the encoder saw them (F, S, S, 3), what to say."""
+    """The prompt, the images with boxes (B, H, W, 3), the faces as the encoder saw them (F, S, S, 3), what to say."""
 
     prompt: ImagePrompt
     boxes: Tensor
@@ -69,15 +69,15 @@ class EncodedFaces(NamedTuple):
 def encode_faces(
     spec: AdapterSpec, analysis: Any, encoder: ImageEncoder | None, pictures: Tensor, options: FaceOptions
 ) -> EncodedFaces:
-    """Finds faces in pictures (B, H, W, C) and encodes those that are chosen.
+    """Finds faces in images (B, H, W, C) and encodes those that are chosen.
 
     Raises `ImagePromptError` for adapters that read no faces, `EncoderMismatchError` for a missing or wrong image encoder,
-    `FaceAnalysisError` for pictures without a face under "fail".
+    `FaceAnalysisError` for images without a face under "fail".
     """
     feature = spec.projector.feature
     if not FEATURES[feature].from_faces:
         raise ImagePromptError(
-            f"{spec.file} ({spec.format}) reads whole pictures, not faces: use Encode Reference Image instead of Encode Face"
+            f"{spec.file} ({spec.format}) reads whole images, not faces: use Encode Reference Image instead of Encode Face"
         )
     if analysis is None:
         raise FaceAnalysisError(
@@ -192,7 +192,7 @@ def _version(spec: AdapterSpec) -> tuple[PlusVersion, str]:
 
 
 def _references(faces: list[list[EncodedFace]], spec: AdapterSpec, options: FaceOptions) -> tuple[Reference, ...]:
-    """A reference for each face, for each picture, or one in all; a picture without a face keeps a silent place."""
+    """A reference for each face, for each image, or one in all; an image without a face keeps a silent place."""
     if options.several is MultiFaceMode.AVERAGE_ALL:
         faces = [[face for group in faces for face in group]]
     silent = Reference(_silence(spec), 0.0)
@@ -218,7 +218,7 @@ def _average(faces: list[EncodedFace], spec: AdapterSpec) -> EncodedImage:
 
 
 def _silence(spec: AdapterSpec) -> EncodedImage:
-    """Features of the right shape for a picture that contributes nothing."""
+    """Features of the right shape for an image that contributes nothing."""
     projector = spec.projector
     if projector.feature is Feature.IDENTITY_AND_STATES:
         nothing = silence(spec)
@@ -231,9 +231,9 @@ def _silence(spec: AdapterSpec) -> EncodedImage:
 
 
 def _counted(chosen: list[Chosen], used: list[int | None]) -> str:
-    """How many faces were found and taken, and which pictures had none."""
+    """How many faces were found and taken, and which images had none."""
     found, taken = sum(len(one.faces) for one in chosen), sum(len(one.taken) for one in chosen)
-    lines = [f"{found} faces in {len(chosen)} pictures, {taken} taken"]
+    lines = [f"{found} faces in {len(chosen)} images, {taken} taken"]
     skipped = [str(number) for number, source in enumerate(used) if source is None]
     repeated = [
         f"{number} (as {source})" for number, source in enumerate(used) if source is not None and source != number

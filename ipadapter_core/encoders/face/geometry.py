@@ -1,4 +1,4 @@
-"""Where the points of a face shall lie, and the transforms that bring them there. Pictures are (H, W, C)."""
+"""Where the points of a face should lie, and the transforms that bring them there. Images are (H, W, C)."""
 
 from typing import Any, cast
 
@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import grid_sample, pad
 
-# eyes, nose, corners of the mouth in a picture of 112 x 112; source: deepinsight/insightface, utils/face_align.py
+# eyes, nose, corners of the mouth in an image of 112 x 112; source: deepinsight/insightface, utils/face_align.py
 TEMPLATE = torch.tensor(
     [(38.2946, 51.6963), (73.5318, 51.5014), (56.0252, 71.7366), (41.5493, 92.3655), (70.7299, 92.2041)]
 )
@@ -40,7 +40,7 @@ def similarity(source: Tensor, target: Tensor) -> Tensor:
 
 
 def warp(picture: Tensor, transform: Tensor, size: int) -> Tensor:
-    """What a transform (2, 3) of pixel positions brings into a square of `size`: bilinear, black outside the picture."""
+    """What a transform (2, 3) of pixel positions brings into a square of `size`: bilinear, black outside the image."""
     matrix, shift = transform[:, :2].double(), transform[:, 2].double()
     rows, columns = torch.meshgrid(*[torch.arange(size, dtype=torch.float64)] * 2, indexing="ij")
     places = (torch.stack((columns, rows), dim=-1) - shift) @ linalg.inv(matrix).T  # (size, size, 2) as x, y
@@ -57,7 +57,7 @@ def aligned_crop(picture: Tensor, landmarks: Tensor, size: int) -> Tensor:
 
 
 def square_crop(picture: Tensor, box: tuple[float, float, float, float]) -> Tensor:
-    """The square around a box, its centre kept and its longer side whole; black where it leaves the picture.
+    """The square around a box, its centre kept and its longer side whole; black where it leaves the image.
 
     Source: Kwai-Kolors/Kolors, ipadapter_FaceID/sample_ipadapter_faceid_plus.py, face_bbox_to_square.
     """

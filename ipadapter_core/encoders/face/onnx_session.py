@@ -114,13 +114,13 @@ def is_detection(session: Session) -> bool:
 
 
 def is_parser(session: Session) -> bool:
-    """BiSeNet for faces: a picture in, of its outputs the first a score for each of 19 classes at each pixel."""
+    """BiSeNet for faces: an image in, of its outputs the first a score for each of 19 classes at each pixel."""
     shape = list(session.outputs[0].shape)
     return len(shape) == 4 and shape[1] == PARSER_CLASSES
 
 
 def is_recognition(session: Session) -> bool:
-    """ArcFace: a picture of 112 x 112 in, one vector out."""
+    """ArcFace: an image of 112 x 112 in, one vector out."""
     size = list(session.inputs[0].shape[-2:])
     one_vector = len(session.outputs) == 1 and len(session.outputs[0].shape) == 2
     return size == [RECOGNITION_SIZE] * 2 and one_vector

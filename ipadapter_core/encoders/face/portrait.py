@@ -1,7 +1,7 @@
 """What PuLID reads of a face: its identity beside a pooled look at it, and five hidden states of EVA02-CLIP.
 
 Source: ToTheBeginning/PuLID (1aa2fc7), pulid/pipeline_flux.py, get_id_embedding; facexlib (260620a), the template and the
-colour beside the picture in utils/face_restoration_helper.py. One detection serves identity and crop, so that two faces
+colour beside the image in utils/face_restoration_helper.py. One detection serves identity and crop, so that two faces
 cannot be mixed; theirs detects twice.
 """
 
@@ -20,8 +20,8 @@ from ..eva_clip import fitted
 from .geometry import similarity, warp
 from .parser import WHERE
 
-SIDE, LONGEST = 512, 1024  # of the aligned face, and of the picture that it is cut out of
-BESIDE = torch.tensor((132.0, 133.0, 135.0)) / 255  # the colour outside the picture
+SIDE, LONGEST = 512, 1024  # of the aligned face, and of the image that it is cut out of
+BESIDE = torch.tensor((132.0, 133.0, 135.0)) / 255  # the colour outside the image
 TEMPLATE = torch.tensor(
     [
         (192.98138, 239.94708),
@@ -47,7 +47,7 @@ class Portrait(NamedTuple):
 
 
 def portrait(spec: AdapterSpec, analysis: Any, encoder: Any, picture: Tensor, face: Any) -> Portrait:
-    """Encodes a face of a picture (H, W, 3).
+    """Encodes a face of an image (H, W, 3).
 
     Raises `FaceAnalysisError` without a face parser, `EncoderMismatchError` for another encoder or none.
     """
@@ -65,13 +65,13 @@ def portrait(spec: AdapterSpec, analysis: Any, encoder: Any, picture: Tensor, fa
 
 
 def silence(spec: AdapterSpec) -> Features:
-    """Features of the right shape for a picture that contributes nothing."""
+    """Features of the right shape for an image that contributes nothing."""
     condition = intermediate(torch.zeros(1, spec.projector.feature_width))
     return condition, *[intermediate(torch.zeros(1, 1, spec.projector.picture_width))] * STATES
 
 
 def aligned_face(picture: Tensor, landmarks: Tensor) -> Tensor:
-    """The face upright at FFHQ's place (512, 512, 3); large pictures are made smaller first."""
+    """The face upright at FFHQ's place (512, 512, 3); large images are made smaller first."""
     height, width = picture.shape[:2]
     ratio = min(1.0, LONGEST / max(height, width))
     if ratio < 1:

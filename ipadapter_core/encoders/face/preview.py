@@ -11,7 +11,7 @@ TAKEN, LEFT = (60, 220, 90), (160, 160, 160)
 
 
 def draw_faces(picture: Tensor, chosen: Chosen) -> Tensor:
-    """A copy of a picture (H, W, C) with a numbered box around each face: green where taken; (H, W, 3)."""
+    """A copy of an image (H, W, C) with a numbered box around each face: green where taken; (H, W, 3)."""
     array = (picture[..., :3].clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
     image = Image.fromarray(np.ascontiguousarray(array))
     pen = ImageDraw.Draw(image)

@@ -1,4 +1,4 @@
-"""Which faces of a picture count, and what to do with a picture that shows none."""
+"""Which faces of an image count, and what to do with an image that shows none."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from ...errors import FaceAnalysisError
 
 
 class FaceOrder(str, Enum):
-    """In which order the faces of a picture are numbered; the index says which number is taken."""
+    """In which order the faces of an image are numbered; the index says which number is taken."""
 
     LARGEST = "largest"
     CENTRAL = "most central"
@@ -19,7 +19,7 @@ class FaceOrder(str, Enum):
 
 
 class NoFace(str, Enum):
-    """What becomes of a picture in which the wanted face is not found."""
+    """What becomes of an image in which the wanted face is not found."""
 
     SKIP = "skip"
     REPEAT = "repeat"
@@ -36,14 +36,14 @@ class Choice:
 
 
 class Chosen(NamedTuple):
-    """One picture's faces in their order, and the numbers of those that are taken."""
+    """One image's faces in their order, and the numbers of those that are taken."""
 
     faces: list[Any]
     taken: tuple[int, ...]
 
 
 def choose(faces: Sequence[Any], choice: Choice, size: tuple[int, int]) -> Chosen:
-    """Orders the faces of a picture of `size` (height, width) and takes one of them, or all."""
+    """Orders the faces of an image of `size` (height, width) and takes one of them, or all."""
     ordered = sorted(faces, key=_key(choice.pick, size))
     if choice.pick is FaceOrder.ALL:
         return Chosen(ordered, tuple(range(len(ordered))))
@@ -72,16 +72,16 @@ def _key(pick: FaceOrder, size: tuple[int, int]) -> Callable[[Any], float]:
 
 
 def sources(found: Sequence[bool], no_face: NoFace) -> list[int | None]:
-    """For each picture the one whose faces it uses: its own, another's when it has none, or none at all.
+    """For each image the one whose faces it uses: its own, another's when it has none, or none at all.
 
-    A picture without a face repeats the one before it, or the first with one when there is none before.
-    Raises `FaceAnalysisError` with the numbers of the pictures under "fail", and when there is nothing to repeat.
+    An image without a face repeats the one before it, or the first with one when there is none before.
+    Raises `FaceAnalysisError` with the numbers of the images under "fail", and when there is nothing to repeat.
     """
     missing = [number for number, there in enumerate(found) if not there]
     if missing and (no_face is NoFace.FAIL or (no_face is NoFace.REPEAT and not any(found))):
         numbers = ", ".join(str(number) for number in missing[:20]) + (" ..." if len(missing) > 20 else "")
         raise FaceAnalysisError(
-            f"no face in {len(missing)} of {len(found)} pictures (numbers {numbers}, counted from 0): give pictures with a "
+            f"no face in {len(missing)} of {len(found)} images (numbers {numbers}, counted from 0): give images with a "
             "face that is not cut off, lower index, or set no_face of Encode Face to skip"
         )
     if no_face is NoFace.SKIP:

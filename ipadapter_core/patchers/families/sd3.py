@@ -1,4 +1,4 @@
-"""SD3.5 Large: image tokens that change with the timestep, beside the picture's own keys, in every joint block.
+"""SD3.5 Large: image tokens that change with the timestep, beside the image's own keys, in every joint block.
 
     image += weight * Attn(norm_q(q), [norm_k(k), k_image], [v, v_image]) before the block's projection, with q and k of
     the image's rows as they are before the model's own norms

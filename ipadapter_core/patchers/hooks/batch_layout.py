@@ -1,4 +1,4 @@
-"""What the pictures of a model call are: of which pass, which frame, and which part of the canvas.
+"""What the images of a model call are: of which pass, which frame, and which part of the canvas.
 
 Other packs change the batch between the sampler and the model: context windows take some of the frames, tiled diffusion
 cuts the latent and stacks the tiles (tile by tile, each with all passes), regional prompts repeat the positive passes.
@@ -59,7 +59,7 @@ def passes_of(options: Options) -> list[int]:
 
 
 def frames_of(options: Options, pictures: int) -> tuple[int, ...]:
-    """The place in the whole batch of each picture of a pass: a context window or AnimateDiff may show a part of it.
+    """The place in the whole batch of each image of a pass: a context window or AnimateDiff may show a part of it.
 
     Both name the window's frames in transformer_options; ComfyUI's own may put one more, its anchor, before them.
     AnimateDiff-Evolved cuts its windows after the sampler's batch is known, so what it names may be fewer than `pictures`.
@@ -77,7 +77,7 @@ def frames_of(options: Options, pictures: int) -> tuple[int, ...]:
 
 
 def _shown(x: Tensor, passes: Sequence[int], step: Step) -> tuple[int, ...]:
-    """The place in the whole batch of each picture of a pass, by its values, where another pack shows some that it does not
+    """The place in the whole batch of each image of a pass, by its values, where another pack shows some that it does not
     name; every pass has to show the same.
 
     Raises `SamplingError` where they cannot be told.

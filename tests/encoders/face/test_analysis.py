@@ -91,7 +91,7 @@ def test_mirrored_points_are_not_reflected():
 
 
 def test_crop_sizes_and_edges(astronaut):
-    """224 doubles the template, 256 leaves 16 pixels at both sides; outside the picture is black."""
+    """224 doubles the template, 256 leaves 16 pixels at both sides; outside the image is black."""
     assert torch.equal(template(224), TEMPLATE * 2)
     assert torch.equal(template(256), TEMPLATE * 2 + torch.tensor((16.0, 0.0)))
     shift = torch.tensor(((1.0, 0.0, 5.0), (0.0, 1.0, 0.0)))
@@ -120,7 +120,7 @@ def test_the_sweep_goes_down_to_a_size_that_finds_it(tmp_path, astronaut):
 
 @pytest.mark.parametrize("shape", [(512, 512), (300, 700), (900, 333)])
 def test_positions_are_the_pictures_own(tmp_path, astronaut, shape):
-    """Wide and tall pictures are scaled alike in both directions."""
+    """Wide and tall images are scaled alike in both directions."""
     picture = torch.zeros(*shape, 3)
     rows, columns = min(shape[0], 300), min(shape[1], 333)
     picture[:rows, :columns] = astronaut[:rows, :columns]

@@ -1,4 +1,4 @@
-"""From pictures of people to an image prompt: which face, what of it, and what happens where there is none."""
+"""From images of people to an image prompt: which face, what of it, and what happens where there is none."""
 
 from types import SimpleNamespace
 
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.faces
 
 
 class FakeInsightFace:
-    """Another pack's INSIGHTFACE object: a picture's first pixel says how many faces it shows."""
+    """Another pack's INSIGHTFACE object: an image's first pixel says how many faces it shows."""
 
     def __init__(self):
         self.det_model = SimpleNamespace(input_size=(640, 640))
@@ -43,7 +43,7 @@ def face(number, width=40.0):
 
 
 def pictures_with(*counts):
-    """Pictures (B, 96, 240, 3) of noise that show so many faces each."""
+    """Images (B, 96, 240, 3) of noise that show so many faces each."""
     pictures = torch.rand(len(counts), 96, 240, 3, generator=torch.Generator().manual_seed(1))
     for number, count in enumerate(counts):
         pictures[number, 0, 0, 0] = count / 255
@@ -70,7 +70,7 @@ def identities(prompt):
     ],
 )  # fmt: skip
 def test_the_picker(tmp_path, pick, index, expected):
-    """Faces 0, 1 and 2 stand left to right, shrink to the right, and grow surer; the middle of the picture is near 1."""
+    """Faces 0, 1 and 2 stand left to right, shrink to the right, and grow surer; the middle of the image is near 1."""
     options = FaceOptions(Choice(pick, index))
     found = encode_faces(adapter_of("FaceID", tmp_path).spec, FakeInsightFace(), None, pictures_with(3), options)
     assert identities(found.prompt) == expected
@@ -88,7 +88,7 @@ def test_boxes_are_drawn_with_the_taken_one_in_green():
 
 
 def test_a_batch_with_a_missing_face(tmp_path):
-    """Skip keeps a silent place, repeat takes the face before, fail names the pictures."""
+    """Skip keeps a silent place, repeat takes the face before, fail names the images."""
     spec = adapter_of("FaceID", tmp_path).spec
     pictures = pictures_with(0, 2, 0, 1, 0)
 
@@ -100,7 +100,7 @@ def test_a_batch_with_a_missing_face(tmp_path):
     assert "no face, without effect: 0, 2, 4" in skipped.report
     assert identities(repeated.prompt) == [0] * 5
     assert "no face, repeated: 0 (as 1), 2 (as 1), 4 (as 3)" in repeated.report
-    with pytest.raises(FaceAnalysisError, match=r"no face in 3 of 5 pictures \(numbers 0, 2, 4"):
+    with pytest.raises(FaceAnalysisError, match=r"no face in 3 of 5 images \(numbers 0, 2, 4"):
         encoded(NoFace.FAIL)
     assert sources([False, False], NoFace.SKIP) == [None, None]
     with pytest.raises(FaceAnalysisError, match="no face in 2 of 2"):
@@ -128,7 +128,7 @@ def test_a_skipped_frame_has_no_effect_and_keeps_its_place(tmp_path):
 
 
 def test_several_faces(tmp_path):
-    """Each a reference, or the mean of a picture or of all; a mean of normalised identities has length one again."""
+    """Each a reference, or the mean of an image or of all; a mean of normalised identities has length one again."""
     spec = adapter_of("Portrait", tmp_path).spec
 
     def encoded(several):
@@ -160,7 +160,7 @@ def test_portrait_unnorm_and_instantid_are_alike_and_that_is_said(tmp_path):
 
 
 def test_plus_reads_identity_and_the_aligned_face(tmp_path):
-    """The encoder sees the crop of 224; the negative is nobody and the picture of nothing."""
+    """The encoder sees the crop of 224; the negative is nobody and the image of nothing."""
     spec, encoder = adapter_of("FaceID Plus", tmp_path).spec, tiny_encoder()
     picture = pictures_with(1)
     found = encode_faces(spec, FakeInsightFace(), encoder, picture, FaceOptions())

@@ -28,7 +28,7 @@ SHAPES = pulid_flux(2, 256, former=id_former(64, condition=544, look=128))
 
 
 class Analysis:
-    """A face analysis that knows where faces are: as many as the picture's first pixel says, and a parser for bright pixels."""
+    """A face analysis that knows where faces are: as many as the image's first pixel says, and a parser for bright pixels."""
 
     def __init__(self, parser=True):
         self.det_model = SimpleNamespace(input_size=(640, 640))
@@ -88,7 +88,7 @@ def test_the_features_of_a_face(spec, encoder, capsys):
 
 
 def test_the_aligned_face_of_large_and_small_pictures():
-    """The template's points come to their places; the same face in a picture of twice the size is the same crop."""
+    """The template's points come to their places; the same face in an image of twice the size is the same crop."""
     noise = torch.rand(1, 3, 12, 14, generator=torch.Generator().manual_seed(1))
     small = torch.nn.functional.interpolate(noise, (600, 700), mode="bicubic")[0].movedim(0, -1).clamp(0, 1)
     same = aligned_face(small, TEMPLATE)

@@ -61,7 +61,7 @@ def file_kind(kind):
 
 
 def run_patched(pair, adapter, features, negative, call):
-    """Our prediction with the adapter applied, negative and positive picture in one batch."""
+    """Our prediction with the adapter applied, negative and positive image in one batch."""
     prompt = ImagePrompt((Reference(EncodedImage(features, negative)),), adapter.spec.projector.feature, "a test")
     model = apply_image_prompt(pair.ours, adapter, prompt, Strength(WEIGHT))
     options = dict(model.model_options["transformer_options"]) | {"cond_or_uncond": [1, 0], "sigmas": call.timestep}

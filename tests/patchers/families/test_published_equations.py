@@ -69,7 +69,7 @@ class InstantX:
 
 
 class XLabs:
-    """Added to the picture's tokens after a double block."""
+    """Added to the image's tokens after a double block."""
 
     def __init__(self, weights, features, blocks):
         self.weights, self.tokens = weights, xlabs_tokens(weights, features)
@@ -88,7 +88,7 @@ class XLabs:
 
 
 def measure(name, ip_adapter, features, state, capsys, title):
-    """Base agreement and error over effect, on a positive and a negative picture in one batch."""
+    """Base agreement and error over effect, on a positive and a negative image in one batch."""
     model, call = tiny_transformer(name), some_call(name)
     positive, negative = features
     ours_plain = predict(model, call)
@@ -128,7 +128,7 @@ def test_flux_and_chroma_equal_the_published_processor(name, kind, capsys):
     measure(name, adapter(weights), features, state, capsys, f"{name} {kind}")
 
 
-@pytest.mark.parametrize("negative", ["zeros", "a picture"])
+@pytest.mark.parametrize("negative", ["zeros", "an image"])
 def test_anima_equals_the_published_processor(negative, capsys):
     """With the whole LoRA: self-attention, cross-attention and MLP of every block."""
     weights = weights_of(lucifer(ANIMA["num_blocks"], ANIMA["model_channels"]))
@@ -171,7 +171,7 @@ def perceived(weights, features):
 
 
 def stated_cross_attention(attn, number, weights, tokens):
-    """Text's attention and the factor times the picture's, then the projection of both; keys are not normalised."""
+    """Text's attention and the factor times the image's, then the projection of both; keys are not normalised."""
 
     def forward(x, context=None, *args, **kwargs):
         query = attn.q_norm(heads(attn.q_proj(x), attn.n_heads))

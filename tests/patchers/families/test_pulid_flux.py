@@ -81,7 +81,7 @@ def test_pulid_equals_the_published_model(name, capsys):
 
 
 def test_two_people_by_masks(capsys):
-    """Each person in a half of the picture: both additions are asked with the same rows, each under its own mask."""
+    """Each person in a half of the image: both additions are asked with the same rows, each under its own mask."""
     weights = weights_of(pulid_flux(LAYERS, 256))
     model, call = tiny_transformer("FLUX", **DEEP), some_call("FLUX")
     ip_adapter = adapter(weights)

@@ -99,7 +99,7 @@ def nested(ip_adapter):
 
 
 def test_xlabs_equals_diffusers(capsys):
-    """A negative and a positive picture in one batch."""
+    """A negative and a positive image in one batch."""
     theirs, ours = flux_twins()
     call = some_call("FLUX")
     ip_adapter = adapter(weights_of(xlabs(2, 256, 64)))
@@ -118,7 +118,7 @@ def test_xlabs_equals_diffusers(capsys):
 
 
 def test_instantx_sd3_equals_diffusers(capsys):
-    """A negative and a positive picture in one batch, the resampler included."""
+    """A negative and a positive image in one batch, the resampler included."""
     theirs, ours = sd3_twins()
     call = some_call("SD3")
     ip_adapter = adapter(weights_of(instantx_sd3(SD3["depth"], 192)))

@@ -23,7 +23,7 @@ def prompt_of(positive, negative, kind):
 
 
 def step_options(model, call, passes=(1, 0)):
-    """What the layers see inside a model call of one picture for each pass."""
+    """What the layers see inside a model call of one image for each pass."""
     options = dict(model.model_options["transformer_options"]) | {
         "cond_or_uncond": list(passes),
         "sigmas": call.timestep,
@@ -34,7 +34,7 @@ def step_options(model, call, passes=(1, 0)):
 
 
 def compare(base, kind, dtype, weight=0.8):
-    """Base agreement, effect over base, and error over effect, on a negative and a positive picture in one batch."""
+    """Base agreement, effect over base, and error over effect, on a negative and a positive image in one batch."""
     pair = twins(base, dtype)
     fresh(pair)
     call = some_call(base, 2, dtype)

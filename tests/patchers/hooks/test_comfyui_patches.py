@@ -89,7 +89,7 @@ NEIGHBOURS = [free_u, free_u_2, hyper_tile, deep_shrink, tome, lora]
 @pytest.mark.parametrize("neighbour", NEIGHBOURS)
 @pytest.mark.parametrize("first", ["theirs", "ours"])
 def test_neighbour(world, neighbour, first):
-    """Each pass equals the reference under their patches; weight 0 is their picture to the bit."""
+    """Each pass equals the reference under their patches; weight 0 is their image to the bit."""
     if first == "theirs":
         model = patched(neighbour(world.model), world.adapter, PICTURE)
     else:

@@ -162,7 +162,7 @@ def test_foreign_replacement_for_a_single_call(world):
 class Couple:
     """Attention couple by attn2_patch: the positive pass three times, and the mean of the three afterwards.
 
-    All three read the same prompt, so that the picture has to be the one without it.
+    All three read the same prompt, so that the image has to be the one without it.
     """
 
     def __init__(self):

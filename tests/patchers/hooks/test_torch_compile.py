@@ -1,4 +1,4 @@
-"""torch.compile on transformers with an adapter: whole graphs, one program for a structure, the picture of the plain run."""
+"""torch.compile on transformers with an adapter: whole graphs, one program for a structure, the image of the plain run."""
 
 import pytest
 import torch
@@ -70,7 +70,7 @@ def test_dit_compile_without_breaks_or_recompilation(case):
     stages = {
         "no adapter": (model, 1),
         "adapter": (applied(Strength()), 1),
-        "another picture and weight": (applied(Strength(0.5), seed=11), 0),
+        "another image and weight": (applied(Strength(0.5), seed=11), 0),
         "schedule and mask": (applied(fading, mask=mask_of(1.0, 0.0)), 1),
     }
     compiler = Compiler()
