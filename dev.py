@@ -79,7 +79,12 @@ def commands() -> dict[str, Command]:
     """Every command by name: those of this file, and a folder of tools/ for each other one."""
     own: dict[str, Command] = {"test": test, "serve": serve, "train-demo": train_demo, "pins": pins, "paths": paths}
     folders = sorted(file.parent for file in (ROOT / "tools").glob("*/main.py"))
-    return own | {folder.name.replace("_", "-"): tool(folder) for folder in folders}
+    return own | {_name_of(folder): tool(folder) for folder in folders}
+
+
+def _name_of(folder: Path) -> str:
+    """The command's name; `mcp_server` is `mcp`, since a folder named mcp would hide the package."""
+    return folder.name.removesuffix("_server").replace("_", "-")
 
 
 def main() -> int:

@@ -44,25 +44,42 @@ class ComfyClient:
         kind = {"Content-Type": f"multipart/form-data; boundary={boundary}"}
         return json.loads(self._open("/upload/image", body, kind))["name"]
 
-    def queue(self, prompt: Prompt) -> str:
-        """Posts a graph; returns its id. Raises `GraphError` when ComfyUI does not accept it."""
+    def queue(self, prompt: Prompt, listener: str | None = None) -> str:
+        """Posts a graph; returns its id. Raises `GraphError` when ComfyUI does not accept it.
+
+        `listener` is the id of the socket that hears of its progress.
+        """
         name = str(uuid.uuid4())
-        body = json.dumps({"prompt": prompt, "prompt_id": name, "client_id": name}).encode()
+        body = json.dumps({"prompt": prompt, "prompt_id": name, "client_id": listener or name}).encode()
         try:
             self._open("/prompt", body, {"Content-Type": "application/json"})
         except urllib.error.HTTPError as error:
             raise GraphError(_refusal(json.loads(error.read()))) from error
         return name
 
+    def outputs(self, name: str) -> dict[str, Any] | None:
+        """The outputs of a graph by node id, None while it is not done. Raises `GraphError` when a node failed."""
+        entry = self.get(f"/history/{name}").get(name)
+        if entry is None:
+            return None
+        if entry["status"]["status_str"] != "success":
+            raise GraphError(_failure(entry["status"]["messages"]))
+        return entry["outputs"]
+
+    def cancel(self, names: list[str]) -> None:
+        """Takes graphs out of the queue, and interrupts one of them that runs."""
+        kind = {"Content-Type": "application/json"}
+        self._open("/queue", json.dumps({"delete": names}).encode(), kind)
+        for running in self.get("/queue")["queue_running"]:
+            if running[1] in names:
+                self._open("/interrupt", json.dumps({"prompt_id": running[1]}).encode(), kind)
+
     def wait(self, name: str, seconds: float = 600) -> dict[str, Any]:
         """Blocks until a graph is done; returns its outputs by node id. Raises `GraphError` when a node failed."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
-            entry = self.get(f"/history/{name}").get(name)
-            if entry is not None:
-                if entry["status"]["status_str"] != "success":
-                    raise GraphError(_failure(entry["status"]["messages"]))
-                return entry["outputs"]
+            if (outputs := self.outputs(name)) is not None:
+                return outputs
             time.sleep(0.05)
         raise GraphError(f"graph {name} was not done after {seconds:.0f} s")
 
