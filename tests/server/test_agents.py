@@ -7,6 +7,7 @@ import json
 import os
 import re
 import sys
+from functools import partial
 from pathlib import Path
 
 import mcp
@@ -52,6 +53,26 @@ def over_stdio(place, url, work):
     return asyncio.run(run())
 
 
+async def first_visit(ask, place):
+    """Each of the tools once but list_characters."""
+    brand = str(place / "brand.png")
+    await ask("what_is_installed")
+    await ask("save_character", name="blue-sun", references=[brand], purpose="style")
+    made = await ask("generate", prompt="a star", character="blue-sun", seed=3)
+    swept = await ask("sweep", prompt="a star", character="blue-sun", weights=[0, 1], purpose="style")
+    await ask("job", job=swept.structured_content["job"])
+    await ask("score", image=brand, character="blue-sun", prompt="a circle")
+    return made, swept, made.structured_content["images"][0]
+
+
+async def second_visit(session):
+    """After a restart: the character is there, and makes an image again."""
+    listed = await session.call_tool("list_characters", {})
+    assert [one["name"] for one in listed.structured_content["characters"]] == ["blue-sun"]
+    answer = await session.call_tool("generate", {"prompt": "a star", "character": "blue-sun", "seed": 3})
+    return answer.structured_content["images"][0]
+
+
 def test_agents_over_stdio(client, place):
     """The whole road, told in the page's transcript; the same character and seed are the same bytes after a restart."""
     heard, told = [], []
@@ -65,17 +86,7 @@ def test_agents_over_stdio(client, place):
         told.append((tool, arguments, answer.structured_content))
         return answer
 
-    async def first(session):
-        await ask(session, "what_is_installed")
-        await ask(session, "save_character", name="blue-sun", references=[str(place / "brand.png")], purpose="style")
-        made = await ask(session, "generate", prompt="a star", character="blue-sun", seed=3)
-        swept = await ask(session, "sweep", prompt="a star", character="blue-sun", weights=[0, 1], purpose="style")
-        await ask(session, "job", job=swept.structured_content["job"])
-        image = made.structured_content["images"][0]
-        await ask(session, "score", image=str(place / "brand.png"), character="blue-sun", prompt="a circle")
-        return made, swept, image
-
-    made, swept, image = over_stdio(place, client.url, first)
+    made, swept, image = over_stdio(place, client.url, lambda session: first_visit(partial(ask, session), place))
     kinds = [part.type for part in made.content]
     assert kinds == ["text", "image", "resource_link"]
     small = base64.b64decode(made.content[1].data)
@@ -85,13 +96,7 @@ def test_agents_over_stdio(client, place):
     assert on["scores"]["palette"] < off["scores"]["palette"] - 5 and Path(swept.structured_content["sheet"]).is_file()
     assert told[-1][2]["similarity"] > 0.999  # the reference beside itself
 
-    async def again(session):
-        listed = await session.call_tool("list_characters", {})
-        assert [one["name"] for one in listed.structured_content["characters"]] == ["blue-sun"]
-        answer = await session.call_tool("generate", {"prompt": "a star", "character": "blue-sun", "seed": 3})
-        return answer.structured_content["images"][0]
-
-    repeated = over_stdio(place, client.url, again)
+    repeated = over_stdio(place, client.url, second_visit)
     assert repeated["image"] != image["image"]
     assert Path(repeated["image"]).read_bytes() == Path(image["image"]).read_bytes()
     text = transcript(told, place)

@@ -39,6 +39,7 @@ def server_of(studio: Studio) -> MCPServer:
     server = MCPServer("ipadapter-core", instructions=INSTRUCTIONS, log_level="WARNING")
     _characters(server, studio)
     _images(server, studio)
+    _several(server, studio)
     return server
 
 
@@ -92,6 +93,8 @@ def _images(server: MCPServer, studio: Studio) -> None:
         job = await _said(studio.start(wish, [], [seed]))
         return await _waited(studio, job, context)
 
+
+def _several(server: MCPServer, studio: Studio) -> None:
     @server.tool()
     async def sweep(
         prompt: Words,
