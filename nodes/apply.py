@@ -33,14 +33,14 @@ class ApplyIPAdapter(CheckedNode):
             inputs=[
                 io.Model.Input("model", tooltip="The model to steer; it is not changed, a patched copy comes out."),
                 IPAdapterSocket.Input("ip_adapter", tooltip="The adapter that the image prompt was encoded for."),
-                ImagePromptSocket.Input("image_prompt", tooltip="What to be steered by."),
+                ImagePromptSocket.Input("image_prompt", tooltip="The image prompt that steers the model."),
                 io.Float.Input(
                     "weight",
                     default=1.0,
                     min=-1.0,
                     max=5.0,
                     step=0.05,
-                    tooltip="How strongly: 0 is no effect, 1 as trained. Lower it when the prompt is drowned.",
+                    tooltip="How strongly: 0 is no effect, 1 as trained. Lower it when the prompt has too little effect.",
                 ),
                 io.Float.Input(
                     "start_percent",
@@ -48,7 +48,8 @@ class ApplyIPAdapter(CheckedNode):
                     min=0.0,
                     max=1.0,
                     step=0.001,
-                    tooltip="Where in the run it begins to act. Later keeps the prompt's layout and takes on the style.",
+                    tooltip="Where in the run it starts to take effect. Later keeps the prompt's layout and takes on the "
+                    "style.",
                 ),
                 io.Float.Input(
                     "end_percent",
@@ -56,7 +57,7 @@ class ApplyIPAdapter(CheckedNode):
                     min=0.0,
                     max=1.0,
                     step=0.001,
-                    tooltip="Where in the run it stops to act. Earlier lets the prompt decide the details.",
+                    tooltip="Where in the run it stops taking effect. Earlier lets the prompt decide the details.",
                 ),
                 io.Mask.Input(
                     "mask", optional=True, tooltip="Where in the result it acts: white fully, black not at all."

@@ -42,7 +42,7 @@ class SweepIPAdapter(CheckedNode):
             inputs=[
                 io.Model.Input("model", tooltip="The model to steer; it is not changed."),
                 IPAdapterSocket.Input("ip_adapter", tooltip="The adapter that the image prompt was encoded for."),
-                ImagePromptSocket.Input("image_prompt", tooltip="What to be steered by."),
+                ImagePromptSocket.Input("image_prompt", tooltip="The image prompt that steers the model."),
                 io.String.Input(
                     "weights", default="0, 0.25, 0.5, 0.75, 1, 1.25, 1.5", tooltip="The columns of the comparison."
                 ),
@@ -57,7 +57,7 @@ class SweepIPAdapter(CheckedNode):
                     min=0.0,
                     max=1.0,
                     step=0.001,
-                    tooltip="Where in the run it begins to act, for all alike.",
+                    tooltip="Where in the run it starts to take effect, for all alike.",
                 ),
                 io.Float.Input(
                     "end_percent",
@@ -65,7 +65,7 @@ class SweepIPAdapter(CheckedNode):
                     min=0.0,
                     max=1.0,
                     step=0.001,
-                    tooltip="Where in the run it stops to act, for all alike.",
+                    tooltip="Where in the run it stops taking effect, for all alike.",
                 ),
                 io.Mask.Input("mask", optional=True, tooltip="Where in the result it acts, for all alike."),
             ],

@@ -80,7 +80,7 @@ def _regions(count: int) -> list[io.Input]:
 
 def _region(number: int) -> tuple[io.Input, ...]:
     return (
-        ImagePromptSocket.Input(f"image_prompt_{number}", tooltip="What this region is steered by."),
+        ImagePromptSocket.Input(f"image_prompt_{number}", tooltip="The image prompt of this region."),
         io.Mask.Input(f"mask_{number}", optional=True, tooltip="Where in the result; without a mask, the rest."),
         io.Float.Input(
             f"weight_{number}", default=1.0, min=-1.0, max=5.0, step=0.05, tooltip="How strongly, beside the others."

@@ -46,10 +46,20 @@ class ApplyStyleAndComposition(CheckedNode):
                     tooltip="Lets the style act in every layer that does not make the composition, not only where it is made.",
                 ),
                 io.Float.Input(
-                    "start_percent", default=0.0, min=0.0, max=1.0, step=0.001, tooltip="Where both begin to act."
+                    "start_percent",
+                    default=0.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.001,
+                    tooltip="Where in the run both start to take effect.",
                 ),
                 io.Float.Input(
-                    "end_percent", default=1.0, min=0.0, max=1.0, step=0.001, tooltip="Where both stop to act."
+                    "end_percent",
+                    default=1.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.001,
+                    tooltip="Where in the run both stop taking effect.",
                 ),
                 io.Mask.Input(
                     "mask", optional=True, tooltip="Where in the result both act: white fully, black not at all."

@@ -17,8 +17,8 @@ InsightFaceSocket = io.Custom("INSIGHTFACE")
 
 COMBINE = [Combination.CONCAT, Combination.ADD, Combination.SUBTRACT, Combination.AVERAGE, Combination.NORM_AVERAGE]
 RESULTS_TOOLTIP = (
-    "'corrected' takes in the UNet's middle block, lays masks exactly, averages directions truly and has the negative of the "
-    "training. 'as IPAdapter_plus' gives the image that the same workflow gave with ComfyUI_IPAdapter_plus."
+    "'corrected' takes in the UNet's middle block, lays masks exactly, averages the directions of features and has "
+    "the negative of the training. 'as IPAdapter_plus' gives the image that the same workflow gave with ComfyUI_IPAdapter_plus."
 )
 
 
@@ -63,8 +63,8 @@ def scaling() -> io.Input:
 def window() -> list[io.Input]:
     """When it acts."""
     return [
-        number("start_at", "Where in the run it begins to act.", (0.0, 1.0), 0.0, 0.001),
-        number("end_at", "Where in the run it stops to act.", (0.0, 1.0), 1.0, 0.001),
+        number("start_at", "Where in the run it starts to take effect.", (0.0, 1.0), 0.0, 0.001),
+        number("end_at", "Where in the run it stops taking effect.", (0.0, 1.0), 1.0, 0.001),
     ]
 
 

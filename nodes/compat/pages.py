@@ -27,7 +27,7 @@ WAYS = {
     ),
     "IPAdapterBatch": Way("Gives image i of the result reference i.", f"{ENCODE} {PER_FRAME}."),
     "IPAdapterFaceID": Way(
-        "Steers a model by the surest face of each image.",
+        "Steers a model by the most confident face of each image.",
         f"{FACE}. *Encode Face* lets you choose the face, and shows all of them.",
     ),
     "IPAdapterFaceIDKolors": Way(

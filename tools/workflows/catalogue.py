@@ -68,7 +68,7 @@ def demo_reference_and_controlnet() -> Graph:
 def sd15_basic() -> Graph:
     """SD1.5 with the base adapter, the lightest way to begin.
 
-    It follows the reference loosely; when the prompt is drowned, lower the weight of Apply IP-Adapter.
+    It follows the reference loosely; when the prompt has too little effect, lower the weight of Apply IP-Adapter.
     """
     graph, (model, clip, vae) = _checkpoint(SD15)
     reference = graph.add("LoadImage", "Reference", image="example.png")[0]
