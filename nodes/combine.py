@@ -46,7 +46,7 @@ class CombineImagePrompts(CheckedNode):
                     default="",
                     optional=True,
                     advanced=True,
-                    tooltip="How much each prompt counts, in order: '1, 0.5'. What is not given is 1.",
+                    tooltip="How much each prompt counts, in order: '1, 0.5'. Missing weights are 1.",
                 ),
             ],
             outputs=[ImagePromptSocket.Output("image_prompt", tooltip="For Apply IP-Adapter.")],

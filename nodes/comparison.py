@@ -131,7 +131,7 @@ class ComparisonGrid(CheckedNode):
                     tooltip="How many images of a batch are shown of each variant.",
                 ),
             ],
-            outputs=[io.Image.Output("grid", tooltip="One image of all.")],
+            outputs=[io.Image.Output("grid", tooltip="All images in one grid.")],
         )
 
     @classmethod
@@ -186,7 +186,7 @@ class ScorePictures(CheckedNode):
                 io.String.Output(
                     "scores", tooltip="All numbers as JSON, for a program or for Save Image with Metadata."
                 ),
-                io.String.Output("table", tooltip="The same to read."),
+                io.String.Output("table", tooltip="The scores as a text table."),
                 io.Image.Output("plot", tooltip="A panel for each score."),
                 io.Float.Output(
                     "balanced_weight",

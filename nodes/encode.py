@@ -46,7 +46,7 @@ def sharpening_input() -> io.Input:
         step=0.05,
         optional=True,
         advanced=True,
-        tooltip="Sharpens the small square that the encoder sees, where the image is soft: more texture arrives.",
+        tooltip="Sharpens the small square that the encoder sees: a soft image then gives more texture.",
     )
 
 

@@ -128,7 +128,7 @@ class ReferencesOverFrames(CheckedNode):
                 io.String.Input(
                     "weights",
                     default="1.0, 0.0",
-                    tooltip="Of each reference on its way, one for each frame: from Frame Weights.",
+                    tooltip="The weights of each transition, one for each frame: from Frame Weights.",
                 ),
                 io.Combo.Input(
                     "method",

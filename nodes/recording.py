@@ -74,7 +74,7 @@ class AttentionMaps(CheckedNode):
             ],
             inputs=[
                 RunSocket.Input("run", tooltip="From Record Attention."),
-                io.Image.Input("image", tooltip="The image that came out of the very sampler that was watched."),
+                io.Image.Input("image", tooltip="The image from the sampler that Record Attention is connected to."),
                 io.Combo.Input(
                     "measure",
                     options=Measure,
@@ -128,7 +128,7 @@ class SaveWithTrace(CheckedNode):
             search_aliases=["save image", "metadata", "pnginfo", "trace", "provenance", "ip adapter"],
             is_output_node=True,
             inputs=[
-                io.Image.Input("images", tooltip="The image that came out of the very sampler that was watched."),
+                io.Image.Input("images", tooltip="The image from the sampler that Record Attention is connected to."),
                 RunSocket.Input("run", tooltip="From Record Attention."),
                 io.String.Input(
                     "filename_prefix",

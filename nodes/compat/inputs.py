@@ -75,7 +75,9 @@ def sharpening() -> io.Input:
 
 def batch_size() -> io.Input:
     """There to fit old workflows."""
-    return whole("encode_batch_size", "Of no consequence here: images are encoded in portions that fit.", (0, 4096))
+    return whole(
+        "encode_batch_size", "Ignored; kept for compatibility. Images are encoded in portions that fit.", (0, 4096)
+    )
 
 
 def image(name: str = "image", tooltip: str = "The reference, or several.", optional: bool = False) -> io.Input:
