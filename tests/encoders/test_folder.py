@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ from pack.ipadapter_core.limits import MESSAGE
 from pack.tools.miniature.models import randomise
 from safetensors.torch import load_file, save_file
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
+from transformers.dependency_versions_table import deps
 
 pytestmark = [pytest.mark.trust, pytest.mark.inputs]
 
@@ -73,9 +75,10 @@ def run(code, folder, tmp_path):
     site = tmp_path / "site"
     (site / "kernels").mkdir(parents=True, exist_ok=True)
     (site / "kernels" / "__init__.py").write_text(KERNELS)
-    (site / "kernels-0.18.2.dist-info").mkdir(exist_ok=True)
-    (site / "kernels-0.18.2.dist-info" / "METADATA").write_text(
-        "Metadata-Version: 2.1\nName: kernels\nVersion: 0.18.2\n"
+    version = re.search(r">=([\d.]+)", deps["kernels"])[1]  # the oldest that this transformers takes
+    (site / f"kernels-{version}.dist-info").mkdir(exist_ok=True)
+    (site / f"kernels-{version}.dist-info" / "METADATA").write_text(
+        f"Metadata-Version: 2.1\nName: kernels\nVersion: {version}\n"
     )
     asked = tmp_path / "asked"
     known = os.environ | {"PYTHONPATH": str(site), "ASKED": str(asked)}
