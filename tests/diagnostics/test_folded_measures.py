@@ -10,9 +10,10 @@ from pack.ipadapter_core.patchers.apply import apply_image_prompt
 from pack.ipadapter_core.patchers.families import flux_behind
 from pack.ipadapter_core.patchers.hooks.wrappers import RECORDING, applications_of
 from pack.ipadapter_core.sampling.strength import Strength
-from pack.tests.oracles.transformer_world import CASES, features_of, world
+from pack.tests.oracles.families import FAMILIES
+from pack.tests.oracles.transformer_world import features_of, world
 from pack.tools.miniature.pulid import part_of, stated_former
-from pack.tools.miniature.transformers import predict, prompt_for, some_call, weights_of
+from pack.tools.miniature.transformers import predict, prompt_for, some_call
 from torch.nn.functional import layer_norm
 
 pytestmark = [pytest.mark.adapters, pytest.mark.seeing]
@@ -48,7 +49,7 @@ def test_maps_are_those_of_the_unfolded_attention(monkeypatch, capsys):
     seen, plain = [], flux_behind.folded_attention
     monkeypatch.setattr(flux_behind, "folded_attention", lambda *given: seen.append(given[0]) or plain(*given))
     predict(watched, some_call(name))
-    weights = weights_of(CASES[CASE][1])
+    weights = FAMILIES[CASE].weights()
     tokens = torch.cat([stated_former(weights, "pulid_encoder.", one) for one in faces])
     stated = [
         stated_maps(part_of(weights, f"pulid_ca.{number}."), hidden[-1].double(), tokens)

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.seeing
 
 COMFY = [str(Path(sys.executable).with_name("comfy")), "--skip-prompt", "--no-enable-telemetry", "node"]
 WANTED = {"__init__.py", "pyproject.toml", "requirements.txt", "README.md", "CHANGELOG.md", "SECURITY.md", "LICENSE",
-          "ipadapter_core", "nodes", "web", "workflows", "locales"}  # fmt: skip
+          "ipadapter_core", "nodes", "web", "workflows", "subgraphs", "locales"}  # fmt: skip
 ENDINGS = {".py", ".md", ".json", ".jpg", ".toml", ".txt", ""}
 PUBLISHED_GRAPHS = {name for name in GRAPHS if not name.startswith("demo")}  # the demo's nodes are not in the zip
 
@@ -70,6 +70,8 @@ def test_seeing_zip_holds_what_it_should(zipped):
     assert {name.split("/")[0] for name in names} == WANTED
     assert {Path(name).suffix for name in names} <= ENDINGS and not [name for name in names if "__pycache__" in name]
     assert {Path(name).stem for name in names if name.startswith("workflows/")} == PUBLISHED_GRAPHS
+    blueprints = {file.name for file in (ROOT / "subgraphs").iterdir()}
+    assert {Path(name).name for name in names if name.startswith("subgraphs/")} == blueprints
     assert zipped.stat().st_size < 4_000_000
     print(f"{len(names)} files, {zipped.stat().st_size / 1e6:.2f} MB")
 

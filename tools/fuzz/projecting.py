@@ -4,7 +4,7 @@ import math
 
 import torch
 from pack.ipadapter_core.adapter.managed import ManagedAdapter
-from pack.ipadapter_core.checkpoint.enums import ProjectorKind
+from pack.ipadapter_core.checkpoint.enums import Feature, ProjectorKind
 from pack.ipadapter_core.checkpoint.features import FEATURES, ROWS
 from pack.ipadapter_core.checkpoint.spec import ProjectorSpec
 from torch import Tensor
@@ -43,6 +43,8 @@ def _features(spec: ProjectorSpec) -> tuple[Tensor, ...]:
     """Ones of the sizes that a projector reads."""
     widths = (spec.feature_width, spec.picture_width or spec.text_width or spec.feature_width, spec.text_width or 2)
     parts = FEATURES[spec.feature].parts
+    if spec.feature is Feature.IDENTITY_AND_STATES:
+        widths = (spec.feature_width, *[spec.picture_width] * (len(parts) - 1))
     return tuple(
         torch.ones(1, PATCHES, width) if dimensions == ROWS else torch.ones(1, width)
         for dimensions, width in zip(parts, widths, strict=False)
