@@ -9,28 +9,23 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import interpolate, scaled_dot_product_attention, silu
+from torch.nn.functional import interpolate, silu
 
 import comfy.clip_model
 import comfy.model_management
-import comfy.model_patcher
-import comfy.ops
 from comfy.clip_vision import Output
 
 from ..checkpoint.formats import depth
 from ..checkpoint.pulid_formats import STATES
 from ..checkpoint.spec import Shapes
-from ..errors import EncoderMismatchError, is_out_of_memory
 from ..host import Operations
 from ..limits import ENCODER_DEPTH
-from ..quoting import quoted
 from .hugging_face import CLIP_MEAN, CLIP_STD
-from .perception import turned
+from .vision_tower import TowerEncoder, behind_the_class, built, frequencies, turned_attention, visual_part
 
 MODEL_TYPE = "eva_clip_vision_model"
-HEAD_WIDTH, EPSILON = 64, 1e-6
+EPSILON = 1e-6
 TRAINED_SIDE = 16  # patches a side when the rotation was chosen: other grids are spread over as many places
-VISUAL = "visual."
 SIGNATURE = re.compile(r"(?:visual\.)?blocks\.0\.attn\.inner_attn_ln\.weight")
 
 
@@ -41,11 +36,8 @@ def is_eva_clip(shapes: Shapes) -> bool:
 
 def grid_angles(side: int, device: torch.device) -> Tensor:
     """The angles (1 + side^2, 32) of a square grid: the first half by row, the second by column; 0 for the class."""
-    quarter = HEAD_WIDTH // 4
-    frequencies = 10000.0 ** (-torch.arange(quarter, device=device) / quarter)
-    places = torch.outer(torch.arange(side, device=device) / side * TRAINED_SIDE, frequencies)
-    both = torch.cat((places[:, None].expand(-1, side, -1), places.expand(side, -1, -1)), dim=-1)
-    return torch.cat((torch.zeros(1, 2 * quarter, device=device), both.flatten(0, 1)))
+    places = torch.outer(torch.arange(side, device=device) / side * TRAINED_SIDE, frequencies(device))
+    return behind_the_class(places[:, None].expand(-1, side, -1), places.expand(side, -1, -1))
 
 
 class EvaAttention(nn.Module):
@@ -62,16 +54,8 @@ class EvaAttention(nn.Module):
 
     def forward(self, tokens: Tensor, angles: Tensor) -> Tensor:
         """tokens (B, L, D), angles (L, 32) -> (B, L, D)."""
-        query, key, value = (
-            torch.unflatten(made, -1, (-1, HEAD_WIDTH)).transpose(1, 2)
-            for made in (
-                self.q_proj(tokens) + self.q_bias.to(tokens),
-                self.k_proj(tokens),
-                self.v_proj(tokens) + self.v_bias.to(tokens),
-            )  # fmt: skip
-        )
-        out = scaled_dot_product_attention(turned(query, angles), turned(key, angles), value)
-        return self.proj(self.inner_attn_ln(out.transpose(1, 2).flatten(2)))
+        query, value = self.q_proj(tokens) + self.q_bias.to(tokens), self.v_proj(tokens) + self.v_bias.to(tokens)
+        return self.proj(self.inner_attn_ln(turned_attention(query, self.k_proj(tokens), value, angles)))
 
 
 class EvaBlock(nn.Module):
@@ -132,7 +116,7 @@ class EvaTransformer(nn.Module):
         return tokens, self.head(tokens[:, 0]), torch.stack(states, dim=1)
 
 
-class EvaEncoder:
+class EvaEncoder(TowerEncoder):
     """EVA02-CLIP behind the interface of ComfyUI's `ClipVisionModel`.
 
     `inner_hidden_states` (B, 5, L, D) and `inner_pooled` (B, E) are what PuLID reads. There is no `image_embeds`: adapters
@@ -142,14 +126,8 @@ class EvaEncoder:
     model_type = MODEL_TYPE
     image_mean, image_std = CLIP_MEAN, CLIP_STD
 
-    def __init__(self, weights: dict[str, Tensor]):
-        self.load_device = comfy.model_management.text_encoder_device()
-        offload = comfy.model_management.text_encoder_offload_device()
-        sizes = {key: tuple(tensor.shape) for key, tensor in weights.items()}
-        self.model = EvaTransformer(sizes, comfy.ops.manual_cast, dtype=torch.float32, device=offload).eval()
-        self.model.load_state_dict(weights)
-        self.image_size = self.model.side * self.model.patch
-        self.patcher = comfy.model_patcher.CoreModelPatcher(self.model, self.load_device, offload)
+    def __init__(self, weights: dict[str, Tensor]) -> None:
+        super().__init__(EvaTransformer, weights)
 
     def encode_image(self, image: Tensor, crop: bool = True) -> Output:
         """Images (B, H, W, 3) to outputs; those of the encoder's size are taken as they are, beyond 8 bits."""
@@ -175,15 +153,10 @@ def fitted(pictures: Tensor, size: int) -> Tensor:
 
 def eva_from_weights(weights: dict[str, Tensor], file: str) -> EvaEncoder:
     """An EVA02-CLIP encoder from its file's tensors, text part or not. Raises `EncoderMismatchError` for a damaged file."""
-    visual = {key.removeprefix(VISUAL): one for key, one in weights.items() if key.startswith(VISUAL)} or weights
-    own = {key: one.float() for key, one in visual.items() if "rope." not in key}
-    try:
-        return EvaEncoder(own)
-    except (KeyError, ValueError, IndexError, RuntimeError) as error:
-        if is_out_of_memory(error):
-            raise
-        reason = quoted(" ".join(str(error).split("\n")[:2]))
-        raise EncoderMismatchError(
-            f"{quoted(file)} looks like EVA02-CLIP, but is damaged or another model ({reason}): download "
-            "EVA02_CLIP_L_336_psz14_s6B.pt from huggingface.co/QuanSun/EVA-CLIP into models/clip_vision"
-        ) from error
+    own = {key: one for key, one in visual_part(weights).items() if "rope." not in key}
+    return built(
+        lambda: EvaEncoder(own),
+        file,
+        "EVA02-CLIP, but is damaged or another model",
+        "EVA02_CLIP_L_336_psz14_s6B.pt from huggingface.co/QuanSun/EVA-CLIP",
+    )

@@ -9,24 +9,20 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import interpolate, linear, scaled_dot_product_attention
+from torch.nn.functional import interpolate, linear
 
 import comfy.clip_model
 import comfy.model_management
-import comfy.model_patcher
-import comfy.ops
 from comfy.clip_vision import Output
 
 from ..checkpoint.formats import depth
 from ..checkpoint.spec import Shapes
-from ..errors import EncoderMismatchError, is_out_of_memory
 from ..host import Operations
 from ..limits import ENCODER_DEPTH
-from ..quoting import quoted
+from .vision_tower import TowerEncoder, behind_the_class, built, frequencies, turned_attention, visual_part
 
 MODEL_TYPE = "perception_vision_model"
 HALF = (0.5, 0.5, 0.5)  # its mean and deviation
-HEAD_WIDTH = 64  # of PE-Core L, B and S
 SIGNATURE = re.compile(r"(?:module\.)?(?:visual\.)?attn_pool\.probe")  # CLIP has no pooling head
 UNUSED = ("attn_pool.", "proj")  # what makes a caption's vector of the hidden states
 # patches down and across that every image is fitted to: about as many as the square that the model was trained on
@@ -50,25 +46,16 @@ class RotaryAttention(nn.Module):
     def forward(self, tokens: Tensor, angles: Tensor) -> Tensor:
         """tokens (B, L, D), angles (L, 32) -> (B, L, D)."""
         joint = linear(tokens, self.in_proj_weight.to(tokens), self.in_proj_bias.to(tokens))
-        query, key, value = (torch.unflatten(part, -1, (-1, HEAD_WIDTH)).transpose(1, 2) for part in joint.chunk(3, -1))
-        out = scaled_dot_product_attention(turned(query, angles), turned(key, angles), value)
-        return self.out_proj(out.transpose(1, 2).flatten(2))
-
-
-def turned(heads: Tensor, angles: Tensor) -> Tensor:
-    """Neighbouring channels of (B, H, L, D) as points that turn by (L, D / 2)."""
-    first, second = torch.unflatten(heads, -1, (-1, 2)).unbind(-1)
-    cosine, sine = angles.cos().to(heads), angles.sin().to(heads)
-    return torch.stack((first * cosine - second * sine, first * sine + second * cosine), dim=-1).flatten(-2)
+        query, key, value = joint.chunk(3, -1)
+        return self.out_proj(turned_attention(query, key, value, angles))
 
 
 def grid_angles(rows: int, columns: int, device: torch.device) -> Tensor:
     """The angles (1 + rows * columns, 32) of a grid: half of them by column, half by row, both from 1; 0 for the class."""
-    quarter = HEAD_WIDTH // 4
-    frequencies = 10000.0 ** (-torch.arange(quarter, device=device) / quarter)
-    across, down = (torch.outer(torch.arange(count, device=device) + 1, frequencies) for count in (columns, rows))
-    both = torch.cat((across.expand(rows, -1, -1), down[:, None].expand(-1, columns, -1)), dim=-1)
-    return torch.cat((torch.zeros(1, 2 * quarter, device=device), both.flatten(0, 1)))
+    across, down = (
+        torch.outer(torch.arange(count, device=device) + 1, frequencies(device)) for count in (columns, rows)
+    )
+    return behind_the_class(across.expand(rows, -1, -1), down[:, None].expand(-1, columns, -1))
 
 
 class PerceptionBlock(nn.Module):
@@ -127,7 +114,7 @@ class PerceptionTransformer(nn.Module):
         return torch.cat((table[:1], grid[0].flatten(1).T))
 
 
-class PerceptionEncoder:
+class PerceptionEncoder(TowerEncoder):
     """PE-Core behind the interface of ComfyUI's `ClipVisionModel`; `perception_features` are its last hidden states.
 
     `shapes` are the sizes in pixels (height, width) that images are fitted to, by their aspect.
@@ -137,16 +124,10 @@ class PerceptionEncoder:
     image_mean, image_std = HALF, HALF
 
     def __init__(self, weights: dict[str, Tensor]) -> None:
-        self.load_device = comfy.model_management.text_encoder_device()
-        offload = comfy.model_management.text_encoder_offload_device()
-        sizes = {key: tuple(tensor.shape) for key, tensor in weights.items()}
-        self.model = PerceptionTransformer(sizes, comfy.ops.manual_cast, dtype=torch.float32, device=offload).eval()
-        self.model.load_state_dict(weights)
-        self.image_size = self.model.side * self.model.patch
+        super().__init__(PerceptionTransformer, weights)
         square = self.model.side**2 / 24**2  # the published model's square has 24 patches a side
         patches = ((round(rows * square**0.5), round(columns * square**0.5)) for rows, columns in BUCKETS)
         self.shapes = tuple((rows * self.model.patch, columns * self.model.patch) for rows, columns in patches)
-        self.patcher = comfy.model_patcher.CoreModelPatcher(self.model, self.load_device, offload)
 
     def encode_image(self, image: Tensor, crop: bool = True) -> Output:
         """Images (B, H, W, 3) of one of `shapes` to ComfyUI's outputs; those of any other size become the square."""
@@ -167,18 +148,11 @@ class PerceptionEncoder:
 
 def perception_from_weights(weights: dict[str, Tensor], file: str) -> PerceptionEncoder:
     """A PE-Core encoder from its file's tensors, text part or not. Raises `EncoderMismatchError` for a damaged file."""
-    plain = {key.removeprefix("module."): tensor for key, tensor in weights.items()}
-    visual = {
-        key.removeprefix("visual."): tensor for key, tensor in plain.items() if key.startswith("visual.")
-    } or plain
-    own = {key: tensor.float() for key, tensor in visual.items() if not key.startswith(UNUSED)}
-    try:
-        return PerceptionEncoder(own)
-    except (KeyError, ValueError, RuntimeError) as error:
-        if is_out_of_memory(error):
-            raise
-        reason = quoted(" ".join(str(error).split("\n")[:2]))
-        raise EncoderMismatchError(
-            f"{quoted(file)} looks like a Perception Encoder, but is not PE-Core L, B or S ({reason}): download "
-            "PE-Core-L14-336.pt from huggingface.co/facebook/PE-Core-L14-336 into models/clip_vision"
-        ) from error
+    visual = visual_part({key.removeprefix("module."): tensor for key, tensor in weights.items()})
+    own = {key: tensor for key, tensor in visual.items() if not key.startswith(UNUSED)}
+    return built(
+        lambda: PerceptionEncoder(own),
+        file,
+        "a Perception Encoder, but is not PE-Core L, B or S",
+        "PE-Core-L14-336.pt from huggingface.co/facebook/PE-Core-L14-336",
+    )
