@@ -69,22 +69,36 @@ class FluxReference:
                 processor.scale = [weight]
 
     def output(self, call: Call, pixels: int, prompt: ImagePrompt | None) -> Tensor:
-        """Patches of 2 x 2 latents, numbered by row and column."""
-        rows, columns = call.latent.shape[-2] // 2, call.latent.shape[-1] // 2
-        packed = rearrange(call.latent, "b c (h p) (w q) -> b (h w) (c p q)", p=2, q=2)
-        places = torch.zeros(rows, columns, 3, device=self.device, dtype=self.dtype)
-        places[..., 1] += torch.arange(rows, device=self.device)[:, None]
-        places[..., 2] += torch.arange(columns, device=self.device)
-        more = {}
+        """What FLUX returns for a call."""
+        embeds = None
         if prompt is not None:
-            features = torch.stack([one.to(self.device, self.dtype) for one in features_of(prompt, call)])
-            more = {"joint_attention_kwargs": {"ip_adapter_image_embeds": [features]}}
-        with torch.no_grad():
-            out = self.network(
-                packed, call.text.to(self.dtype), call.pooled.to(self.dtype), call.timestep, places.flatten(0, 1),
-                torch.zeros(call.text.shape[1], 3, device=self.device, dtype=self.dtype), call.guidance, **more,
-            ).sample  # fmt: skip
-        return rearrange(out, "b (h w) (c p q) -> b c (h p) (w q)", h=rows, p=2, q=2)
+            embeds = [torch.stack([one.to(self.device, self.dtype) for one in features_of(prompt, call)])]
+        text, pooled = call.text.to(self.dtype), call.pooled.to(self.dtype)
+        return flux_output(self.network, call.latent, call.timestep, text, pooled, call.guidance, embeds)
+
+
+def flux_output(
+    network: FluxTransformer2DModel,
+    latent: Tensor,
+    sigma: Tensor,
+    text: Tensor,
+    pooled: Tensor,
+    guidance: Tensor,
+    embeds: list[Tensor] | None = None,
+) -> Tensor:
+    """diffusers' FLUX on a latent (B, C, H, W): patches of 2 x 2 latents, numbered by row and column."""
+    rows, columns = latent.shape[-2] // 2, latent.shape[-1] // 2
+    packed = rearrange(latent, "b c (h p) (w q) -> b (h w) (c p q)", p=2, q=2)
+    places = torch.zeros(rows, columns, 3, device=latent.device, dtype=latent.dtype)
+    places[..., 1] += torch.arange(rows, device=latent.device)[:, None]
+    places[..., 2] += torch.arange(columns, device=latent.device)
+    words = places.new_zeros(text.shape[1], 3)
+    more = None if embeds is None else {"ip_adapter_image_embeds": embeds}
+    with torch.no_grad():
+        out = network(
+            packed, text, pooled, sigma, places.flatten(0, 1), words, guidance, joint_attention_kwargs=more
+        ).sample
+    return rearrange(out, "b (h w) (c p q) -> b c (h p) (w q)", h=rows, p=2, q=2)
 
 
 class SD3Reference:

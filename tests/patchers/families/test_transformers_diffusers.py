@@ -5,7 +5,6 @@ from functools import cache
 import pytest
 import torch
 from diffusers import FluxTransformer2DModel, SD3Transformer2DModel
-from einops import rearrange
 from pack.ipadapter_core.patchers.apply import apply_image_prompt
 from pack.ipadapter_core.sampling.strength import Strength
 from pack.tools.miniature.models import randomise
@@ -22,6 +21,7 @@ from pack.tools.miniature.transformers import (
     weights_of,
     xlabs,
 )
+from pack.tools.verify.reference_transformer import flux_output
 
 import comfy.model_detection
 
@@ -62,18 +62,8 @@ def _twins(theirs, name):
 
 
 def flux_theirs(theirs, call, embeds=None):
-    height, width = call.latent.shape[-2:]
-    packed = rearrange(call.latent, "b c (h p) (w q) -> b (h w) (c p q)", p=2, q=2)
-    ids = torch.zeros(height // 2, width // 2, 3)
-    ids[..., 1] += torch.arange(height // 2)[:, None]
-    ids[..., 2] += torch.arange(width // 2)[None]
-    extra = None if embeds is None else {"ip_adapter_image_embeds": embeds}
-    with torch.no_grad():
-        out = theirs(
-            packed, call.arguments["context"], call.arguments["y"], call.sigma, ids.flatten(0, 1),
-            torch.zeros(call.arguments["context"].shape[1], 3), call.arguments["guidance"], joint_attention_kwargs=extra,
-        ).sample  # fmt: skip
-    return rearrange(out, "b (h w) (c p q) -> b c (h p) (w q)", h=height // 2, p=2, q=2)
+    given = (call.arguments[name] for name in ("context", "y", "guidance"))
+    return flux_output(theirs, call.latent, call.sigma, *given, embeds)
 
 
 def sd3_theirs(theirs, call, embeds=None):
