@@ -12,6 +12,7 @@ from pathlib import Path
 
 from tools.comfyui.server import ComfyServer, Mounts, ServerError
 from tools.environment import ROOT, SOURCES, Environment, prepare
+from tools.frontend import FRONTENDS
 from tools.pins import write_pins
 
 Command = Callable[[Environment, argparse.Namespace], int]
@@ -93,18 +94,20 @@ def main() -> int:
     parser.add_argument(
         "--comfyui", choices=SOURCES, help="which ComfyUI to fetch and use; COMFYUI_PATH names one of yours"
     )
+    parser.add_argument("--frontend", choices=FRONTENDS, help="which frontend to serve; ComfyUI's own by default")
     found = commands()
     parsers = parser.add_subparsers(dest="command", required=True)
     for name, command in found.items():
         own = parsers.add_parser(name, help=command.__doc__, add_help=name in ("serve", "paths"))
         own.add_argument("--comfyui", choices=SOURCES, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+        own.add_argument("--frontend", choices=FRONTENDS, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
         if name == "serve":
             own.add_argument("--port", type=int, default=8188)
             own.add_argument(
                 "--nodes", type=Path, nargs="*", default=[], metavar="DIR", help="further custom-node folders"
             )
     arguments, arguments.rest = parser.parse_known_args()
-    return found[arguments.command](prepare(arguments.comfyui), arguments)
+    return found[arguments.command](prepare(arguments.comfyui, arguments.frontend), arguments)
 
 
 def _run(environment: Environment, *command: str | Path) -> int:

@@ -13,6 +13,8 @@ import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from .frontend import VARIABLE, frontend_folder
+
 ROOT = Path(__file__).resolve().parents[1]
 REQUIREMENTS = Path(__file__).with_name("requirements.txt")
 CONSTRAINTS = Path(__file__).with_name("constraints")  # a file for each version of ComfyUI, by `dev.py pins`
@@ -44,21 +46,28 @@ class Environment:
     python: Path
     comfyui: Path
     version: str
+    frontend: Path | None = None  # the folder of another frontend than the one that this ComfyUI pins
 
     def variables(self) -> dict[str, str]:
         """The process environment in which our scripts find this very ComfyUI again."""
-        return os.environ | {
-            "COMFYUI_PATH": str(self.comfyui),
-            "PYTHONUTF8": "1",
-            "HF_HUB_OFFLINE": "1",
-            "DO_NOT_TRACK": "1",
-        }
+        other = {VARIABLE: str(self.frontend)} if self.frontend else {}
+        return (
+            os.environ
+            | other
+            | {
+                "COMFYUI_PATH": str(self.comfyui),
+                "PYTHONUTF8": "1",
+                "HF_HUB_OFFLINE": "1",
+                "DO_NOT_TRACK": "1",
+            }
+        )
 
 
-def prepare(version: str | None = None) -> Environment:
+def prepare(version: str | None = None, frontend: str | None = None) -> Environment:
     """Makes the environment ready, doing only what is not done yet.
 
-    `version` names one of `SOURCES`; without it `COMFYUI_PATH` is used when set, else the default version.
+    `version` names one of `SOURCES`; without it `COMFYUI_PATH` is used when set, else the default version. `frontend` names
+    one of `FRONTENDS`; without it ComfyUI's own is served.
     Raises `SystemExit` with one sentence when Python is too old, the version unknown, or a download broken.
     """
     if sys.version_info < (3, 10):  # noqa: UP036 - said in words, not as a syntax error
@@ -75,7 +84,8 @@ def prepare(version: str | None = None) -> Environment:
     if not (comfyui / "main.py").is_file():
         raise SystemExit(f"COMFYUI_PATH is {comfyui}, which holds no main.py: point it at a ComfyUI folder")
     _install(folder, python, comfyui)
-    return Environment(python, comfyui, _version_of(comfyui))
+    other = frontend_folder(frontend, python, ROOT / ".comfyui" / "frontend") if frontend else None
+    return Environment(python, comfyui, _version_of(comfyui), other)
 
 
 def _say(text: str) -> None:

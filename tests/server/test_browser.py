@@ -7,6 +7,7 @@ import os
 import shutil
 import sys
 from collections import defaultdict
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -15,14 +16,18 @@ from pack.tools.comfyui.client import ComfyClient
 from pack.tools.comfyui.server import ComfyServer, Mounts
 from pack.tools.docs.locales import read_table
 from pack.tools.environment import ROOT
+from pack.tools.frontend import VARIABLE
 from pack.tools.miniature.models import adapter_weights
 from pack.tools.pictures.make import SHOWN, screenshots
 from pack.tools.workflows.catalogue import GRAPHS
-from pack.tools.workflows.graph import Output
+from pack.tools.workflows.graph import Graph, Output
+from pack.tools.workflows.stage import ENCODER
 from safetensors.torch import save
 
 pytestmark = [pytest.mark.seeing, pytest.mark.browser, pytest.mark.server]
 
+OLD = {"input": {"required": {"clip_vision": ["CLIP_VISION", {}], "image": ["IMAGE", {}]}},
+       "output": ["CLIP_VISION_OUTPUT"], "output_name": ["CLIP_VISION_OUTPUT"]}  # fmt: skip
 EMPTY = b"\x02\x00\x00\x00\x00\x00\x00\x00{}"  # a safetensors file without tensors: here only its name counts
 
 
@@ -45,10 +50,10 @@ def comfyui(tmp_path_factory):
         yield server
 
 
-@pytest.fixture(scope="module")
-def frontend(comfyui):
-    """One page for all graphs."""
-    with Frontend(comfyui.url) as page:
+@pytest.fixture(scope="module", params=[True, False], ids=["elements", "canvas"])
+def frontend(comfyui, request):
+    """One page for all graphs, for each way in which ComfyUI draws nodes."""
+    with Frontend(comfyui.url, elements=request.param) as page:
         yield page
 
 
@@ -74,6 +79,13 @@ def test_seeing_a_graph_opens_whole(frontend, client, name):
                 assert shown[node.number][key] == value, (node.kind, key)
 
 
+def test_seeing_the_frontend_that_was_asked_for(frontend):
+    """With `--frontend VERSION` it is that one that all these tests see, in the way of drawing that the fixture says."""
+    asked = Path(os.environ.get(VARIABLE, "")).name
+    shown = frontend.page.evaluate("() => [window.__COMFYUI_FRONTEND_VERSION__, window.LiteGraph.vueNodesMode]")
+    assert shown[0] == (asked or version("comfyui-frontend-package")) and shown[1] is frontend.elements
+
+
 def test_seeing_a_file_from_disk_is_what_opens(frontend, client):
     """The committed file, as a person drops it into the window."""
     import json
@@ -95,15 +107,31 @@ def test_seeing_a_run_and_the_help(frontend, client, tmp_path):
     assert frontend.shown_widgets("IPAdapterCoreApply") == 3  # the advanced ones are folded away
 
 
-def test_seeing_the_nodes_in_chinese(frontend, client):
-    """Titles and inputs come from our locales."""
-    table = read_table("zh")
-    frontend.load("zh")
+@pytest.mark.parametrize("language", ["zh", "ja"])
+def test_seeing_the_nodes_in_a_language(frontend, client, language):
+    """Titles and inputs come from our locales; of our languages ComfyUI does not offer German so far."""
+    table = read_table(language)
+    frontend.load(language)
     frontend.open(GRAPHS[SHOWN]().workflow(client.object_info()))
     labels = frontend.page.evaluate(
         "() => window.app.graph.nodes.filter(node => node.type === 'IPAdapterCoreApply').flatMap(node =>"
         " [node.title, ...[...(node.widgets ?? []), ...node.inputs].flatMap(one => [one.label, one.localized_name])])"
     )
+    problems = frontend.problems()
     frontend.load("en")
     wanted = {table["Apply IP-Adapter"], table["weight"], table["start_percent"], table["image_prompt"]}
     assert wanted <= set(labels), labels
+    assert problems == []
+
+
+def test_seeing_an_old_node_replaced(frontend, client):
+    """An id of the peer pack that nobody has: the frontend offers ComfyUI's own node for it, and puts it there."""
+    graph = Graph()
+    image = graph.add("LoadImage", image="example.png")
+    encoder = graph.add("CLIPVisionLoader", clip_name=ENCODER["name"])
+    graph.add("IPAdapterCLIPVisionEncode", clip_vision=encoder[0], image=image[0])
+    frontend.open(graph.workflow(client.object_info() | {"IPAdapterCLIPVisionEncode": OLD}))
+    frontend.replace_old_nodes()
+    assert frontend.kinds() == ["LoadImage", "CLIPVisionLoader", "CLIPVisionEncode"]
+    links = frontend.page.evaluate("() => window.app.graph.nodes[2].inputs.map(one => [one.name, !!one.link])")
+    assert ["clip_vision", True] in links and ["image", True] in links

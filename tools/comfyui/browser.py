@@ -15,7 +15,10 @@ OPTIONS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "
            "--disable-sync", "--disable-quic", "--disable-dev-shm-usage"]  # fmt: skip
 SETTINGS = {"Comfy.TutorialCompleted": True, "Comfy.Workflow.ShowMissingNodesWarning": True,
             "Comfy.Minimap.Visible": False, "Comfy.Notification.ShowVersionUpdates": False,
-            "LiteGraph.Canvas.MinFontSizeForLOD": 0, "Comfy.VueNodes.Enabled": True}  # fmt: skip
+            "LiteGraph.Canvas.MinFontSizeForLOD": 0}  # fmt: skip
+NODES_AS_ELEMENTS = "Comfy.VueNodes.Enabled"  # "Nodes 2.0": elements of the page instead of drawings on a canvas
+OURS = ("ipadapter-core", "ipadaptercore")  # what says in a console message that it is about this pack
+PROBED = "/en.md"  # a help page's translation is looked for before the page itself
 INSTALL = (
     "no Chromium found: install it (Debian and Ubuntu: `apt-get install chromium`), or set CHROMIUM_PATH to the program"
 )
@@ -38,7 +41,8 @@ PROBLEMS = """() => {
     }
     for (const [id, one] of Object.entries(window.app.extensionManager.lastNodeErrors ?? {}))
         said.push(`node ${id}: ${JSON.stringify(one)}`);
-    for (const dialog of document.querySelectorAll('.p-dialog')) said.push(`a dialog: ${dialog.innerText.slice(0, 200)}`);
+    for (const dialog of document.querySelectorAll('.p-dialog, [data-testid="error-overlay"]'))
+        said.push(`a dialog: ${dialog.innerText.slice(0, 200)}`);
     return said;
 }"""
 
@@ -57,10 +61,10 @@ def chromium() -> str:
 
 
 class Frontend:
-    """One page of ComfyUI's frontend; use it in a `with`."""
+    """One page of ComfyUI's frontend; use it in a `with`. `elements` is which of its two ways of drawing nodes it has."""
 
-    def __init__(self, url: str, size: tuple[int, int] = (1600, 1000)):
-        self.url, self.size = url, size
+    def __init__(self, url: str, size: tuple[int, int] = (1600, 1000), elements: bool = True):
+        self.url, self.size, self.elements = url, size, elements
         self.errors: list[str] = []
 
     def __enter__(self) -> "Frontend":
@@ -73,17 +77,24 @@ class Frontend:
         self.page = self._browser.new_page(viewport={"width": width, "height": height})
         self.page.set_default_timeout(WAIT)
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.on("console", self._heard)
         self.load("en")
         return self
 
     def load(self, language: str) -> None:
         """Loads the page anew, in a language."""
         client = ComfyClient(self.url)
-        for name, value in {**SETTINGS, "Comfy.Locale": language}.items():
+        for name, value in {**SETTINGS, NODES_AS_ELEMENTS: self.elements, "Comfy.Locale": language}.items():
             client.set(name, value)
         self.page.goto(self.url, wait_until="domcontentloaded")
         self.page.wait_for_function("() => window.app?.graph && window.app?.extensionManager")
         self.page.wait_for_timeout(2000)
+
+    def _heard(self, message: Any) -> None:
+        """Keeps what the console says of us as an error."""
+        said = f"{message.text} {message.location.get('url', '')}".strip()
+        if message.type == "error" and any(one in said.lower() for one in OURS) and not said.endswith(PROBED):
+            self.errors.append(said)
 
     def __exit__(self, *_: Any) -> None:
         self._browser.close()
@@ -108,8 +119,22 @@ class Frontend:
 
     def shown_widgets(self, kind: str) -> int:
         """How many widgets the first node of a kind shows, without those that are folded away."""
+        if self.elements:
+            return self.element(kind).locator('[data-testid="node-widget"]').count()
+        return self.page.evaluate(
+            "kind => { const node = window.app.graph.nodes.find(node => node.type === kind);"
+            " return node.widgets.filter(one => node.isWidgetVisible(one)).length; }",
+            kind,
+        )
+
+    def element(self, kind: str) -> Any:
+        """The first node of a kind as an element of the page."""
         number = self.page.evaluate("kind => window.app.graph.nodes.find(node => node.type === kind).id", kind)
-        return self.page.locator(f'[data-node-id="{number}"] [data-testid="node-widget"]').count()
+        return self.page.locator(f'[data-node-id="{number}"]')
+
+    def kinds(self) -> list[str]:
+        """The kinds of the open workflow's nodes, in order."""
+        return self.page.evaluate("() => window.app.graph.nodes.map(node => node.type)")
 
     def fit(self) -> None:
         """Brings the whole graph into view."""
@@ -133,6 +158,12 @@ class Frontend:
         panel.wait_for()
         self.page.wait_for_timeout(2000)
         return panel.inner_text()
+
+    def replace_old_nodes(self) -> None:
+        """Goes from the frontend's warning to its panel, and lets it put new nodes in the place of those that it offers."""
+        self.page.get_by_test_id("error-overlay-see-errors").click()
+        self.page.get_by_text("Replace Node", exact=True).first.click()
+        self.page.wait_for_timeout(1000)
 
     def select(self, kind: str) -> None:
         """Selects the first node of a kind."""

@@ -13,6 +13,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+from ..frontend import VARIABLE as FRONTEND
+
 ROOT = Path(__file__).resolve().parents[2]
 PACK, DEMO = "ipadapter-core", "ipadapter-core-demo"
 NOT_MOUNTED = shutil.ignore_patterns(".venv*", ".comfyui", ".git", "output", "__pycache__")
@@ -58,18 +60,9 @@ class ComfyServer:
 
     def __enter__(self) -> "ComfyServer":
         self._mount()
-        command = [str(self.python), "main.py", "--port", str(self.port), "--base-directory", str(self.folder)]
-        command += [
-            "--extra-model-paths-config",
-            str(self._model_paths()),
-            "--disable-api-nodes",
-            "--disable-auto-launch",
-        ]
-        command += ["--database-url", f"sqlite:///{self.folder / 'user' / 'comfyui.db'}"]
-        command += [] if _has_gpu() else ["--cpu"]
         with self.log.open("w") as log:
             self._process = subprocess.Popen(
-                [*command, *self.options], cwd=self.comfyui, stdout=log, stderr=log, env=self.environment
+                self.command(), cwd=self.comfyui, stdout=log, stderr=log, env=self.environment
             )
         try:
             self._wait_until_ready()
@@ -103,6 +96,16 @@ class ComfyServer:
     def log_text(self) -> str:
         """Everything that the server printed so far."""
         return self.log.read_text(errors="replace")
+
+    def command(self) -> list[str]:
+        """What is started."""
+        command = [str(self.python), "main.py", "--port", str(self.port), "--base-directory", str(self.folder)]
+        command += ["--extra-model-paths-config", str(self._model_paths())]
+        command += ["--disable-api-nodes", "--disable-auto-launch"]
+        command += ["--database-url", f"sqlite:///{self.folder / 'user' / 'comfyui.db'}"]
+        command += [] if _has_gpu() else ["--cpu"]
+        command += ["--front-end-root", self.environment[FRONTEND]] if FRONTEND in self.environment else []
+        return [*command, *self.options]
 
     def _mount(self) -> None:
         nodes = self.folder / "custom_nodes"
