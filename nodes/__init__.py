@@ -22,6 +22,7 @@ from .presets import LoadImageEncoder, LoadPreset
 from .prompt_files import LoadImagePrompt, SaveImagePrompt
 from .recording import AttentionMaps, SaveWithTrace, WatchIPAdapter
 from .regions import RegionalImagePrompts
+from .scale_applied import ScaleImagePrompts
 from .schedule import WeightScheduleNode
 from .style_composition import ApplyStyleAndComposition
 
@@ -42,6 +43,7 @@ NODES: list[type[io.ComfyNode]] = [
     WeighReference,
     RegionalImagePrompts,
     ApplyStyleAndComposition,
+    ScaleImagePrompts,
     EncodeTiledReference,
     EncodeReferenceInDetail,
     NoiseForNegative,

@@ -7,7 +7,7 @@ from comfy_api.latest import io, ui
 from ..ipadapter_core.adapter.managed import ManagedAdapter
 from ..ipadapter_core.encoders.clip_vision import encode_references
 from ..ipadapter_core.encoders.image_encoder import ImageEncoder
-from ..ipadapter_core.encoders.options import EncodeOptions
+from ..ipadapter_core.encoders.options import EncodeOptions, MaskUse
 from ..ipadapter_core.images.fit import ResizeMode
 from .checked import CheckedNode
 from .sockets import CATEGORY, ImagePromptSocket, IPAdapterSocket
@@ -79,6 +79,15 @@ class EncodeReferenceImage(CheckedNode):
                 ),
                 negative,
                 sharpening_input(),
+                io.Combo.Input(
+                    "mask_use",
+                    options=MaskUse,
+                    default=MaskUse.PIXELS,
+                    optional=True,
+                    advanced=True,
+                    tooltip="What the mask hides: pixels from the encoder, or, of a plus adapter, patches after the encoder "
+                    "has seen the whole image. Patches leave no grey behind.",
+                ),
             ],
             outputs=[ImagePromptSocket.Output("image_prompt", tooltip="For Apply IP-Adapter.")],
         )
@@ -93,8 +102,9 @@ class EncodeReferenceImage(CheckedNode):
         mask: Tensor | None = None,
         negative_image: Tensor | None = None,
         sharpening: float = 0.0,
+        mask_use: str = MaskUse.PIXELS,
     ) -> io.NodeOutput:
         """Encodes every image of the batch."""
-        look = EncodeOptions(ResizeMode(fit), mask, sharpening)
+        look = EncodeOptions(ResizeMode(fit), mask, sharpening, mask_use=MaskUse(mask_use))
         prompt, seen = encode_references(ip_adapter.spec, clip_vision, image, look, negative_image)
         return io.NodeOutput(prompt, ui=ui.PreviewImage(seen, cls=cls))

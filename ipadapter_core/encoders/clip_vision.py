@@ -1,5 +1,7 @@
 """ComfyUI's own CLIP vision models as image encoders."""
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -7,10 +9,12 @@ from ..checkpoint.enums import Negative
 from ..checkpoint.features import FEATURES
 from ..checkpoint.spec import AdapterSpec
 from ..errors import EncoderMismatchError
+from ..prompt.features import alone
 from ..prompt.image_prompt import EncodedImage, ImagePrompt, Reference
 from .features import FeatureRequest, encode_node, encode_views, picture_features, to_uint8, zero_pixel_features
 from .image_encoder import ImageEncoder
-from .options import EncodeOptions, describe_source
+from .options import EncodeOptions, MaskUse, describe_source
+from .patch_selection import dimmed, selected_patches
 from .preprocess import preprocessing_for
 
 
@@ -37,23 +41,39 @@ def encode_references(
     assert encoder is not None
     wanted = FeatureRequest(spec.projector.feature, spec.projector.feature_width, spec)
     view = preprocessing_for(spec, encoder, look)
-    features, seen = encode_views(wanted, encoder, pictures, view, look)
+    mask = look.mask if look.mask_use is MaskUse.PATCHES else None
+    features, seen = encode_views(wanted, encoder, pictures, view, look if mask is None else look._replace(mask=None))
     if negative is not None:
         against, _ = encode_views(wanted, encoder, negative, view, look._replace(mask=None))
-    elif spec.projector.negative is Negative.ZERO_FEATURES:
-        against = torch.zeros_like(features[:1])
-    elif spec.projector.negative is Negative.BLACK_PICTURE:
-        against = picture_features(wanted, encoder, seen.new_zeros(1, *[encoder.image_size] * 2, 3))
-    elif spec.projector.negative is Negative.REFERENCE:
-        against = features
     else:
-        against = zero_pixel_features(encoder)
-    references = tuple(
-        Reference(EncodedImage(features[i : i + 1], against[min(i, len(against) - 1)].unsqueeze(0), to_uint8(seen[i])))
+        against = _trained_negative(wanted, encoder, features)
+    encoded = [
+        EncodedImage(features[i : i + 1], against[min(i, len(against) - 1)].unsqueeze(0), to_uint8(seen[i]))
         for i in range(len(features))
-    )
+    ]
+    if mask is not None:
+        selected = selected_patches(spec, mask, view, features, seen)
+        encoded = [_only(image, rows) for image, rows in zip(encoded, selected, strict=True)]
+        seen = dimmed(seen, selected)
+    references = tuple(Reference(image) for image in encoded)
     made_from = describe_source(pictures, look)
     return ImagePrompt(references, spec.projector.feature, spec.encoder, spec.kind, made_from), seen
+
+
+def _trained_negative(wanted: FeatureRequest, encoder: ImageEncoder, features: Tensor) -> Tensor:
+    """What stood in for the reference in the adapter's training."""
+    kind = wanted.spec.projector.negative
+    if kind is Negative.ZERO_FEATURES:
+        return torch.zeros_like(features[:1])
+    if kind is Negative.BLACK_PICTURE:
+        return picture_features(wanted, encoder, torch.zeros(1, *[encoder.image_size] * 2, 3))
+    return features if kind is Negative.REFERENCE else zero_pixel_features(encoder)
+
+
+def _only(image: EncodedImage, selected: Tensor) -> EncodedImage:
+    """The same patches (L) of an image and of its negative, so that both are about as much of an image."""
+    features, negative = alone(image.features), alone(image.negative)
+    return replace(image, features=features[:, selected], negative=negative[:, selected])
 
 
 def check_connected(spec: AdapterSpec, encoder: ImageEncoder | None) -> None:

@@ -1,5 +1,6 @@
 """How an encoder should look at an image."""
 
+from enum import Enum
 from typing import NamedTuple
 
 from torch import Tensor
@@ -19,6 +20,13 @@ class Detail(NamedTuple):
         return self.tiles > 1 and self.share != 0
 
 
+class MaskUse(str, Enum):
+    """What a mask over a reference hides: pixels from the encoder, or what the encoder made of patches from the adapter."""
+
+    PIXELS = "pixels"
+    PATCHES = "patches"
+
+
 class EncodeOptions(NamedTuple):
     """How the encoder should look at an image: which part, under which mask (M, H, W), how sharp (0..1), how closely."""
 
@@ -26,6 +34,7 @@ class EncodeOptions(NamedTuple):
     mask: Tensor | None = None
     sharpening: float = 0.0
     detail: Detail = Detail()
+    mask_use: MaskUse = MaskUse.PIXELS
 
 
 def describe_source(pictures: Tensor, look: EncodeOptions | None = None) -> str:
@@ -34,7 +43,7 @@ def describe_source(pictures: Tensor, look: EncodeOptions | None = None) -> str:
     words = [f"{count} {'image' if count == 1 else 'images'} of {width} x {height}"]
     if look is not None:
         words.append(f"fit {look.fit.value}")
-        words += ["masked"] if look.mask is not None else []
+        words += [f"masked by {look.mask_use.value}"] if look.mask is not None else []
         words += [f"sharpened by {look.sharpening:g}"] if look.sharpening else []
         words += [f"{look.detail.share:g} from {look.detail.tiles} x {look.detail.tiles} tiles"] * look.detail.looks
     return ", ".join(words)

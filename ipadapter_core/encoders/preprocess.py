@@ -65,6 +65,11 @@ def pixels_for(
     return (seen.movedim(1, -1) * 255).round() / 255
 
 
+def fitted_masks(masks: Tensor, size: int, view: Preprocessing) -> Tensor:
+    """Masks (M, H, W) as the view shows their images, (M, 1, h, w); bars beside a padded image are black."""
+    return _fitted(masks.unsqueeze(1).float(), size, view, torch.zeros(1))
+
+
 def _fitted(planes: Tensor, size: int, view: Preprocessing, background: Tensor) -> Tensor:
     """Planes (B, C, H, W) in the view's nearest shape, or in a square of `size`."""
     if not view.shapes:

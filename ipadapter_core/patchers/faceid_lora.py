@@ -14,6 +14,7 @@ from comfy.model_patcher import ModelPatcher
 from ..adapter.managed import ManagedAdapter
 from ..errors import ModelMismatchError
 from .families.unet import check_fit, layer_map, unet_of
+from .own_loras import add_own_lora
 
 PARTS = {"to_q": "to_q", "to_k": "to_k", "to_v": "to_v", "to_out": "to_out.0"}
 
@@ -43,7 +44,7 @@ def apply_lora(model: ModelPatcher, adapter: ManagedAdapter, strength: float) ->
     weights, targets = named_lora(adapter.lora, names)
     twin = _same_lora(model, weights, targets)
     patched = model.clone()
-    applied = patched.add_patches(comfy.lora.load_lora(weights, targets, log_missing=False), strength)
+    applied = add_own_lora(patched, comfy.lora.load_lora(weights, targets, log_missing=False), strength, scales=True)
     if len(applied) != len(targets):
         raise ModelMismatchError(
             f"{spec.file}: its LoRA fits {len(applied)} of the {len(targets)} attention weights of the model: load a "

@@ -59,7 +59,7 @@ def combine(
         )
     weights = [*weights, *[1.0] * (len(prompts) - len(weights))]
     weighed = [weigh(prompt, weight) for prompt, weight in zip(prompts, weights, strict=True)]
-    _check_kinds(weighed)
+    _check_kinds(weighed, method)
     references = tuple(reference for prompt in weighed for reference in prompt.references)
     sources = "; ".join(dict.fromkeys(prompt.made_from for prompt in weighed if prompt.made_from))
     if method is Combination.CONCAT:
@@ -109,13 +109,17 @@ def _confined(before: CanvasMask | None, mask: CanvasMask, common: dict[tuple[in
     return common[id(before), id(mask)]
 
 
-def _check_kinds(prompts: Sequence[ImagePrompt]) -> None:
+def _check_kinds(prompts: Sequence[ImagePrompt], method: Combination) -> None:
+    """References that stay side by side may have been selected from images, so that they have patches each of its own."""
     kinds = [
-        (one.feature.value, one.encoder, tuple(leading(one.references[0].image.features).shape[1:])) for one in prompts
+        (number, one.feature.value, one.encoder, tuple(leading(reference.image.features).shape[1:]))
+        for number, one in enumerate(prompts)
+        for reference in one.references
     ]
-    for number, kind in enumerate(kinds):
-        if kind != kinds[0]:
-            (feature, encoder, shape), (wanted, first, first_shape) = kind, kinds[0]
+    sizes = [shape[-1:] if method is Combination.CONCAT else shape for *_, shape in kinds]
+    for kind, size in zip(kinds, sizes, strict=True):
+        if (*kind[1:3], size) != (*kinds[0][1:3], sizes[0]):
+            (number, feature, encoder, shape), (_, wanted, first, first_shape) = kind, kinds[0]
             raise ImagePromptError(
                 f"image prompt {number} is {feature} {list(shape)} of {encoder}, image prompt 0 is {wanted} "
                 f"{list(first_shape)} of {first}: give Combine Image Prompts references that were encoded for one IP-Adapter"

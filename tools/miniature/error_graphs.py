@@ -31,6 +31,7 @@ from pack.tools.miniature.error_graphs_weights import (
     prompts_of_two_adapters,
     weights_that_add_up_to_nothing,
 )
+from pack.tools.miniature.error_graphs_words import WORD_GRAPHS
 from pack.tools.miniature.executing import Step
 from pack.tools.miniature.files import Workshop
 from pack.tools.miniature.transformers import instantx_flux, instantx_sd3, lucifer, xlabs
@@ -232,5 +233,5 @@ SETTING_GRAPHS = (
 
 ERROR_GRAPHS = (
     *FILE_GRAPHS, *DAMAGED_GRAPHS, *SETTING_GRAPHS, *FAMILY_GRAPHS, *INPUT_GRAPHS, *FURTHER_GRAPHS, *OLD_GRAPHS,
-    *SAMPLING_GRAPHS, *PYTHON_GRAPHS, *PULID_GRAPHS,
+    *SAMPLING_GRAPHS, *PYTHON_GRAPHS, *PULID_GRAPHS, *WORD_GRAPHS,
 )  # fmt: skip

@@ -24,6 +24,14 @@ def encode_tiled(scene: Scene) -> None:
     scene.show("tile", scene.graph.add("IPAdapterCoreEncodeTiled", **given, tiles=1)[1], batch=True)
 
 
+def scale_applied(scene: Scene) -> None:
+    """The same model at three factors."""
+    applied = scene.apply(_two_halves(scene))
+    for label, factor in (("as applied", 1.0), ("factor 0.5", 0.5), ("factor 0: removed", 0.0)):
+        scaled = scene.graph.add("IPAdapterCoreScaleApplied", model=applied, factor=factor)
+        scene.sample(label, scaled[0])
+
+
 def noise(scene: Scene) -> None:
     """The four kinds."""
     reference = scene.reference()
@@ -88,6 +96,7 @@ def _swept(scene: Scene, presets: str) -> tuple[Output, Output, Output]:
 FURTHER: dict[str, Callable[[Scene], None]] = {
     "IPAdapterCoreRegions": regions,
     "IPAdapterCoreEncodeTiled": encode_tiled,
+    "IPAdapterCoreScaleApplied": scale_applied,
     "IPAdapterCoreNoise": noise,
     "IPAdapterCoreFrameWeights": frame_weights,
     "IPAdapterCoreAttentionMaps": attention_maps,

@@ -31,6 +31,7 @@ from ..hooks.attention_inputs import plain_tensor
 from ..hooks.hook_cache import cached_hooks
 from ..hooks.model_call import plan_of
 from ..hooks.wrappers import NAME, PLAN, CallState, Options, applications_of
+from ..own_loras import add_own_lora
 from .family import Family
 
 MODELS = (Anima,)
@@ -127,8 +128,24 @@ def prepare(model: ModelPatcher, adapter: ManagedAdapter) -> ModelPatcher:
     if adapter.lora and all(one.live is None or one.live.patcher is not adapter.patcher for one in present):
         names = comfy.lora.model_lora_keys_unet(model.model, {})
         weights = {f"diffusion_model.{key}": tensor for key, tensor in adapter.lora.items()}
-        prepared.add_patches(comfy.lora.load_lora(weights, names), 1.0)
+        add_own_lora(prepared, comfy.lora.load_lora(weights, names), 1.0, scales=False)
     return prepared
 
 
-ANIMA = Family(MODELS, blocks_for, compose, prepare)
+def restore(model: ModelPatcher) -> None:
+    """Takes the hooks of `prepare` out of the very `model`; what other packs set stays."""
+    for path, patch in list(model.object_patches.items()):
+        if isinstance(patch, CrossAttention):
+            _put_back(model, path, patch.original)
+        elif path.rpartition(".")[2] in FORWARD_HOOKS and NAME in patch:
+            _put_back(model, path, OrderedDict((key, hook) for key, hook in patch.items() if key != NAME))
+
+
+def _put_back(model: ModelPatcher, path: str, original: Any) -> None:
+    """What stood in a place before: the model's own, or another pack's patch."""
+    del model.object_patches[path]
+    if model.get_model_object(path) != original:
+        model.add_object_patch(path, original)
+
+
+ANIMA = Family(MODELS, blocks_for, compose, prepare, restore)

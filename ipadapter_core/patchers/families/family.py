@@ -19,13 +19,19 @@ def unchanged(model: ModelPatcher, _adapter: ManagedAdapter) -> ModelPatcher:
     return model
 
 
+def untouched(_model: ModelPatcher) -> None:
+    """Leaves a model as it is: nothing was readied."""
+
+
 @dataclass(frozen=True)
 class Family:
     """`models` are ComfyUI's classes; `blocks_for` maps an adapter's layers to a network's and raises `ModelMismatchError`
-    where they do not fit; `compose` sets the hooks for the length of a model call; `prepare` readies the model once.
+    where they do not fit; `compose` sets the hooks for the length of a model call; `prepare` readies the model once, and
+    `restore` takes that out of the very model again, as often as it is called.
     """
 
     models: tuple[type[nn.Module], ...]
     blocks_for: Callable[[AdapterSpec, Any], tuple[Block, ...]]
     compose: Compose
     prepare: Callable[[ModelPatcher, ManagedAdapter], ModelPatcher] = unchanged
+    restore: Callable[[ModelPatcher], None] = untouched

@@ -220,9 +220,11 @@ def _tokens(application: Application, sigma: Tensor, run: Run, step: Step) -> Ti
 
 
 def _resample(live: LiveAdapter, sigma: Tensor) -> TimedTokens:
-    both = [torch.stack((one.negative[0], one.features[0])) for one in live.references]
-    features = torch.cat(both).to(sigma.device)
-    tokens, time = live.patcher.model.image_proj(features, sigma.float() * 1000)
+    both = [torch.stack((one.negative[0], one.features[0])).to(sigma.device) for one in live.references]
+    if len({one.shape for one in both}) == 1:
+        both = [torch.cat(both)]  # in one go, where all references have as many features
+    made = [live.patcher.model.image_proj(features, sigma.float() * 1000) for features in both]
+    tokens, time = torch.cat([tokens for tokens, _ in made]), made[0][1]
     weights = torch.tensor([one.weight for one in live.references], device=sigma.device).view(-1, 1, 1, 1)
     return TimedTokens(torch.unflatten(tokens, 0, (-1, 2)), time, weights)
 

@@ -46,18 +46,14 @@ class CallState(NamedTuple):
 
 
 Compose = Callable[[list[Application], Options, Run, CallState], Options]
+WRAPPERS = (WrappersMP.SAMPLER_SAMPLE, WrappersMP.CALC_COND_BATCH, WrappersMP.APPLY_MODEL)  # where ours stand
 
 
 def add_application(model: ModelPatcher, application: Application, compose: Compose) -> ModelPatcher:
     """A clone of `model` with one more application; `compose` sets the family's hooks for the length of a model call."""
     patched = model.clone()
     patched.set_model_patch(application, NAME)
-    wrappers = (
-        (WrappersMP.SAMPLER_SAMPLE, begin_run),
-        (WrappersMP.CALC_COND_BATCH, begin_step),
-        (WrappersMP.APPLY_MODEL, ApplyModelWrapper(compose)),
-    )
-    for kind, wrapper in wrappers:
+    for kind, wrapper in zip(WRAPPERS, (begin_run, begin_step, ApplyModelWrapper(compose)), strict=True):
         if not patched.get_wrappers(kind, NAME):
             patched.add_wrapper_with_key(kind, NAME, wrapper)
     return patched
