@@ -1,4 +1,4 @@
-"""The public names of the pack, for other node packs and for scripts that run beside ComfyUI; see docs/python.md.
+"""The public names of the pack, for other node packs and for scripts; see docs/python.md.
 
 Whatever stands in `__all__` keeps its name, its arguments and its meaning within a major version.
 """

@@ -1,4 +1,4 @@
-"""What a user can get wrong. Every message says what was found, what was expected, and which node or file to change.
+"""What a user can get wrong; a message says what was found, what was expected, and what to change.
 
 Out of memory is nothing of the kind: ComfyUI frees memory, tries again or says so, and has to hear of it.
 """

@@ -1,4 +1,4 @@
-"""One import name for this package, whatever ComfyUI calls the folder that it lies in.
+"""One import name for this package, whatever folder ComfyUI finds it in.
 
 ComfyUI names a pack's modules by their path, so what is pickled in one process would not be found in another, other packs
 could not import anything, and errors would carry a folder in their names. Once the pack is loaded, its modules stand in

@@ -1,4 +1,4 @@
-"""Every limit on what comes from outside, each with its reason. Checked before anything is allocated or formatted."""
+"""Every limit on what comes from outside, each with its reason."""
 
 # Files
 KEYS = 20_000  # names in a file; whole checkpoints have some 3,000, the largest adapter with a LoRA 1,500

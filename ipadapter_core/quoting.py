@@ -1,4 +1,4 @@
-"""Values from outside in messages: cut to a length, and made of characters that every terminal and browser can show."""
+"""Values from outside in messages: cut to a length, in characters that every terminal shows."""
 
 from collections.abc import Iterable
 

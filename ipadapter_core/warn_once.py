@@ -1,4 +1,4 @@
-"""Things that are worth a line in the log, but not one for every layer of every step."""
+"""What is worth a line in the log, but not one for every layer of every step."""
 
 import logging
 from functools import cache

@@ -95,7 +95,7 @@ class ApplyIPAdapter(CheckedNode):
                     default="",
                     optional=True,
                     advanced=True,
-                    tooltip="Multipliers for the images of a batch in turn: '1, 0.8, 0.5'. The last one holds for the rest.",
+                    tooltip="Multipliers for the images of a batch in turn: '1, 0.8, 0.5'. The last value repeats.",
                 ),
             ],
             outputs=[

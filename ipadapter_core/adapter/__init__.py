@@ -1,1 +1,1 @@
-"""The adapter: its networks, its file, its memory, and the keys and values it makes of a reference."""
+"""The adapter's networks, its file and memory, and the keys and values it makes of a reference."""

@@ -1,1 +1,1 @@
-"""What is in an IP-Adapter file, told from its key names and tensor shapes alone."""
+"""What an adapter file is, told from its keys and shapes; a file format is a row in `*_formats.py`."""

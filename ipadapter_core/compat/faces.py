@@ -1,4 +1,4 @@
-"""Faces as the nodes of ComfyUI_IPAdapter_plus take them: the surest of each image."""
+"""Faces as the nodes of ComfyUI_IPAdapter_plus take them: the one found with the highest confidence in each image."""
 
 import torch
 from torch import Tensor

@@ -44,7 +44,7 @@ class Request:
     composition_boost: float | None = None
     enhance_tiles: int = 1
     enhance_ratio: float = 1.0
-    encode_batch_size: int = 0  # of no consequence: what is encoded together gives the same
+    encode_batch_size: int = 0  # ignored: what is encoded together gives the same
     results: Results = Results.CORRECTED
     unfold: bool = False
 

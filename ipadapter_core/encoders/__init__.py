@@ -1,1 +1,1 @@
-"""From images to the features that adapters read."""
+"""From images to the features that adapters read; `face/` has the face models."""

@@ -1,1 +1,1 @@
-"""The one door: what comes through a socket is checked here, by kind, before anything is made of it."""
+"""What comes through a socket, checked by kind: images, masks, numbers, texts, curves."""

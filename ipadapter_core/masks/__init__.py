@@ -1,1 +1,1 @@
-"""Masks over the canvas as weights of latent tokens."""
+"""Masks over the canvas as weights of latent tokens; every rule for masks."""

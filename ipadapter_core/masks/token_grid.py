@@ -49,7 +49,7 @@ def box_matrix(boxes: Tensor, samples: Tensor, start: float = 0.0, extent: float
 def token_grid(tokens: int, shapes: tuple[Size, ...]) -> Size:
     """The height and width of a layer's token grid.
 
-    `shapes` are candidate (height, width) pairs, the surest first: what the layer itself reports, then the latent. Of
+    `shapes` are candidate (height, width) pairs, the most certain first: what the layer itself reports, then the latent. Of
     the latent, each halving rounds up, as a convolution of stride 2 does. Where nothing fits, the pair of factors of
     `tokens` whose aspect is nearest to the last candidate's.
     """

@@ -1,1 +1,1 @@
-"""Where the image prompt meets ComfyUI's models: hooks only, no copied forward, nothing changed for good."""
+"""Where an image prompt meets ComfyUI's models: a model family is a file in `families/`."""

@@ -1,1 +1,1 @@
-"""What lies in the model folders, told from the files' headers, and which of it a preset means."""
+"""Sets of files by name: adapter, encoder and LoRA, found in the model folders by their headers."""

@@ -17,7 +17,7 @@ class LayerCall(NamedTuple):
     """One call of a layer: query, heads, and what is known of its tokens.
 
     The query is (B, L, D), or (B, H, L, D / H) where a model has it by heads. `shapes` are candidates for the token grid,
-    the surest first. Of the L tokens, `before` come before those of the grid and `after` behind them: text, or images to
+    the most certain first. Of the L tokens, `before` come before those of the grid and `after` behind them: text, or images to
     be edited. `own` are key and value (B, L, D) of the latent's own tokens, where a family attends to both at once.
     `layout` and `grid` are filled in by the plan, the grid only where somebody has to know it.
     """

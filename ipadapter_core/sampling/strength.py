@@ -11,7 +11,7 @@ from .polarity import PolarityRule
 class Strength:
     """How strongly an application acts, when, and in which way.
 
-    `frames` are weights for the images of a batch in turn, times `weight`; the last one holds for all that follow.
+    `frames` are weights for the images of a batch in turn, times `weight`; the last one repeats.
     `polarity_rule` says how a pass is known to be one that sees the reference.
     """
 

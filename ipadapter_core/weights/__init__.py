@@ -1,1 +1,1 @@
-"""How strongly an image prompt acts: per layer, over the run, per frame."""
+"""How strongly an image prompt acts: by layer (with the layer presets), over the run, by frame."""

@@ -1,11 +1,11 @@
-"""What holds for every family of `tests/oracles/families.py`: weight 0, stacking, references, masks, schedules, whole runs."""
+"""What holds for every family of `tests/oracles/families.py`: weight 0, branches, references, masks, schedules, whole runs."""
 
 from dataclasses import replace
 
 import pytest
 import torch
 from pack.ipadapter_core.patchers.apply import apply_image_prompt
-from pack.ipadapter_core.patchers.hooks.wrappers import applications_of
+from pack.ipadapter_core.patchers.hooks.wrappers import NAME, applications_of
 from pack.ipadapter_core.sampling.run import Run
 from pack.ipadapter_core.sampling.strength import Strength
 from pack.ipadapter_core.sampling.timeline import Timeline
@@ -63,6 +63,22 @@ def test_stacking_order_and_batches(case):
     model_with = both(*given)
     loop = torch.cat([predict(model_with, one, (side,)) for one, side in zip(single, (1, 0), strict=True)])
     assert relative(forward - loop, effect) < 2e-5
+
+
+@every_family
+def test_branches_do_not_mix(case):
+    """Plain, two prompts, and both on one another: each is to the bit what it is alone, whatever ran before it."""
+    _, model, ip_adapter, prompt = world(case)
+    call, second = call_of(case), other_prompt(case)
+    first = apply_image_prompt(model, ip_adapter, prompt, Strength(0.7))
+    other = apply_image_prompt(model, ip_adapter, second, Strength(0.4))
+    branches = [model, first, other, apply_image_prompt(first.clone(), ip_adapter, second, Strength(0.4))]
+    assert [len(applications_of(one.model_options["transformer_options"])) for one in branches] == [0, 1, 1, 2]
+    assert all(len(named[NAME]) == 1 for one in branches[1:] for named in one.wrappers.values())
+    alone = [predict(branch, call) for branch in branches]
+    assert not any(torch.equal(alone[3], one) for one in alone[:3])
+    for index in (1, 3, 0, 2, 3, 1):
+        assert torch.equal(predict(branches[index], call), alone[index])
 
 
 @pytest.mark.parametrize("case", [case for case in FAMILIES if case != "SD3.5 InstantX"])

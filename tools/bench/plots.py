@@ -17,7 +17,7 @@ def label(row: Row) -> str:
     parts = [f"{row['tokens']} tokens"]
     parts += [f"{row['adapters']} adapters"] if row["adapters"] > 1 else []
     parts += [name for name in ("mask", "schedule") if row[name]]
-    parts += [f"{row['pictures']} {'frames' if row['frames'] else 'pictures'}"] if row["pictures"] > 1 else []
+    parts += [f"{row['pictures']} {'frames' if row['frames'] else 'images'}"] if row["pictures"] > 1 else []
     return ", ".join(parts)
 
 

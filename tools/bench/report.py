@@ -1,4 +1,4 @@
-"""docs/benchmarks.md and its pictures: a part for each device, so that a run on one leaves the other's figures alone."""
+"""docs/benchmarks.md and its images: a part for each device, so that a run on one leaves the other's figures alone."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -30,7 +30,7 @@ library keeps the memory that it has got, for all sides alike.
 
 
 def write(result: dict[str, Any], document: Path = DOCUMENT, pictures: Path = PICTURES) -> None:
-    """Replaces the part of the result's device and draws its pictures."""
+    """Replaces the part of the result's device and draws its images."""
     replace_part(result["device"], _part(result, pictures), document)
 
 
@@ -63,7 +63,7 @@ def _part(result: dict[str, Any], pictures: Path) -> str:
         lines += [
             f"### {scene}",
             "",
-            f"The base attention itself, in all these layers and for one picture: {base} a step.",
+            f"The base attention itself, in all these layers and for one image: {base} a step.",
             "",
         ]
         lines += [f"![{scene}](images/{file.name})", "", *_rows_table(rows), "", *_layers_table(rows[0]), ""]
@@ -136,7 +136,7 @@ def _growth(result: dict[str, Any], pictures: Path) -> list[str]:
     varied = {
         "image tokens / 16": [row for row in rows if row["adapters"] == row["pictures"] == 1],
         "adapters": [row for row in rows if row["tokens"] == 16 and row["pictures"] == 1],
-        "pictures of a batch": [row for row in rows if row["pictures"] > 1 and not row["frames"]],
+        "images of a batch": [row for row in rows if row["pictures"] > 1 and not row["frames"]],
         "frames with own references": [row for row in rows if row["frames"]],
     }
     plain = [row for row in rows if row["tokens"] == 16 and row["adapters"] == row["pictures"] == 1]

@@ -78,7 +78,7 @@ def _ours(model: str, path: Path, vision, machine: Machine) -> list[Row]:
     rows.append(row)
     rows.append(_row("load again", lambda: load_adapter(str(path)), REPEATS)[0])
     row, (prompt, _) = _row(
-        "encode one picture", lambda: encode_references(adapter.spec, vision, picture, EncodeOptions())
+        "encode one image", lambda: encode_references(adapter.spec, vision, picture, EncodeOptions())
     )
     rows.append(row)
 

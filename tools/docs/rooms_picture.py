@@ -7,7 +7,8 @@ from pathlib import Path
 from ..environment import ROOT
 
 FILE = ROOT / "docs" / "images" / "rooms.svg"
-BOX, GAP, WIDE = (196, 62), (18, 44), 6  # width and height, space between, and how many stand beside one another
+BOX, GAP, WIDE = (196, 74), (18, 44), 6  # width and height, space between, and how many stand beside one another
+LINE = 34, 4  # characters in a line of a box, and lines
 Arrows = dict[str, set[str]]
 
 
@@ -100,7 +101,7 @@ def _arrow(upper: tuple[float, int], lower: tuple[float, int]) -> str:
 
 def _box(room: str, place: tuple[float, int], text: str) -> str:
     x, y = place
-    lines = _wrapped(text, 32)[:3]
+    lines = wrapped(text)
     spans = "".join(
         f'<text x="{x + 8:g}" y="{y + 31 + 12 * at}">{escape(line)}</text>' for at, line in enumerate(lines)
     )
@@ -108,9 +109,12 @@ def _box(room: str, place: tuple[float, int], text: str) -> str:
     return f'<g><rect x="{x:g}" y="{y}" width="{BOX[0]}" height="{BOX[1]}" rx="6"/>{name}{spans}</g>'
 
 
-def _wrapped(text: str, width: int) -> list[str]:
+def wrapped(text: str) -> list[str]:
+    """A room's text in lines that fit its box; raises `ValueError` where they are too many."""
     lines = [""]
     for word in text.split():
         longer = f"{lines[-1]} {word}".strip()
-        lines = [*lines[:-1], longer] if len(longer) <= width else [*lines, word]
+        lines = [*lines[:-1], longer] if len(longer) <= LINE[0] else [*lines, word]
+    if len(lines) > LINE[1]:
+        raise ValueError(f"the first line of a room is too long for docs/images/rooms.svg, shorten it: {text}")
     return lines

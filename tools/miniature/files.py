@@ -1,6 +1,7 @@
 """Models, adapters, encoders and images in miniature, standing in for what loaders bring, and their files in a folder."""
 
 import contextlib
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,11 @@ import folder_paths
 
 TEXT = {"SD1.5": 768, "SDXL": 2048}  # the published text widths: what an adapter is for is read off them
 FOLDERS = ("ipadapter", "clip_vision", "image_prompts")
+
+
+@functools.cache
+def _widths(base: str) -> tuple[int, ...]:
+    return tuple(widths_of(tiny_model(base, seed=None)))
 
 
 class Workshop:
@@ -59,7 +65,7 @@ class Workshop:
 
     def widths(self, base: str) -> list[int]:
         """The widths of the miniature's layers."""
-        return widths_of(tiny_model(base, seed=None))
+        return list(_widths(base))
 
     def load(self, file: str, weights: dict[str, Tensor], **metadata: str) -> Step:
         """*Load IP-Adapter* on a file with these tensors."""
