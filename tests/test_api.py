@@ -23,7 +23,9 @@ PAGE = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
 IN_A_PACK, IN_A_SCRIPT = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 VISION = {"hidden_size": 1280, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 16, "image_size": 224,
           "patch_size": 14, "projection_dim": 48}  # fmt: skip
-IN_PYTHON = {name for row in re.findall(r"^\| (\*[^|]+) \|", PAGE, re.MULTILINE) for name in re.findall(r"\*([^*]+)\*", row)}
+IN_PYTHON = {
+    name for row in re.findall(r"^\| (\*[^|]+) \|", PAGE, re.MULTILINE) for name in re.findall(r"\*([^*]+)\*", row)
+}
 DISPLAY_NAMES = {node.GET_SCHEMA().display_name for node in NODES}
 AFTER_THE_SCRIPT = """
 from ipadapter_core.patchers.hooks.wrappers import applications_of
@@ -155,4 +157,6 @@ def test_what_is_wrong_is_said_in_one_sentence(case, world):
         WRONG[case](world)
     message = str(refused.value)
     assert type(refused.value).__name__ in api.__all__ and 30 < len(message) <= 1000 and "\n" not in message
-    assert {name for name in DISPLAY_NAMES if name in message} <= IN_PYTHON, "the page does not say what that is in Python"
+    assert {name for name in DISPLAY_NAMES if name in message} <= IN_PYTHON, (
+        "the page does not say what that is in Python"
+    )

@@ -11,8 +11,6 @@ ROOT = Path(__file__).parents[1]
 FOLDERS = ("demo", "ipadapter_core", "nodes", "tests", "tools")
 SOURCES = [path for folder in FOLDERS for path in sorted((ROOT / folder).rglob("*.py"))]
 FILE, FUNCTION = 250, 40  # lines at most
-LONG = ("tests/compat/test_encoder_inputs.py", "tests/server/test_catalogue.py")  # to which nothing may be added
-LONGEST = 366
 TABLES = ("define_schema",)  # functions that are tables: a schema has a row for each input, and nothing else
 
 
@@ -20,7 +18,7 @@ TABLES = ("define_schema",)  # functions that are tables: a schema has a row for
 def test_files_and_functions_are_short(path):
     """Longer ones are split by what they are about."""
     text = path.read_text(encoding="utf-8")
-    assert len(text.splitlines()) <= (LONGEST if path.relative_to(ROOT).as_posix() in LONG else FILE)
+    assert len(text.splitlines()) <= FILE
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name not in TABLES:
             assert node.end_lineno - node.lineno < FUNCTION, (

@@ -52,7 +52,7 @@ OUTSIDE_MUTATIONS = (
         COMPAT + "stretched_mask.py",
         "        height += tokens % height != 0\n",
         "",
-        ("tests/compat/test_encoder_inputs.py::test_catalogue_old_masks_are_guessed_and_stretched",),
+        ("tests/compat/test_stretched_mask.py::test_catalogue_old_masks_are_guessed_and_stretched",),
     ),
     Mutation(
         "middle block as today",
