@@ -1,5 +1,6 @@
 """docs/python.md: its examples run as they stand, its table names what there is, and errors are the pack's own."""
 
+import json
 import re
 import subprocess
 import sys
@@ -9,7 +10,6 @@ from typing import Any, NamedTuple
 import pytest
 import torch
 from pack.ipadapter_core import api, errors
-from pack.nodes import NODES
 from pack.tests.oracles import transformer_world
 from pack.tools.miniature.models import randomise
 from pack.tools.miniature.transformers import tiny_transformer, weights_of, xlabs
@@ -26,7 +26,9 @@ VISION = {"hidden_size": 1280, "intermediate_size": 64, "num_hidden_layers": 2, 
 IN_PYTHON = {
     name for row in re.findall(r"^\| (\*[^|]+) \|", PAGE, re.MULTILINE) for name in re.findall(r"\*([^*]+)\*", row)
 }
-DISPLAY_NAMES = {node.GET_SCHEMA().display_name for node in NODES}
+DISPLAY_NAMES = {
+    node["display_name"] for node in json.loads((ROOT / "locales" / "en" / "nodeDefs.json").read_text("utf-8")).values()
+}
 AFTER_THE_SCRIPT = """
 from ipadapter_core.patchers.hooks.wrappers import applications_of
 assert len(applications_of(patched.model_options["transformer_options"])) == 1
