@@ -46,7 +46,7 @@ class FaceAnalysis:
         self.parser = parser
 
     def get(self, picture: Any, max_num: int = 0) -> list[AnalysedFace]:
-        """The faces of an image, an array (H, W, 3) in BGR, 0..255; the highest confidence first. `max_num` 0 is all of them."""
+        """The faces of an image, an array (H, W, 3) in BGR, 0..255; best score first. `max_num` 0 is all of them."""
         image = torch.as_tensor(picture.copy()).flip(-1).float()
         found = self.det_model.detect(image)
         count = len(found.scores) if max_num == 0 else min(max_num, len(found.scores))
