@@ -49,6 +49,7 @@ def test_a_changed_frontend_is_not_unpacked(fetched, tmp_path, monkeypatch):
     assert not (tmp_path / "frontend" / "9.9.9").exists()
 
 
+@pytest.mark.server
 def test_a_server_is_told_of_it(tmp_path, monkeypatch):
     """Through the process environment that `dev.py` gives to its commands; without one ComfyUI serves its own."""
     plain = Environment(Path("python"), tmp_path, "0.30.0")
