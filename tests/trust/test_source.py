@@ -14,7 +14,7 @@ IMPORTS = {
     "base64", "bisect", "collections", "contextlib", "copy", "dataclasses", "enum", "functools", "hashlib", "importlib",
     "inspect", "io", "itertools", "json", "logging", "math", "numbers", "operator", "os", "pathlib", "pickletools", "random",
     "re", "stat", "statistics", "string", "struct", "sys", "tempfile", "threading", "time", "types", "typing", "unicodedata",
-    "weakref", "zipfile",
+    "uuid", "weakref", "zipfile",
     # ComfyUI, and what it brings
     "comfy", "comfy_api", "comfy_execution", "folder_paths", "node_helpers", "nodes", "PIL", "einops", "kornia",
     "numpy", "safetensors", "scipy", "torch", "torchvision", "tqdm", "transformers",
