@@ -12,7 +12,8 @@ FILES = sorted(file.relative_to(TESTS) for file in TESTS.rglob("test_*.py"))
 OF_A_ROOM = {  # folder or file: the marker that its files have beside any other
     "adapter": "engine", "attention": "engine", "compat": "catalogue", "diagnostics": "seeing", "encoders/face": "faces",
     "inputs": "inputs", "presets": "faces", "sampling": "engine", "server/test_browser.py": "browser", "tools": "tool",
-    "tools/test_gpu.py": "gpu", "tools/test_verify.py": "gpu", "training": "training", "trust": "trust",
+    "tools/campaign": "campaign", "tools/test_gpu.py": "gpu", "tools/test_verify.py": "gpu",
+    "training": "training", "trust": "trust",
 }  # fmt: skip
 
 

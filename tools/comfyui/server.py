@@ -16,6 +16,7 @@ from typing import NamedTuple
 from ..frontend import VARIABLE as FRONTEND
 
 ROOT = Path(__file__).resolve().parents[2]
+TETHER = Path(__file__).with_name("tethered.py")
 PACK, DEMO = "ipadapter-core", "ipadapter-core-demo"
 NOT_MOUNTED = shutil.ignore_patterns(".venv*", ".comfyui", ".git", "output", "__pycache__")
 
@@ -33,7 +34,7 @@ class Mounts(NamedTuple):
 
 
 class ComfyServer:
-    """Starts `main.py` of a ComfyUI tree over a folder of its own, and stops it.
+    """Starts `main.py` of a ComfyUI tree over a folder of its own, and stops it; it never outlives this process.
 
     What `mounts` names stands in its custom_nodes and model folders. Use it in a `with`; `url` answers once it is entered.
     """
@@ -62,7 +63,12 @@ class ComfyServer:
         self._mount()
         with self.log.open("w") as log:
             self._process = subprocess.Popen(
-                self.command(), cwd=self.comfyui, stdout=log, stderr=log, env=self.environment
+                self.command(),
+                cwd=self.comfyui,
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                env=self.environment,
             )
         try:
             self._wait_until_ready()
@@ -79,6 +85,8 @@ class ComfyServer:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
+        if self._process and self._process.stdin:
+            self._process.stdin.close()
         if self._temporary:
             self._temporary.cleanup()
 
@@ -87,6 +95,11 @@ class ComfyServer:
         """The process that runs now."""
         assert self._process
         return self._process.pid
+
+    @property
+    def alive(self) -> bool:
+        """Whether its process runs."""
+        return self._process is not None and self._process.poll() is None
 
     def wait(self) -> int:
         """Blocks until the server ends by itself."""
@@ -99,7 +112,9 @@ class ComfyServer:
 
     def command(self) -> list[str]:
         """What is started."""
-        command = [str(self.python), "main.py", "--port", str(self.port), "--base-directory", str(self.folder)]
+        removed = str(self.folder) if self._temporary else ""  # should this process be killed
+        command = [str(self.python), str(TETHER), removed, "main.py"]
+        command += ["--port", str(self.port), "--base-directory", str(self.folder)]
         command += ["--extra-model-paths-config", str(self._model_paths())]
         command += ["--disable-api-nodes", "--disable-auto-launch"]
         command += ["--database-url", f"sqlite:///{self.folder / 'user' / 'comfyui.db'}"]
