@@ -15,6 +15,7 @@ from .worker import Setup
 
 MISSING = "dev.py campaign needs the package ray: pip install -r tools/campaign/requirements.txt; or say --alone"
 STORE = 100 * 2**20  # bytes of Ray's object store on this machine: references and finished images pass through it
+OTHER_MACHINES = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"  # by its name; "0" keeps Ray to 127.0.0.1 on every system
 RESTARTS = 3  # of a worker that dies
 STOPPING = 15  # seconds that servers have to end by themselves
 STARTING = 300  # seconds that a worker may take besides its work
@@ -50,8 +51,11 @@ class OnRay:
     """Actors on a cluster: one by its address, or one of this machine alone."""
 
     def __init__(self, setup: Setup, count: int | None, address: str | None):
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        if not address:
+            os.environ[OTHER_MACHINES] = "0"
         try:
-            import ray
+            import ray  # reads the environment while it is imported
         except ModuleNotFoundError as error:
             raise Refused(MISSING) from error
         self._ray, self._limit = ray, 2 * setup.limit + STARTING
@@ -107,14 +111,13 @@ class OnRay:
 
 def _start(ray: Any, count: int | None, address: str | None) -> None:
     """Joins the cluster, or starts one that listens to this machine alone."""
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     quiet = {"logging_level": "error", "log_to_driver": False}
     try:
         if address:
             ray.init(address=address, **quiet)
         else:
             options: dict[str, Any] = {"num_cpus": count} if count else {}
-            options |= {"include_dashboard": False, "object_store_memory": STORE, "_node_ip_address": "127.0.0.1"}
+            options |= {"include_dashboard": False, "object_store_memory": STORE}
             ray.init(address="local", **options, **quiet)
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         where = short(address) if address else "on this machine"

@@ -95,6 +95,12 @@ def below(process):
     return {child: " ".join(child.cmdline()) for child in psutil.Process(process.pid).children(recursive=True)}
 
 
+def heard_at(processes):
+    """The addresses that they listen at."""
+    found = [one for process in processes if process.is_running() for one in process.net_connections("inet")]
+    return {one.laddr.ip.removeprefix("::ffff:") for one in found if one.status == psutil.CONN_LISTEN}
+
+
 @pytest.mark.skipif(NO_RAY, reason="Ray has no package for Macs with Intel processors")
 def test_campaign_on_ray_survives_a_killed_worker(one_server, plan, jobs, tmp_path):
     """12 of 12, the bytes of one server, no half file, no server left over; a second run renders none."""
@@ -107,6 +113,7 @@ def test_campaign_on_ray_survives_a_killed_worker(one_server, plan, jobs, tmp_pa
     servers = [process for process, said in seen.items() if "tethered.py" in said]
     theirs = [process for process in servers if actor in process.parents()]
     assert len(servers) == 2 and len(theirs) == 1
+    assert heard_at(seen) == {"127.0.0.1"}  # nobody else can reach Ray or ComfyUI
     actor.kill()
     psutil.wait_procs(theirs, timeout=30)
     assert not theirs[0].is_running()  # its server went with it
