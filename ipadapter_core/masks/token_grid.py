@@ -1,7 +1,6 @@
 """The grid of latent tokens of a layer: its size, where its tokens end, and which part of the canvas it covers."""
 
-from collections.abc import Iterator
-from math import log
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -46,22 +45,21 @@ def box_matrix(boxes: Tensor, samples: Tensor, start: float = 0.0, extent: float
     return torch.unflatten(overlap, 1, (-1, len(samples) - 1)).sum(dim=1)
 
 
-def token_grid(tokens: int, shapes: tuple[Size, ...]) -> Size:
-    """The height and width of a layer's token grid.
+def token_grid(tokens: int, shapes: Sequence[Size], levels: int) -> Size | None:
+    """The height and width of a layer's token grid; None where nothing that is known of it has so many tokens.
 
-    `shapes` are candidate (height, width) pairs, the most certain first: what the layer itself reports, then the latent. Of
-    the latent, each halving rounds up, as a convolution of stride 2 does. Where nothing fits, the pair of factors of
-    `tokens` whose aspect is nearest to the last candidate's.
+    `shapes` are candidate (height, width) pairs, the most certain first: what the layer itself reports, then the latent. Each of
+    them may be halved, `levels` - 1 times; a halving rounds up, as a convolution of stride 2 does.
     """
-    for shape in shapes:
-        for grid in halved(shape, 6):
-            if grid[0] * grid[1] == tokens:
-                return grid
-    height, width = shapes[-1]
-    pairs = ((rows, tokens // rows) for rows in range(1, tokens + 1) if tokens % rows == 0)
-    return min(pairs, key=lambda pair: abs(log(pair[0] * width / (pair[1] * height))))
+    grids = (grid for shape in shapes for grid in halved(shape, levels))
+    return next((grid for grid in grids if grid[0] * grid[1] == tokens), None)
 
 
 def halved(size: Size, count: int) -> Iterator[Size]:
     """The grids that a UNet makes of a latent: the latent itself, then `count` - 1 halvings of it."""
     return ((-(-size[0] // 2**step), -(-size[1] // 2**step)) for step in range(count))
+
+
+def patch_grid(latent: Size, patch: int = 2) -> Size:
+    """The grid of a transformer whose tokens are patches of a latent, padded at its ends."""
+    return -(-latent[0] // patch), -(-latent[1] // patch)

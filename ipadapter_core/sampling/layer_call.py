@@ -11,15 +11,18 @@ from ..masks.token_grid import Size
 from ..weights.scaling import scale
 from .batch_layout import BatchLayout
 from .prepared import PreparedApplication, per_image, select_rows
+from .sequence_split import TokenPart
 
 
 class LayerCall(NamedTuple):
     """One call of a layer: query, heads, and what is known of its tokens.
 
     The query is (B, L, D), or (B, H, L, D / H) where a model has it by heads. `shapes` are candidates for the token grid,
-    the most certain first. Of the L tokens, `before` come before those of the grid and `after` behind them: text, or images to
-    be edited. `own` are key and value (B, L, D) of the latent's own tokens, where a family attends to both at once.
-    `layout` and `grid` are filled in by the plan, the grid only where somebody has to know it.
+    the most certain first, each halved up to `levels` - 1 times. Of the L tokens, `before` come before those of the grid and
+    `after` behind them: text, or images to be edited. `own` are key and value (B, L, D) of the latent's own tokens, where a
+    family attends to both at once. `unit` tokens stay together where an engine splits the sequence, 0 where none does.
+    `layout`, `grid` and `part` are filled in by the plan, the latter two only where somebody has to know them; with a part
+    the L tokens are that part of `before`, the grid and `after`.
     """
 
     query: Tensor
@@ -28,8 +31,11 @@ class LayerCall(NamedTuple):
     before: int = 0
     after: int = 0
     own: tuple[Tensor, Tensor] | None = None
+    levels: int = 1
+    unit: int = 0
     layout: BatchLayout | None = None
     grid: Size | None = None
+    part: TokenPart | None = None
 
 
 class Observer(Protocol):
@@ -84,11 +90,12 @@ def mask_multiplier(call: LayerCall, prepared: PreparedApplication) -> Tensor:
     Tokens beside the grid take the mask's mean, so that masks that add up do so for them, too.
     """
     assert call.grid is not None
-    weights = prepared.mask(call.grid, call.query)
-    if not call.before and not call.after:
+    weights, part = prepared.mask(call.grid, call.query), call.part
+    if not call.before and not call.after and part is None:
         return weights
-    mean = weights.mean(dim=1, keepdim=True)
-    return torch.cat((mean.expand(-1, call.before, -1), weights, mean.expand(-1, call.after, -1)), dim=1)
+    mean, after = weights.mean(dim=1, keepdim=True), call.after + (part.padding if part else 0)
+    whole = torch.cat((mean.expand(-1, call.before, -1), weights, mean.expand(-1, after, -1)), dim=1)
+    return whole if part is None else whole[:, part.start : part.start + part.length]
 
 
 def attend(query: Tensor, to: LayerKeyValue, heads: int) -> Weighed:

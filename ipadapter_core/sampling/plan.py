@@ -9,11 +9,13 @@ from torch import Tensor
 from ..attention.image_attention import LayerKeyValue
 from ..errors import SamplingError
 from ..masks.token_grid import Size, token_grid
+from ..warn_once import warn_once
 from .application import Block
 from .batch_layout import BatchLayout
 from .layer_call import LayerCall, Observer, Weighed, add_weighed, attend, layer_key_value
 from .layer_slot import LayerSlot, Slots
 from .prepared import PreparedApplication, prepare
+from .sequence_split import SequenceSplit, token_part
 from .step_weight import StepWeight
 
 
@@ -50,7 +52,7 @@ class ModelCallPlan:
     `output_is_exclusive` is whether nobody else holds what ComfyUI's attention returned. `ready` is what layers attend to
     when they are called as expected, in the dtype and on the device of `like`: little is left to do between two large
     operations, when the processor's caches are full of other things. `pending` holds what a layer has computed until its
-    family can add it.
+    family can add it. `split` is there where this process computes a part of each sequence.
     """
 
     layout: BatchLayout
@@ -61,6 +63,7 @@ class ModelCallPlan:
     source: Source = placed_key_value
     observers: tuple[Observer, ...] = ()
     output_is_exclusive: bool = False
+    split: SequenceSplit | None = None
     ready: Mapping[Block, tuple[ReadyKeyValue, ...]] = field(default_factory=dict[Block, tuple[ReadyKeyValue, ...]])
     pending: dict[Block, Any] = field(default_factory=dict[Block, Any], repr=False)
 
@@ -122,12 +125,51 @@ class ModelCallPlan:
         acting = [slot for slot in self.slots.get(block, ()) if self.weights[slot.place].active]
         if not acting:
             return []
-        call = call._replace(layout=self._layout_for(call.query.shape[0]))
-        if self.observers or any(slot.masked for slot in acting):
-            tokens = call.query.shape[-2] - call.before - call.after
-            call = call._replace(grid=token_grid(tokens, call.shapes or (self.layout.latent,)))
-        made = ((slot, self.source(slot, call, self._prepared_for(slot, call), self.observers)) for slot in acting)
+        call, observers = call._replace(layout=self._layout_for(call.query.shape[0])), self.observers
+        needed = call.own is not None or any(slot.masked for slot in acting)
+        if observers or needed:
+            call = self._located(call, needed)
+        if observers and (call.grid is None or call.part is not None):
+            warn_once("a layer sees a part of its tokens, so its attention is not recorded")
+            observers = ()
+        made = ((slot, self.source(slot, call, self._prepared_for(slot, call), observers)) for slot in acting)
         return [SlotKeyValue(slot, key_value) for slot, key_value in made if key_value is not None]
+
+    def _located(self, call: LayerCall, needed: bool) -> LayerCall:
+        """The call with its token grid, and where an engine splits sequences, the part of it that the tokens are.
+
+        Raises `SamplingError` where they are `needed` and cannot be known: with a mask, or where a layer attends to the
+        latent's own tokens, too.
+        """
+        tokens, beside = call.query.shape[-2], call.before + call.after
+        shapes = call.shapes or (self.layout.latent,)
+        grid = token_grid(tokens - beside, shapes, call.levels)
+        if grid is not None:
+            return call._replace(grid=grid)
+        total = shapes[0][0] * shapes[0][1] + beside
+        part = token_part(self.split, tokens, total, call.unit) if self.split and call.unit else None
+        if part is not None and call.own is None:
+            return call._replace(grid=shapes[0], part=part)
+        if needed:
+            raise SamplingError(
+                f"a layer of the model is called with {tokens} tokens, where {total} were expected, so that it cannot be known "
+                "where in the image they are: take out the node or engine that splits or merges tokens, or the mask or "
+                "Apply IP-Adapter"
+            )
+        return call
+
+    def acts(self, *blocks: Block) -> bool:
+        """Whether some application has something to add at one of these layers in this step."""
+        return any(self.weights[slot.place].active for block in blocks for slot in self.slots.get(block, ()))
+
+    def finish(self) -> None:
+        """After the model call. Raises `SamplingError` where a layer's part was never taken: the image would be without it."""
+        lost = [block for block, waiting in self.pending.items() if waiting]
+        if lost:
+            raise SamplingError(
+                f"{len(lost)} layers of the model were called without the hooks that add the reference to them ({lost[0][0]} "
+                f"{lost[0][1]}): take out the node or engine that replaces the model's layers, or Apply IP-Adapter"
+            )
 
     def _layout_for(self, batch: int) -> BatchLayout:
         """The call's layout, or one that another pack made larger by repeating the positive passes."""

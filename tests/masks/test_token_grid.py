@@ -53,7 +53,7 @@ def test_sweep_of_all_sizes(capsys):
         for width in sides:
             for grid in zip(levels[height], levels[width], strict=True):
                 tried += 1
-                wrong += token_grid(grid[0] * grid[1], ((height, width),)) != grid
+                wrong += token_grid(grid[0] * grid[1], ((height, width),), LEVELS) != grid
     footprint, centre = geometry(sides, levels)
     with capsys.disabled():
         print(
@@ -101,7 +101,7 @@ def test_a_real_unet_at_awkward_sizes(size, seen):
     sample(patched, text(1), text(2), (1, 4, height, width), cfg=1.0)
     grids = {(-(-height // 2**level), -(-width // 2**level)) for level in range(LEVELS)}
     assert {call.grid for call in seen} == grids
-    assert all(token_grid(call.query.shape[1], ((height, width),)) == call.grid for call in seen)
+    assert all(token_grid(call.query.shape[1], ((height, width),), LEVELS) == call.grid for call in seen)
 
     weights = {grid: tokens_of(mask[0].numpy(), grid, (height, width, 0, 0), (height, width)) for grid in grids}
 
@@ -166,10 +166,11 @@ def test_soft_edges_and_every_shape_of_mask():
 
 
 def test_without_the_layers_own_report():
-    """No activations_shape: the latent tells; a grid that fits nothing gets the nearest aspect and boxes of equal size."""
-    assert token_grid(23 * 64, ((45, 128),)) == (23, 64)
-    assert token_grid(20 * 35, ((45, 80),)) == (20, 35)
-    assert token_grid(35, ((50, 70),)) == (5, 7) and token_grid(35, ((70, 50),)) == (7, 5)
+    """No activations_shape: the latent tells. No grid is made up for what fits nothing; a side that no halving gives has
+    boxes of equal size."""
+    assert token_grid(23 * 64, ((45, 128),), LEVELS) == (23, 64)
+    assert token_grid(23 * 64, ((45, 128),), 1) is None
+    assert token_grid(20 * 35, ((45, 80),), LEVELS) is None
     assert token_edges(3, 64).tolist() == pytest.approx([0, 1 / 3, 2 / 3, 1])
     assert token_edges(2, 9).tolist() == pytest.approx([0, 8 / 9, 1])
     around = masks.token_weights(canvas_mask(torch.eye(4)[None]), (2, 2), (2, 2), Area(0.75, 0.0, 0.5, 0.5))

@@ -30,7 +30,7 @@ def additions(case, kind, mask, references=6):
         "reference_image_num_tokens": [references],
     }
     query = noise(1, 2, length, 128)
-    options["patches"]["attn1_patch"][0](query, query, query, extra_options=dict(options))
+    options["patches"]["attn1_patch"][0](query, query, query, pe=query, extra_options=dict(options))
     ((out, multiplier),) = options[PLAN].pending.values()
     return (out if multiplier is None else out * multiplier).transpose(1, 2).flatten(2)
 

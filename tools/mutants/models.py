@@ -18,11 +18,11 @@ MODEL_MUTATIONS = (
         ("tests/masks/test_token_grid.py::test_halves_round_up",),
     ),
     Mutation(
-        "any pair of factors",
-        "a token grid that no latent gives is one long row",
+        "a grid that is made up",
+        "a layer of which nobody knows where its tokens lie is masked all the same",
         MASKS + "token_grid.py",
-        "return min(pairs, key=lambda pair:",
-        "return max(pairs, key=lambda pair:",
+        "if grid[0] * grid[1] == tokens), None)",
+        "if grid[0] * grid[1] == tokens), shapes[-1])",
         ("tests/masks/test_token_grid.py::test_without_the_layers_own_report",),
     ),
     Mutation(

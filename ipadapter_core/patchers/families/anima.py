@@ -21,7 +21,8 @@ from comfy.model_patcher import ModelPatcher
 
 from ...adapter.managed import ManagedAdapter
 from ...checkpoint.spec import AdapterSpec, LayerKind
-from ...errors import ModelMismatchError
+from ...errors import ModelMismatchError, SamplingError
+from ...masks.token_grid import patch_grid
 from ...sampling.application import Application, Block
 from ...sampling.layer_call import LayerCall, add_weighed, attend
 from ...sampling.layer_slot import slots_by_block
@@ -69,7 +70,8 @@ class CrossAttention:
         out = self.original(query, key, value, *args, transformer_options=options, **kwargs)
         if plan is None:
             return out
-        call = LayerCall(tokens.flatten(2), tokens.shape[2], (plan.layout.latent,))
+        grid = patch_grid(plan.layout.latent)
+        call = LayerCall(tokens.flatten(2), tokens.shape[2], (grid,), unit=grid[1])
         inside = plan.attend((PLACE, self.number, INSIDE), call)
         behind = (PLACE, self.number, BEHIND)
         plan.pending[behind] = [
@@ -90,8 +92,13 @@ class BehindBlock:
         plan: ModelCallPlan | None = _options(kwargs).get(PLAN)
         if plan is None:
             return out
-        time_embedding = args[1]
-        for slot, addition in plan.pending.pop((PLACE, self.number, BEHIND), ()):
+        time_embedding, waiting = args[1], plan.pending.pop((PLACE, self.number, BEHIND), None)
+        if waiting is None and plan.acts((PLACE, self.number, INSIDE), (PLACE, self.number, BEHIND)):
+            raise SamplingError(
+                f"block {self.number} of Anima has another attention operation than Apply IP-Adapter gave it, so that the "
+                "reference would not be seen: take out the node or engine that replaces Anima's attention, or Apply IP-Adapter"
+            )
+        for slot, addition in waiting or ():
             live = slot.application.live
             gate = live.patcher.model.layer_at(slot.index).gate_at(time_embedding)[:, :, None, None]
             out = out.addcmul(gate.to(out.dtype), torch.unflatten(addition, 1, out.shape[1:4]).to(out.dtype))

@@ -14,27 +14,32 @@ from torch import Tensor
 
 import comfy.ldm.flux.layers
 from comfy.ldm.chroma.model import Chroma
+from comfy.ldm.flux.math import apply_rope1
 from comfy.ldm.flux.model import Flux
 
 from ...adapter.own_attention import FLUX_HEAD_WIDTH
 from ...attention.image_attention import split_heads
 from ...checkpoint.spec import AdapterSpec, LayerKind
-from ...errors import ModelMismatchError
+from ...errors import ModelMismatchError, SamplingError
+from ...masks.token_grid import patch_grid
 from ...sampling.application import Application, Block
 from ...sampling.layer_call import LayerCall, Weighed, add_in_place, add_weighed
 from ...sampling.layer_slot import Slots, slots_by_block
 from ...sampling.plan import ModelCallPlan
 from ...sampling.run import Run
+from ...sampling.sequence_split import SequenceSplit
 from ..hooks.attention_inputs import plain_tensor
 from ..hooks.hook_cache import cached_hooks
 from ..hooks.hook_support import check_offers
 from ..hooks.model_call import exclusive_output, plan_of
+from ..hooks.sequence_split import sequence_split
 from ..hooks.wrappers import PLAN, CallState, Options
 from .family import Family
 from .flux_behind import BEHIND, BehindBlock
 
 MODELS = (Flux, Chroma)
 INSIDE, AFTER = 0, 1  # the last number of a place: in a block's attention, or behind the block with its own query
+ROTATION = 3  # under this number a block's rotation waits for the block's queries
 PLACES: dict[LayerKind, tuple[tuple[str, int, int], ...]] = {  # of each kind of layer: kind of block, every n-th, where
     LayerKind.BIASED: (("double", 1, AFTER),),
     LayerKind.NORMED_KEY: (("double", 1, INSIDE), ("single", 1, INSIDE)),
@@ -70,15 +75,29 @@ def blocks_for(spec: AdapterSpec, network: Flux | Chroma) -> tuple[Block, ...]:
 class ImageQueries:
     """At every block's attention: computes what the image tokens add, from the query (B, H, L, D) before its rotation."""
 
-    def __call__(self, q: Tensor, k: Tensor, v: Tensor, extra_options: Options, **_: Any) -> dict[str, Any]:
-        """Leaves query, key and value as they are."""
+    def __call__(
+        self, q: Tensor, k: Tensor, v: Tensor, extra_options: Options, pe: Any = None, **_: Any
+    ) -> dict[str, Any]:
+        """Leaves query, key and value as they are. Raises `SamplingError` where the block or its rotation is unknown."""
         plan: ModelCallPlan = extra_options[PLAN]
         kind: Any = extra_options.get("block_type")
         number: Any = extra_options.get("block_index")
-        query = plain_tensor(q)
+        if kind is None or number is None:
+            raise SamplingError(
+                "a block of the model does not say which one it is, so that the reference cannot be added to it: take out the "
+                "node or engine that replaces the model's blocks, or Apply IP-Adapter"
+            )
+        query, rotation = plain_tensor(q), None
+        if pe is None:
+            rotation = plan.pending.pop((kind, number, ROTATION), None)
         for place in (INSIDE, AFTER):
             block = (kind, number, place)
-            addition = plan.attend(block, _layer_call(query, extra_options, plan)) if block in plan.slots else None
+            if block not in plan.slots:
+                continue
+            call = _layer_call(query, extra_options, plan)
+            if pe is None and plan.acts(block):
+                call = call._replace(query=_turned_back(call, rotation))
+            addition = plan.attend(block, call)
             if addition is not None:
                 plan.pending[block] = addition
         return {}
@@ -90,7 +109,18 @@ def _layer_call(query: Tensor, options: Options, plan: ModelCallPlan) -> LayerCa
     references = sum(options.get("reference_image_num_tokens", ()))
     if options["block_type"] == "double":
         query, text = query[:, :, text:], 0
-    return LayerCall(query, query.shape[1], (plan.layout.latent,), text, references)
+    return LayerCall(query, query.shape[1], (patch_grid(plan.layout.latent),), text, references, unit=1)
+
+
+def _turned_back(call: LayerCall, rotation: Tensor | None) -> Tensor:
+    """The query before its rotation, which an engine has done already: the rotation (B, 1, L, D / 2, 2, 2) the other way."""
+    tokens = call.query.shape[2]
+    if rotation is None or rotation.shape[2] != tokens:
+        raise SamplingError(
+            "a block's queries come without their rotation (pe), so that it cannot be known whether they are turned already: "
+            "take out the node or engine that replaces the model's blocks, or Apply IP-Adapter"
+        )
+    return apply_rope1(call.query, rotation.transpose(-1, -2).contiguous())
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,7 +157,10 @@ class ImageBlock:
         plan: ModelCallPlan = args["transformer_options"][PLAN]
         block = ("double", self.number, AFTER)
         plan.pending.pop(block, None)
+        if plan.split is not None:
+            plan.pending["double", self.number, ROTATION] = args.get("pe")
         out = extra["original_block"](args) if self.previous is None else self.previous(args, extra)
+        plan.pending.pop(("double", self.number, ROTATION), None)
         addition: Weighed | None = plan.pending.pop(block, None)  # nothing, where another pack skipped the block
         if addition is None:
             return out
@@ -139,7 +172,7 @@ def compose(applications: list[Application], options: Options, run: Run, _state:
     """Options in which our hooks stand around those of other packs; kept for the run's next calls."""
     replaced, patches = options.get("patches_replace", {}), options["patches"]
     foreign = replaced.get("dit", {})
-    slots, hooks = cached_hooks(run, applications, foreign, lambda: _hooks(applications, foreign))
+    slots, hooks = cached_hooks(run, applications, foreign, lambda: _hooks(applications, foreign, sequence_split()))
     outputs = patches.get("attn1_output_patch", [])
     patches = patches | {
         "attn1_patch": [ImageQueries(), *patches.get("attn1_patch", [])],
@@ -149,14 +182,16 @@ def compose(applications: list[Application], options: Options, run: Run, _state:
     return options | {"patches": patches, "patches_replace": replaced, PLAN: plan_of(applications, options, slots)}
 
 
-def _hooks(applications: list[Application], foreign: dict[Any, Any]) -> tuple[Slots, dict[Any, Any]]:
+def _hooks(
+    applications: list[Application], foreign: dict[Any, Any], split: SequenceSplit | None
+) -> tuple[Slots, dict[Any, Any]]:
     slots = slots_by_block(applications)
     hooks: dict[Any, Any] = {}
     for kind, number, place in sorted(
         slots, key=lambda block: block[-1]
     ):  # what is behind a block stands around the rest
         name = (f"{kind}_block", number)
-        if place == AFTER:
+        if place == AFTER or (place == INSIDE and kind == "double" and split is not None):
             hooks[name] = ImageBlock(number, foreign.get(name))
         elif place == BEHIND:
             hooks[name] = BehindBlock((kind, number, place), hooks.get(name, foreign.get(name)))

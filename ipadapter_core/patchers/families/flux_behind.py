@@ -14,6 +14,8 @@ from torch import Tensor
 from torch.nn.functional import layer_norm
 
 from ...attention.folded_attention import folded_attention
+from ...errors import SamplingError
+from ...masks.token_grid import patch_grid
 from ...sampling.application import Block
 from ...sampling.layer_call import LayerCall, Weighed, add_weighed
 from ...sampling.plan import ModelCallPlan
@@ -35,8 +37,11 @@ class BehindBlock:
         options: Options = args["transformer_options"]
         plan: ModelCallPlan = options[PLAN]
         text = options["img_slice"][0] if self.block[0] == "single" else 0
+        references = sum(options.get("reference_image_num_tokens", ()))
+        if text and plan.split is not None:
+            self._check_whole(out["img"].shape[1] - text - references, plan)
         rows = out["img"][:, text:]
-        total = self._additions(rows, plan, sum(options.get("reference_image_num_tokens", ())))
+        total = self._additions(rows, plan, references)
         if total is None:
             return out
         if self.previous is None and not torch.is_grad_enabled():
@@ -44,10 +49,19 @@ class BehindBlock:
             return out
         return out | {"img": torch.cat((out["img"][:, :text], rows + total), dim=1)}
 
+    def _check_whole(self, tokens: int, plan: ModelCallPlan) -> None:
+        """Raises `SamplingError` where an engine has given this block a part of text and image, and the adapter acts."""
+        rows, columns = patch_grid(plan.layout.latent)
+        if tokens != rows * columns and plan.acts(self.block):
+            raise SamplingError(
+                f"single block {self.block[1]} has a part of the text's and the image's tokens, and this adapter needs to know "
+                "which are which: take out the engine that splits sequences, or Apply IP-Adapter"
+            )
+
     def _additions(self, rows: Tensor, plan: ModelCallPlan, references: int) -> Tensor | None:
         """What is added to rows (B, L, D); `references` of them, the last ones, are images to be edited."""
         hidden = layer_norm(rows, rows.shape[-1:])
-        call = LayerCall(hidden, 1, (plan.layout.latent,), 0, references)
+        call = LayerCall(hidden, 1, (patch_grid(plan.layout.latent),), 0, references, unit=1)
         total: Tensor | None = None
         for _, to in plan.key_values(self.block, call):
             added = Weighed(folded_attention(hidden, to.key, to.value), to.multiplier)

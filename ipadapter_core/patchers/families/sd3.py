@@ -21,6 +21,7 @@ from ...adapter.layers import SD3_HEAD_WIDTH, JointLayer
 from ...attention.image_attention import LayerKeyValue
 from ...checkpoint.spec import AdapterSpec
 from ...errors import ModelMismatchError
+from ...masks.token_grid import patch_grid
 from ...sampling.application import Application, Block, LiveAdapter
 from ...sampling.batch_layout import BatchLayout
 from ...sampling.layer_call import LayerCall, Observer, add_in_place, attend, mask_multiplier
@@ -96,7 +97,7 @@ class JointImageAttention:
         heads = plain_tensor(query).shape[2] if plain_tensor(query).ndim == 4 else image[0].shape[-1] // SD3_HEAD_WIDTH
         out = base(function, query, key, value, *args, **kwargs)
         plan: ModelCallPlan = kwargs["transformer_options"][PLAN]
-        call = LayerCall(image[0], heads, (plan.layout.latent,), own=(image[1], image[2]))
+        call = LayerCall(image[0], heads, (patch_grid(plan.layout.latent),), own=(image[1], image[2]))
         found = plan.key_values(self.block, call)
         if not found:
             return out

@@ -27,6 +27,7 @@ from ..hooks.wrappers import PLAN, CallState, Options
 from .family import Family
 
 MODELS = (UNetModel,)
+LEVELS = 6  # halvings of a latent, and one more than any UNet makes of it
 SDXL_CONDITIONS = 2816  # channels beside the time embedding: pooled text, sizes and crops
 
 AttentionPatch = Callable[[Tensor, Tensor, Tensor, Options], Tensor]
@@ -139,7 +140,7 @@ class ImageCrossAttention:
         plan: ModelCallPlan = options[PLAN]
         image_query = plain_tensor(query)
         heads, exclusive = options["n_heads"], exclusive_output(plan, self.previous, options)
-        found = plan.key_values(self.block, LayerCall(image_query, heads, _shapes(options)))
+        found = plan.key_values(self.block, LayerCall(image_query, heads, _shapes(options), levels=LEVELS))
         to = [one.key_value for one in found]
 
         if to and exclusive and query.is_cuda:

@@ -12,6 +12,7 @@ from ...sampling.prepared import prepare
 from ...sampling.run import Step
 from ...warn_once import warn_once
 from .batch_layout import LAYOUT, layout_of
+from .sequence_split import sequence_split
 from .torch_compile import is_compiled
 from .wrappers import LIKE, STEP, Options, observers_of
 
@@ -31,7 +32,8 @@ def plan_of(
         prepare(application, layout, weight, like, grids) if weight.active else None
         for application, weight in zip(applications, step.weights, strict=True)
     )
-    plan = ModelCallPlan(layout, step.weights, prepared, slots, like, source, _observers(options), exclusive)
+    split = sequence_split()
+    plan = ModelCallPlan(layout, step.weights, prepared, slots, like, source, _observers(options), exclusive, split)
     return plan.made_ready()
 
 

@@ -68,14 +68,17 @@ class PartOfBatch:
         whole, part = (_by_name(executor, *call) for call in (self.whole.call, ((x, *args), kwargs)))
         found = rows_of_part(whole, part, rows, plan.layout)
         if found is not None:
-            args, kwargs = _with_plan(self.plan_of_rows(plan.layout.of_rows(found)), args, kwargs)
+            plan = self.plan_of_rows(plan.layout.of_rows(found))
+            args, kwargs = _with_plan(plan, args, kwargs)
         elif rows < plan.layout.batch:
             raise SamplingError(
                 f"another pack calls the model with {rows} of {plan.layout.batch} images of a batch, and neither their latents "
                 "nor their texts tell which of them see the reference: take out the node that splits the batch, or Apply "
                 "IP-Adapter, or give the positive and the negative prompt different texts"
             )
-        return executor(x, *args, **kwargs)
+        out = executor(x, *args, **kwargs)
+        plan.finish()
+        return out
 
 
 def _by_name(executor: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:

@@ -145,6 +145,9 @@ class ApplyModelWrapper:
                 options = watched(
                     options, lambda part: self.compose(applications, decided | {LAYOUT: part}, run, state)[PLAN]
                 )
+            out = executor(x, t, c_concat, c_crossattn, control, options, **kwargs)
+            options[PLAN].finish()
+            return out
         return executor(x, t, c_concat, c_crossattn, control, options, **kwargs)
 
 
