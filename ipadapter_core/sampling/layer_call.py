@@ -21,8 +21,8 @@ class LayerCall(NamedTuple):
     the most certain first, each halved up to `levels` - 1 times. Of the L tokens, `before` come before those of the grid and
     `after` behind them: text, or images to be edited. `own` are key and value (B, L, D) of the latent's own tokens, where a
     family attends to both at once. `unit` tokens stay together where an engine splits the sequence, 0 where none does.
-    `layout`, `grid` and `part` are filled in by the plan, the latter two only where somebody has to know them; with a part
-    the L tokens are that part of `before`, the grid and `after`.
+    `layout`, `grid` and `part` are filled in by the plan, the latter two only where somebody has to know them, unless a family
+    knows the part; with a part the L tokens are that part of `before`, the grid and `after`.
     """
 
     query: Tensor

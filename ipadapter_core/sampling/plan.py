@@ -114,7 +114,8 @@ class ModelCallPlan:
         found: list[SlotKeyValue] = []
         for slot, key_value, masks in ready:
             if masks is not None:
-                mask = None if call.before or call.after or not call.shapes else masks.get(call.shapes[0])
+                whole = not call.before and not call.after and call.part is None and call.shapes
+                mask = masks.get(call.shapes[0]) if whole else None
                 if mask is None or mask.shape[1] != query.shape[-2]:
                     return None
                 key_value = LayerKeyValue(key_value.key, key_value.value, mask)
@@ -143,6 +144,8 @@ class ModelCallPlan:
         """
         tokens, beside = call.query.shape[-2], call.before + call.after
         shapes = call.shapes or (self.layout.latent,)
+        if call.part is not None:
+            return call._replace(grid=shapes[0])
         grid = token_grid(tokens - beside, shapes, call.levels)
         if grid is not None:
             return call._replace(grid=grid)

@@ -5,12 +5,17 @@ ranks. What a block's hooks are told is what the engines tell them: FLUX' double
 already and `pe=None`, single ones a part of text and image together, and Anima's a part of the grid's rows.
 """
 
+import inspect
 import threading
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
+import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 import comfy.ldm.flux.layers
 from comfy.ldm.flux.layers import timestep_embedding
@@ -23,7 +28,7 @@ class Ranks:
     """Threads that share sequences: who each is, and how all hand one another what they have."""
 
     def __init__(self, world: int):
-        self.world, self.barrier = world, threading.Barrier(world, timeout=60)
+        self.world, self.barrier = world, threading.Barrier(world, timeout=600)
         self.own, self.slots = threading.local(), [None] * world
 
     @property
@@ -40,26 +45,22 @@ class Ranks:
 
     def run(self, work: Callable[[int], Tensor]) -> list[Tensor]:
         """What `work` returns for each rank, all at the same time; the first error of any."""
-        results, errors = [None] * self.world, []
 
         def one(rank):
             self.own.rank = rank
             try:
-                results[rank] = work(rank)
-            except threading.BrokenBarrierError:
-                pass
-            except Exception as error:
-                errors.append(error)
-                self.barrier.abort()
+                return work(rank)
+            except BaseException:
+                self.barrier.abort()  # nobody waits for this rank any more
+                raise
 
-        threads = [threading.Thread(target=one, args=(rank,)) for rank in range(self.world)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        if errors:
-            raise errors[0]
-        return results
+        with ThreadPoolExecutor(self.world) as pool:
+            futures = [pool.submit(one, rank) for rank in range(self.world)]
+        errors = [future.exception() for future in futures]
+        for error in errors:
+            if error is not None and not isinstance(error, threading.BrokenBarrierError):
+                raise error
+        return [future.result() for future in futures]
 
     def part(self, whole: Tensor, dim: int) -> Tensor:
         """This rank's part; the last ones are filled up with zeros."""
@@ -76,14 +77,13 @@ class Ranks:
         return whole
 
 
-class Turning(nn.Module):
-    """A block's norm of queries and keys, and their rotation right behind it."""
+class Turning:
+    """In place of a block's norm of queries and keys: the norm, and their rotation right behind it."""
 
-    def __init__(self, norm: nn.Module):
-        super().__init__()
+    def __init__(self, norm: Callable):
         self.norm, self.rotation = norm, None
 
-    def forward(self, query, key, value):
+    def __call__(self, query, key, value):
         query, key = self.norm(query, key, value)
         return apply_rope1(query, self.rotation), apply_rope1(key, self.rotation)
 
@@ -107,39 +107,35 @@ def flux_attention(ranks: Ranks):
     return split
 
 
-def split_flux(network: nn.Module, ranks: Ranks) -> None:
+def split_flux(network: nn.Module, ranks: Ranks, monkeypatch: pytest.MonkeyPatch) -> None:
     """Makes a FLUX or Chroma share its sequences with the other ranks."""
     for block in network.double_blocks:
-        block.img_attn.norm = Turning(block.img_attn.norm)
-    chroma = hasattr(network, "distilled_guidance_layer")
+        monkeypatch.setattr(block.img_attn.norm, "forward", Turning(block.img_attn.norm.forward))
+    signature = inspect.signature(network.forward_orig)
+    modulations_of = _chroma if hasattr(network, "distilled_guidance_layer") else _flux
 
-    def forward(img, img_ids, txt, txt_ids, timesteps, *rest, transformer_options, **_):
-        options = [*rest, transformer_options]
-        img, txt = network.img_in(img), network.txt_in(txt)
-        modulations = _chroma(network, img, timesteps, rest[0]) if chroma else _flux(network, img, timesteps, *rest[:2])
-        out = _blocks(network, ranks, (img, txt), (img_ids, txt_ids), modulations, options[-1])
+    def forward(*args, **kwargs):
+        given = signature.bind(*args, **kwargs).arguments
+        options, ids = dict(given["transformer_options"]), (given["img_ids"], given["txt_ids"])
+        img, txt = network.img_in(given["img"]), network.txt_in(given["txt"])
+        modulations = modulations_of(network, img, given)
+        out = _blocks(network, ranks, (img, txt), ids, modulations, options)
         return network.final_layer(out, vec=modulations("final", 0))
 
-    def called(*args, transformer_options, **kwargs):
-        return forward(*args, transformer_options=dict(transformer_options), **kwargs)
-
-    signature = ("guidance", "control") if chroma else ("y", "guidance", "control")
-    network.forward_orig = lambda img, img_ids, txt, txt_ids, timesteps, *rest, transformer_options=None, **kwargs: called(
-        img, img_ids, txt, txt_ids, timesteps, *rest[: len(signature)],
-        transformer_options=rest[len(signature)] if transformer_options is None else transformer_options, **kwargs,
-    )  # fmt: skip
+    monkeypatch.setattr(network, "forward_orig", forward)
 
 
-def _flux(network, img, timesteps, y, guidance):
-    vec = network.time_in(timestep_embedding(timesteps, 256).to(img.dtype))
-    vec = vec + network.guidance_in(timestep_embedding(guidance, 256).to(img.dtype))
-    vec = vec + network.vector_in(y[:, : network.params.vec_in_dim])
+def _flux(network, img, given):
+    timesteps, guidance = (timestep_embedding(given[one], 256).to(img.dtype) for one in ("timesteps", "guidance"))
+    vec = network.time_in(timesteps) + network.guidance_in(guidance)
+    vec = vec + network.vector_in(given["y"][:, : network.params.vec_in_dim])
     return lambda kind, number: vec
 
 
-def _chroma(network, img, timesteps, guidance):
+def _chroma(network, img, given):
     count = 344  # modulations of Chroma, whatever its depth
-    both = torch.cat([timestep_embedding(one, 16).to(img.dtype) for one in (timesteps, guidance)], dim=1)
+    both = [timestep_embedding(given[one], 16).to(img.dtype) for one in ("timesteps", "guidance")]
+    both = torch.cat(both, dim=1)
     index = timestep_embedding(torch.arange(count), 32).to(img.dtype)[None].repeat(len(img), 1, 1)
     vectors = network.distilled_guidance_layer(torch.cat((both[:, None].repeat(1, count, 1), index), dim=-1))
 
@@ -159,7 +155,7 @@ def _blocks(network, ranks, tokens, ids, modulations, options):
     parts = [(txt.shape[1], texts), (img.shape[1], images)]
     options |= {"block_type": "double", "test_parts": parts}
     for number, block in enumerate(network.double_blocks):
-        block.img_attn.norm.rotation = rotation
+        block.img_attn.norm.forward.rotation = rotation
         given = {"img": img, "txt": txt, "vec": modulations("double", number), "pe": rotation}
         out = _block(block, given, ("double_block", number), options | {"block_index": number})
         img, txt = out["img"], out["txt"]
@@ -188,36 +184,48 @@ def _block(block, given, name, options):
     return original(given) if around is None else around(given, {"original_block": original})
 
 
-def split_anima(network: nn.Module, ranks: Ranks, grid: tuple[int, int]) -> None:
+def split_anima(
+    network: nn.Module, ranks: Ranks, grid: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> list[RemovableHandle]:
     """Makes an Anima share the rows of its grid with the other ranks; its cross-attention is left alone."""
     rows, columns = grid
+    own = network.blocks[0].self_attn.attn_op
 
-    def before(block, args, kwargs):
-        rope = torch.unflatten(kwargs["rope_emb_L_1_1_D"], 1, (rows, columns))
-        tokens = ranks.part(args[0], 2).clone() if block is network.blocks[0] else args[0]
-        return (tokens, *args[1:]), kwargs | {"rope_emb_L_1_1_D": ranks.part(rope, 1).flatten(1, 2)}
+    def before(first):
+        def split(_, args, kwargs):
+            rope = torch.unflatten(kwargs["rope_emb_L_1_1_D"], 1, (rows, columns))
+            tokens = ranks.part(args[0], 2).clone() if first else args[0]
+            return (tokens, *args[1:]), kwargs | {"rope_emb_L_1_1_D": ranks.part(rope, 1).flatten(1, 2)}
+
+        return split
 
     def attend(query, key, value, **kwargs):
         whole = (ranks.gathered(one.contiguous(), 1, rows * columns) for one in (key, value))
         return own(query, *whole, **kwargs)
 
-    own = network.blocks[0].self_attn.attn_op
-    for block in network.blocks:
-        block.register_forward_pre_hook(before, with_kwargs=True)
-        block.self_attn.attn_op = attend
-    network.final_layer.register_forward_pre_hook(
-        lambda _, args: (ranks.gathered(args[0].contiguous(), 2, rows), *args[1:])
-    )
+    def gather(_, args):
+        return ranks.gathered(args[0].contiguous(), 2, rows), *args[1:]
+
+    hooks = [network.final_layer.register_forward_pre_hook(gather)]
+    for number, block in enumerate(network.blocks):
+        hooks.append(block.register_forward_pre_hook(before(number == 0), with_kwargs=True))
+        monkeypatch.setattr(block.self_attn, "attn_op", attend)
+    return hooks
 
 
-def split(name: str, network: nn.Module, ranks: Ranks, grid: tuple[int, int]) -> None:
-    """Makes a miniature share its sequences with the other ranks."""
-    if name == "Anima":
-        split_anima(network, ranks, grid)
-    else:
-        split_flux(network, ranks)
-
-
-def use(monkeypatch, ranks: Ranks) -> None:
-    """Puts the engine's attention in place of FLUX'."""
-    monkeypatch.setattr(comfy.ldm.flux.layers, "attention", flux_attention(ranks))
+@contextmanager
+def split(name: str, networks: Sequence[nn.Module], ranks: Ranks, grid: tuple[int, int]) -> Iterator[None]:
+    """Meanwhile these networks, one for each rank, share their sequences."""
+    hooks = []
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(comfy.ldm.flux.layers, "attention", flux_attention(ranks))
+        for network in networks:
+            if name == "Anima":
+                hooks += split_anima(network, ranks, grid, monkeypatch)
+            else:
+                split_flux(network, ranks, monkeypatch)
+        try:
+            yield
+        finally:
+            for hook in hooks:
+                hook.remove()

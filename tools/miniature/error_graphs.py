@@ -16,6 +16,7 @@ from pack.tools.miniature.error_graphs_old import OLD_GRAPHS
 from pack.tools.miniature.error_graphs_pulid import PULID_GRAPHS
 from pack.tools.miniature.error_graphs_python import PYTHON_GRAPHS
 from pack.tools.miniature.error_graphs_sampling import SAMPLING_GRAPHS
+from pack.tools.miniature.error_graphs_splits import SPLIT_GRAPHS
 from pack.tools.miniature.error_graphs_weights import (
     a_block_that_is_not_there,
     a_mixture_of_pairs,
@@ -233,5 +234,5 @@ SETTING_GRAPHS = (
 
 ERROR_GRAPHS = (
     *FILE_GRAPHS, *DAMAGED_GRAPHS, *SETTING_GRAPHS, *FAMILY_GRAPHS, *INPUT_GRAPHS, *FURTHER_GRAPHS, *OLD_GRAPHS,
-    *SAMPLING_GRAPHS, *PYTHON_GRAPHS, *PULID_GRAPHS, *WORD_GRAPHS,
+    *SAMPLING_GRAPHS, *SPLIT_GRAPHS, *PYTHON_GRAPHS, *PULID_GRAPHS, *WORD_GRAPHS,
 )  # fmt: skip

@@ -19,6 +19,7 @@ from ...masks.token_grid import patch_grid
 from ...sampling.application import Block
 from ...sampling.layer_call import LayerCall, Weighed, add_weighed
 from ...sampling.plan import ModelCallPlan
+from ...sampling.sequence_split import TokenPart, token_part
 from ..hooks.wrappers import PLAN, Options
 
 BEHIND = 2  # the last number of a place: behind a block, with a query of the adapter's own
@@ -36,32 +37,44 @@ class BehindBlock:
         out = extra["original_block"](args) if self.previous is None else self.previous(args, extra)
         options: Options = args["transformer_options"]
         plan: ModelCallPlan = options[PLAN]
-        text = options["img_slice"][0] if self.block[0] == "single" else 0
-        references = sum(options.get("reference_image_num_tokens", ()))
-        if text and plan.split is not None:
-            self._check_whole(out["img"].shape[1] - text - references, plan)
-        rows = out["img"][:, text:]
-        total = self._additions(rows, plan, references)
+        if not plan.acts(self.block):
+            return out
+        references, before, part = sum(options.get("reference_image_num_tokens", ())), 0, None
+        if self.block[0] == "single":
+            before, part = self._image_rows(out["img"].shape[1], options["img_slice"][0], references, plan)
+        rows = out["img"][:, before:]
+        total = self._additions(rows, plan, references, part) if rows.shape[1] else None
         if total is None:
             return out
         if self.previous is None and not torch.is_grad_enabled():
             rows += total  # nobody else holds what the block returned
             return out
-        return out | {"img": torch.cat((out["img"][:, :text], rows + total), dim=1)}
+        return out | {"img": torch.cat((out["img"][:, :before], rows + total), dim=1)}
 
-    def _check_whole(self, tokens: int, plan: ModelCallPlan) -> None:
-        """Raises `SamplingError` where an engine has given this block a part of text and image, and the adapter acts."""
+    def _image_rows(self, tokens: int, text: int, references: int, plan: ModelCallPlan) -> tuple[int, TokenPart | None]:
+        """How many of a single block's rows are text, and where an engine splits sequences, which part of the image's the
+        others are.
+
+        Raises `SamplingError` where that cannot be known; a pack may append tokens of its own.
+        """
         rows, columns = patch_grid(plan.layout.latent)
-        if tokens != rows * columns and plan.acts(self.block):
+        total = text + rows * columns + references
+        if tokens == total or (plan.split is None and tokens > total):
+            return text, None
+        part = token_part(plan.split, tokens, total, 1) if plan.split else None
+        if part is None:
             raise SamplingError(
-                f"single block {self.block[1]} has a part of the text's and the image's tokens, and this adapter needs to know "
-                "which are which: take out the engine that splits sequences, or Apply IP-Adapter"
+                f"single block {self.block[1]} is called with {tokens} tokens of text and image, where {total} were expected, "
+                "so that it cannot be known which are the image's: take out the node or engine that splits or merges "
+                "tokens, or Apply IP-Adapter"
             )
+        before = min(max(text - part.start, 0), tokens)
+        return before, TokenPart(max(part.start - text, 0), tokens - before, part.padding)
 
-    def _additions(self, rows: Tensor, plan: ModelCallPlan, references: int) -> Tensor | None:
-        """What is added to rows (B, L, D); `references` of them, the last ones, are images to be edited."""
+    def _additions(self, rows: Tensor, plan: ModelCallPlan, references: int, part: TokenPart | None) -> Tensor | None:
+        """What is added to rows (B, L, D), all of the image's or a part; `references`, the last of all, are to be edited."""
         hidden = layer_norm(rows, rows.shape[-1:])
-        call = LayerCall(hidden, 1, (patch_grid(plan.layout.latent),), 0, references, unit=1)
+        call = LayerCall(hidden, 1, (patch_grid(plan.layout.latent),), 0, references, unit=1, part=part)
         total: Tensor | None = None
         for _, to in plan.key_values(self.block, call):
             added = Weighed(folded_attention(hidden, to.key, to.value), to.multiplier)
