@@ -46,8 +46,11 @@ def read_tensors(file: Path, header: Header) -> dict[str, Tensor]:
     return safetensors.torch.load_file(file)
 
 
-def base_attention(query: Tensor, key: Tensor, value: Tensor, options: dict[str, Any]) -> Tensor:
-    """The text half of a layer as ComfyUI itself computes it, overrides by other packs included."""
+def base_attention(query: Any, key: Any, value: Any, options: dict[str, Any], **further: Any) -> Tensor:
+    """The text half of a layer as ComfyUI itself computes it, overrides by other packs included.
+
+    query (B, L, D), key and value (B, T, D), or a newer core's containers of them; `further` is what that says besides.
+    """
     return comfy.ldm.modules.attention.optimized_attention(
         query,
         key,
@@ -55,6 +58,7 @@ def base_attention(query: Tensor, key: Tensor, value: Tensor, options: dict[str,
         heads=options["n_heads"],
         attn_precision=options.get("attn_precision"),
         transformer_options=options,
+        **further,
     )
 
 

@@ -27,18 +27,23 @@ from ..hooks.wrappers import PLAN, CallState, Options
 from .family import Family
 
 MODELS = (UNetModel,)
+NETWORK = "network"  # under which hooks that are kept for a run know whose they are
 LEVELS = 6  # halvings of a latent, and one more than any UNet makes of it
 SDXL_CONDITIONS = 2816  # channels beside the time embedding: pooled text, sizes and crops
 
-AttentionPatch = Callable[[Tensor, Tensor, Tensor, Options], Tensor]
+AttentionPatch = Callable[..., Tensor]  # of query, key, value and options
 
 
 class CrossAttentionLayer(NamedTuple):
-    """One cross-attention layer of a live UNet: where it is, its width, and the width of the text it reads."""
+    """One cross-attention layer of a live UNet: where it is, its width, and the width of the text it reads.
+
+    `preferred` is the attention that its checkpoint chose; None where ComfyUI is too old to have a choice, or none was made.
+    """
 
     block: Block
     width: int
     context_width: int
+    preferred: Any = None
 
 
 def is_unet(network: nn.Module) -> bool:
@@ -67,13 +72,21 @@ def layer_map(unet: UNetModel) -> tuple[CrossAttentionLayer, ...]:
     places += [("output", number, block) for number, block in enumerate(unet.output_blocks)]
     places += [("middle", 0, unet.middle_block)]
     return tuple(
-        CrossAttentionLayer((part, number, depth), block.n_heads * block.d_head, block.attn2.to_k.in_features)
+        CrossAttentionLayer(
+            (part, number, depth), block.n_heads * block.d_head, block.attn2.to_k.in_features, _preferred(block.attn2)
+        )
         for part, number, sequence in places
         for transformer in (sequence or ())
         if isinstance(transformer, SpatialTransformer)
         for depth, block in enumerate(transformer.transformer_blocks)
         if block.attn2 is not None
     )
+
+
+def _preferred(attention: nn.Module) -> Any:
+    """Source: `ComfyAttention` in ComfyUI's comfy/ldm/modules/attention.py (05080f60)."""
+    preferred = getattr(attention, "comfy_attention", None)
+    return preferred if getattr(preferred, "function", None) is not None else None
 
 
 def blocks_for(spec: AdapterSpec, network: UNetModel) -> tuple[Block, ...]:
@@ -126,28 +139,31 @@ def _sizes(widths: list[int]) -> str:
 class ImageCrossAttention:
     """One layer's hook: text attention by whoever had it, then each application's part.
 
-    Called by ComfyUI's `BasicTransformerBlock` with query, key and value (B, L, D) before `to_out`.
+    Called by ComfyUI's `BasicTransformerBlock` with query, key and value (B, L, D) before `to_out`. That leaves it to us to
+    tell ComfyUI's attention which one the layer prefers.
     """
 
     block: Block
     previous: AttentionPatch | None
+    preferred: Any = None
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "ImageCrossAttention":
         return self
 
-    def __call__(self, query: Tensor, key: Tensor, value: Tensor, options: Options) -> Tensor:
-        """(B, L, D) for each -> (B, L, D)."""
+    def __call__(self, query: Any, key: Any, value: Any, options: Options, **further: Any) -> Tensor:
+        """(B, L, D) for each, or a newer core's containers of them -> (B, L, D)."""
         plan: ModelCallPlan = options[PLAN]
         image_query = plain_tensor(query)
         heads, exclusive = options["n_heads"], exclusive_output(plan, self.previous, options)
         found = plan.key_values(self.block, LayerCall(image_query, heads, _shapes(options), levels=LEVELS))
         to = [one.key_value for one in found]
-
-        if to and exclusive and query.is_cuda:
+        if self.preferred is not None and self.previous is None:
+            further = {"preferred_attention": self.preferred} | further
+        if to and exclusive and image_query.is_cuda and not further:
             out = fused(image_query, plain_tensor(key), plain_tensor(value), to, heads)
             if out is not None:
                 return out
-        base = (self.previous or base_attention)(query, key, value, options)
+        base = (self.previous or base_attention)(query, key, value, options, **further)
         return add_attention(base, image_query, to, heads, exclusive)
 
 
@@ -156,19 +172,25 @@ def _shapes(options: Options) -> tuple[Size, ...]:
     return tuple(tuple(options[name][-2:]) for name in ("activations_shape", "original_shape") if name in options)
 
 
-def compose(applications: list[Application], options: Options, run: Run, _state: CallState | None = None) -> Options:
+def compose(applications: list[Application], options: Options, run: Run, state: CallState | None = None) -> Options:
     """Options in which our hook stands at each layer around the one that stood there; kept for the run's next calls."""
     foreign = options.get("patches_replace", {}).get("attn2", {})
-    slots, hooks = cached_hooks(run, applications, foreign, lambda: _hooks(applications, foreign))
+    network = state.network if state is not None else None
+    known = foreign | {NETWORK: network}  # a run may call a model and its copies on other devices
+    slots, hooks = cached_hooks(run, applications, known, lambda: _hooks(applications, foreign, network))
     replace = options.get("patches_replace", {}) | {"attn2": foreign | hooks}
     return options | {"patches_replace": replace, PLAN: plan_of(applications, options, slots)}
 
 
 def _hooks(
-    applications: list[Application], foreign: dict[Any, AttentionPatch]
+    applications: list[Application], foreign: dict[Any, AttentionPatch], network: UNetModel | None
 ) -> tuple[Slots, dict[Block, ImageCrossAttention]]:
     slots = slots_by_block(applications)
-    return slots, {block: ImageCrossAttention(block, foreign.get(block, foreign.get(block[:2]))) for block in slots}
+    preferred = {layer.block: layer.preferred for layer in (layer_map(network) if network is not None else ())}
+    return slots, {
+        block: ImageCrossAttention(block, foreign.get(block, foreign.get(block[:2])), preferred.get(block))
+        for block in slots
+    }
 
 
 UNET = Family(MODELS, blocks_for, compose)
