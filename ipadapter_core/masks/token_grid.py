@@ -48,7 +48,7 @@ def box_matrix(boxes: Tensor, samples: Tensor, start: float = 0.0, extent: float
 def token_grid(tokens: int, shapes: Sequence[Size], levels: int) -> Size | None:
     """The height and width of a layer's token grid; None where nothing that is known of it has so many tokens.
 
-    `shapes` are candidate (height, width) pairs, the most certain first: what the layer itself reports, then the latent. Each of
+    `shapes` are candidate (height, width) pairs, most certain first: what the layer itself reports, then the latent. Each of
     them may be halved, `levels` - 1 times; a halving rounds up, as a convolution of stride 2 does.
     """
     grids = (grid for shape in shapes for grid in halved(shape, levels))
