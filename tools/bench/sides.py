@@ -190,7 +190,7 @@ class Ours:
 
             def around() -> Tensor:
                 extra = dict(options)
-                queries(one.query, one.key, one.value, extra_options=extra)
+                queries(one.query, one.key, one.value, pe=one.query, extra_options=extra)  # the rotation comes after it
                 return after(one.ready, extra)
 
             return around

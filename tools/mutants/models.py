@@ -109,8 +109,8 @@ MODEL_MUTATIONS = (
         "the other pack's hook lost",
         "what another pack has put at a layer is not called",
         FAMILIES + "unet.py",
-        "base = (self.previous or base_attention)(query, key, value, options)",
-        "base = base_attention(query, key, value, options)",
+        "base = (self.previous or base_attention)(query, key, value, options, **further)",
+        "base = base_attention(query, key, value, options, **further)",
         ("tests/patchers/hooks/test_foreign_patches.py::test_foreign_replacement",),
     ),
     Mutation(

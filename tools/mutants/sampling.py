@@ -106,8 +106,8 @@ SAMPLING_MUTATIONS = (
         "text tokens without a mask",
         "a mask does not reach the tokens beside the image's own",
         SAMPLING + "layer_call.py",
-        "mean = weights.mean(dim=1, keepdim=True)",
-        "mean = torch.ones_like(weights[:, :1])",
+        "mean, after = weights.mean(dim=1, keepdim=True), call.after",
+        "mean, after = torch.ones_like(weights[:, :1]), call.after",
         ("tests/masks/test_transformer_masks.py::test_masks_lie_on_the_picture_alone",),
     ),
     Mutation(
