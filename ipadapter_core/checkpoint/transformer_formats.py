@@ -1,7 +1,7 @@
 """Rows for adapters of transformers: FLUX.1, SD3.5 and Anima.
 
 Layouts: XLabs-AI/x-flux; InstantX/FLUX.1-dev-IP-Adapter; InstantX/SD3.5-Large-IP-Adapter; LuciferTC/Anima-IP-Adapter;
-sorryhyun/anima_lora (3f7ca1f3~1), networks/methods/ip_adapter.py.
+sorryhyun/anima_lora (3f7ca1f3~1), networks/methods/ip_adapter.py; diffusers (58eb52c), loaders/transformer_sd3.py.
 """
 
 import re
@@ -24,6 +24,11 @@ from .formats import (
 from .spec import ProjectorSpec, Shapes
 
 PERCEIVER_HEADS = 8  # of sorryhyun's trainer, which writes them into the metadata
+SD3_BY_DIFFUSERS = (  # a layer's parts in `ip-adapter_diffusers.safetensors`, and in the first file
+    ("ln0", "0.norm1"), ("ln1", "0.norm2"), (r"attn\.to_q", "0.to_q"), (r"attn\.to_kv", "0.to_kv"),
+    (r"attn\.to_out\.0", "0.to_out"), ("adaln_norm", "1.0"), (r"ff\.net\.0\.proj", "1.1"), (r"ff\.net\.2", "1.3"),
+    ("adaln_proj", "2.1"),
+)  # fmt: skip
 ANIMA_LORA = re.compile(
     rf"blocks\.{NUMBER}\.((self|cross)_attn\.(q|k|v|output)_proj|mlp\.layer[12])\.lora_[AB]\.weight"
 )
@@ -107,6 +112,10 @@ INSTANTX_SD3 = Layout(
         ),
     ),
     BaseModel.SD35_LARGE,
+    renames=tuple(
+        (rf"image_proj\.layers\.([0-9]+)\.{theirs}\.", rf"image_proj.layers.\1.{ours}.")
+        for theirs, ours in SD3_BY_DIFFUSERS
+    ),
 )
 LUCIFERTC = Layout(
     "Anima by LuciferTC",

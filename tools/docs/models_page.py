@@ -19,7 +19,8 @@ HEAD = """# Supported files
 
 Files are recognised by their tensors, whatever their names, as `.safetensors` or `.bin`: finetunes of these layouts work like
 their originals, and so do checkpoints as training scripts leave them. `python3 dev.py identify FILE...` says what any file is.
-The columns are what *Load IP-Adapter* finds in each layout. Adapters belong into `models/ipadapter`.
+The columns are what *Load IP-Adapter* finds in each layout. Adapters belong into `models/ipadapter`. InstantX' SD3.5 adapter is
+read under diffusers' names, too (`ip-adapter_diffusers.safetensors`).
 """
 ENCODERS_HEAD = """## Image encoders
 
