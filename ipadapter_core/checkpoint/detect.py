@@ -78,19 +78,22 @@ def _divided(layers: tuple[LayerSpec, ...], projector: ProjectorSpec, file: str)
 
 
 def _lora_rank(lora: Shapes, layers: tuple[LayerSpec, ...], file: str) -> int:
-    """The rank of the LoRA for self- and cross-attention that FaceID files carry; 0 without one."""
+    """The rank of the LoRA that face files carry, for self- and cross-attention or cross-attention alone; 0 without one."""
     if not lora:
         return 0
     names = [f"to_{part}_lora.{way}.weight" for part in ("q", "k", "v", "out") for way in ("down", "up")]
-    expected = {f"{LAYERS}{number}.{name}" for number in range(2 * len(layers)) for name in names}
+    numbers = range(2 * len(layers))
+    if all(int(key.split(".")[1]) % 2 for key in lora):
+        numbers = numbers[1::2]
+    expected = {f"{LAYERS}{number}.{name}" for number in numbers for name in names}
     if lora.keys() != expected:
         gap = sorted(expected ^ lora.keys())
         raise CheckpointError(
             f"{file}: {len(lora)} LoRA keys found, such as {next(iter(lora))}, {len(expected)} expected; LoRA keys "
             f"{_some(gap)} are missing or unknown: download it again or {LOAD_NODE}"
         )
-    rank = (*lora[f"{LAYERS}0.to_q_lora.down.weight"], 0)[0]
-    widths = {f"{LAYERS}{number}.": layers[number // 2].width for number in range(2 * len(layers))}
+    rank = (*lora[f"{LAYERS}{numbers[0]}.to_q_lora.down.weight"], 0)[0]
+    widths = {f"{LAYERS}{number}.": layers[number // 2].width for number in numbers}
     for key, shape in lora.items():
         part = key[: key.index(".", len(LAYERS)) + 1]
         fits = shape[1:] == (rank,) and shape[0] == widths[part] if ".up." in key else shape[:1] == (rank,)

@@ -58,7 +58,6 @@ ADAPTERS = (  # adapters of other kinds, which may have much in common with ours
     Signature("MS-Diffusion", "MS-Diffusion", LATER, (r"ms_adapter\.",)),
     Signature("MIP-Adapter", "MIP-Adapter, which needs the places of words", LATER, (LAYER + r"text_to_weight",)),
     Signature("UniPortrait", "UniPortrait", LATER, (r".*\.to_k_faceid",)),
-    Signature("ID-Animator", "ID-Animator", LATER, (r".*adapter_modules\.[0-9]+\.to_k_face\.",)),
     Signature("StoryMaker", "StoryMaker", LATER, (r"(image_proj\.)?bg_embed",)),
     Signature("SSR-Encoder", "SSR-Encoder", LATER, (r".*\.to_k_SSR",)),
     Signature("InstantIR", "the adapter of InstantIR", LATER, (r".*\.ln_k_ip",)),

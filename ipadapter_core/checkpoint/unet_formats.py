@@ -1,7 +1,8 @@
 """Rows for adapters of UNets that read images; those that read faces, styles and instructions are in `face_formats.py`.
 
 Layouts: tencent-ailab/IP-Adapter (62e4af9), ip_adapter/ip_adapter.py and resampler.py, and its training scripts, which save
-`image_proj_model.*` and `adapter_modules.N.*`.
+`image_proj_model.*` and `adapter_modules.N.*`; ID-Animator/ID-Animator (0170eed), faceadapter/, which names the keys and values
+`to_k_face` and `to_v_face`.
 """
 
 from .enums import BaseModel, Feature, FormatName, LayerKind, Negative, ProjectorKind
@@ -54,6 +55,7 @@ UNET_LAYOUT = Layout(
     LayerKind.PLAIN,
     UNET_FORMATS + FACE_FORMATS,
     renames=(
+        (r"adapter_modules\.([0-9]+)\.to_([kv])_face\.", r"ip_adapter.\1.to_\2_ip."),
         (r"adapter_modules\.", "ip_adapter."),
         (r"image_proj_model\.", "image_proj."),
         *FACE_RENAMES,

@@ -27,7 +27,7 @@ class Patched(NamedTuple):
 
 
 def apply_lora(model: ModelPatcher, adapter: ManagedAdapter, strength: float) -> Patched:
-    """A clone of `model` whose self- and cross-attention weights carry the adapter's LoRA.
+    """A clone of `model` whose attention weights, those that the adapter's LoRA is for, carry it.
 
     Raises `ModelMismatchError` when the file holds none or was made for another model.
     Source: tencent-ailab/IP-Adapter (62e4af9), ip_adapter/attention_processor_faceid.py: q, k, v and out of every layer,
@@ -76,6 +76,8 @@ def named_lora(lora: Mapping[str, Tensor], names: tuple[str, ...]) -> tuple[dict
     weights: dict[str, Tensor] = {}
     targets: dict[str, str] = {}
     for number, name in enumerate(names):
+        if f"ip_adapter.{number}.to_q_lora.down.weight" not in lora:  # ID-Animator's leaves self-attention as it is
+            continue
         for part, module in PARTS.items():
             key = f"{name}.{module}"
             targets[key] = f"diffusion_model.{key}.weight"

@@ -34,7 +34,6 @@ EXAMPLES = {  # keys as the published files have them; shapes only where a row l
     "MS-Diffusion": ["ms_adapter.1.to_k_ip.weight", "image_proj.latents", "dummy_image_tokens"],
     "MIP-Adapter": [*KV, "ip_adapter.1.text_to_weight.weight", "image_proj.proj.weight"],
     "UniPortrait": ["faceid_adapter_modules.1.to_k_faceid.weight", "faceid_proj.latents"],
-    "ID-Animator": ["state_dict.module.adapter_modules.1.to_k_face.weight", "state_dict.module.image_proj_model.latents"],
     "StoryMaker": ["image_proj.bg_embed", "image_proj.pos_embed", *KV],
     "SSR-Encoder": ["adapter_modules.1.to_k_SSR.weight", "aligner.weight"],
     "InstantIR": ["adapter_modules.1.ln_k_ip.linear.weight", "image_proj.latents"],

@@ -83,6 +83,7 @@ ROWS = (
     Row("instantid", Published("InstantX/InstantID", "ip-adapter.bin", name="instantid-ip-adapter.bin"), "who it is"),
     Row("kolors_plus", Published("Kwai-Kolors/Kolors-IP-Adapter-Plus", "ip_adapter_plus_general.bin"), "the image, closely"),
     Row("kolors_faceid", Published("Kwai-Kolors/Kolors-IP-Adapter-FaceID-Plus", "ipa-faceid-plus.bin"), "who it is"),
+    Row("id_animator", Published("spaces/ID-Animator/ID-Animator", "animator.ckpt"), "a face, closely, for AnimateDiff"),
     Row("instruct_sd15", Published("CiaraRowles/IP-Adapter-Instruct", ""), "what a sentence says"),
     Row("instruct_sdxl", Published("CiaraRowles/IP-Adapter-Instruct", ""), "what a sentence says"),
     Row("art", Published("AisingioroHao0/IP-Adapter-Art", ""), "the style of a painting"),

@@ -53,6 +53,15 @@ def projector(shapes):
     return {f"image_proj.{key}": shape for key, shape in shapes.items()}
 
 
+def animator():
+    """ID-Animator: a plus adapter and a LoRA on cross-attention alone, under its own names."""
+    shapes = {f"image_proj_model.{key}": shape for key, shape in resampler(768, 768, 1280, 768).items()}
+    for key, shape in layers(SD15, 768, True).items():
+        if int(key.split(".")[1]) % 2:
+            shapes[key.replace("ip_adapter.", "adapter_modules.").replace("_ip.", "_face.")] = shape
+    return {f"module.{key}": shape for key, shape in shapes.items()}
+
+
 CSGO = {f"{part}_image_proj.{key}": shape for part, tokens in (("content", 4), ("style", 16))
         for key, shape in resampler(2048, 768, 1664, 2048, tokens).items()}  # fmt: skip
 
@@ -70,6 +79,7 @@ PUBLISHED = {  # millions of parameters, LoRA included, as the files' sizes say
     "kolors_faceid": (projector(face_plus(4096, 6, 1024)) | layers(SDXL, 2048), "FaceID Plus", "Kolors", 6, 1192.9),
     "instruct_sd15": (projector(instruct(768, 768, 768)) | layers(SD15, 768), "IP-Adapter-Instruct", "SD1.5", 16, None),
     "instruct_sdxl": (projector(instruct(1280, 1280, 2048)) | layers(SDXL, 2048), "IP-Adapter-Instruct", "SDXL", 16, None),
+    "id_animator": (animator(), "plus", "SD1.5", 16, None),
     "csgo": (CSGO | layers(SDXL[:60], 2048), "CSGO", "SDXL", 20, None),
 }  # fmt: skip
 
