@@ -15,6 +15,7 @@ LAYERS = 1_000  # highest number of a layer; published files go to 139
 DEPTH = 64  # blocks of a projector; published ones have at most ten
 ENCODER_DEPTH = 128  # layers of an image encoder; the largest that adapters were trained with has 48
 WIDTH = 65_536  # of a projector's features, tokens and layers; the widest published one is 24,576
+ENCODER_SIDE = 2_048  # pixels that an image encoder looks at; Anima's own node goes as far
 LARGEST = 65_504.0  # number in a weight or a feature: the largest that half precision holds
 TOKENS = 16_384  # image tokens of one reference; an encoder that looks at 2048 pixels makes as many
 

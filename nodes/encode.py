@@ -7,8 +7,9 @@ from comfy_api.latest import io, ui
 from ..ipadapter_core.adapter.managed import ManagedAdapter
 from ..ipadapter_core.encoders.clip_vision import encode_references
 from ..ipadapter_core.encoders.image_encoder import ImageEncoder
-from ..ipadapter_core.encoders.options import EncodeOptions, MaskUse
+from ..ipadapter_core.encoders.options import EncodeOptions, MaskUse, NegativeChoice
 from ..ipadapter_core.images.fit import ResizeMode
+from ..ipadapter_core.limits import ENCODER_SIDE
 from .checked import CheckedNode
 from .sockets import CATEGORY, ImagePromptSocket, IPAdapterSocket
 
@@ -50,6 +51,33 @@ def sharpening_input() -> io.Input:
     )
 
 
+def size_input() -> io.Input:
+    """Lets the encoder look at larger or smaller squares than it was trained on."""
+    return io.Int.Input(
+        "size",
+        default=0,
+        min=0,
+        max=ENCODER_SIDE,
+        optional=True,
+        advanced=True,
+        tooltip="The side of the square that the encoder sees, in pixels: 0 is its own. Only for adapters that were trained "
+        "at another size, such as 448 for a finetune of NoobAI; a multiple of the encoder's patches.",
+    )
+
+
+def negative_input() -> io.Input:
+    """What the negative pass sees where no image is connected for it."""
+    return io.Combo.Input(
+        "negative",
+        options=NegativeChoice,
+        default=NegativeChoice.TRAINED,
+        optional=True,
+        advanced=True,
+        tooltip="What the negative pass sees without negative_image: the neutral image of the training, or plain grey, which "
+        "Anima's own node offers.",
+    )
+
+
 class EncodeReferenceImage(CheckedNode):
     """Turns images into an image prompt."""
 
@@ -88,12 +116,14 @@ class EncodeReferenceImage(CheckedNode):
                     tooltip="What the mask hides: pixels from the encoder, or, of a plus adapter, patches after the encoder "
                     "has seen the whole image. Patches leave no grey behind.",
                 ),
+                size_input(),
+                negative_input(),
             ],
             outputs=[ImagePromptSocket.Output("image_prompt", tooltip="For Apply IP-Adapter.")],
         )
 
     @classmethod
-    def execute(
+    def execute(  # noqa: PLR0913 - an argument for each input
         cls,
         ip_adapter: ManagedAdapter,
         image: Tensor,
@@ -103,8 +133,17 @@ class EncodeReferenceImage(CheckedNode):
         negative_image: Tensor | None = None,
         sharpening: float = 0.0,
         mask_use: str = MaskUse.PIXELS,
+        size: int = 0,
+        negative: str = NegativeChoice.TRAINED,
     ) -> io.NodeOutput:
         """Encodes every image of the batch."""
-        look = EncodeOptions(ResizeMode(fit), mask, sharpening, mask_use=MaskUse(mask_use))
+        look = EncodeOptions(
+            ResizeMode(fit),
+            mask,
+            sharpening,
+            mask_use=MaskUse(mask_use),
+            size=size,
+            negative=NegativeChoice(negative),
+        )
         prompt, seen = encode_references(ip_adapter.spec, clip_vision, image, look, negative_image)
         return io.NodeOutput(prompt, ui=ui.PreviewImage(seen, cls=cls))

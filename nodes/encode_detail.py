@@ -7,11 +7,11 @@ from comfy_api.latest import io, ui
 from ..ipadapter_core.adapter.managed import ManagedAdapter
 from ..ipadapter_core.encoders.clip_vision import encode_references
 from ..ipadapter_core.encoders.image_encoder import ImageEncoder
-from ..ipadapter_core.encoders.options import Detail, EncodeOptions
+from ..ipadapter_core.encoders.options import Detail, EncodeOptions, NegativeChoice
 from ..ipadapter_core.encoders.tiled import encode_tiles
 from ..ipadapter_core.images.fit import ResizeMode
 from .checked import CheckedNode
-from .encode import shared_inputs, sharpening_input
+from .encode import negative_input, shared_inputs, sharpening_input, size_input
 from .sockets import CATEGORY, ImagePromptSocket
 
 
@@ -46,6 +46,8 @@ class EncodeTiledReference(CheckedNode):
                 ),
                 negative,
                 sharpening_input(),
+                size_input(),
+                negative_input(),
             ],
             outputs=[
                 ImagePromptSocket.Output("image_prompt", tooltip="For Apply IP-Adapter."),
@@ -57,7 +59,7 @@ class EncodeTiledReference(CheckedNode):
         )
 
     @classmethod
-    def execute(
+    def execute(  # noqa: PLR0913 - an argument for each input
         cls,
         ip_adapter: ManagedAdapter,
         image: Tensor,
@@ -66,9 +68,11 @@ class EncodeTiledReference(CheckedNode):
         mask: Tensor | None = None,
         negative_image: Tensor | None = None,
         sharpening: float = 0.0,
+        size: int = 0,
+        negative: str = NegativeChoice.TRAINED,
     ) -> io.NodeOutput:
         """Encodes every tile."""
-        look = EncodeOptions(mask=mask, sharpening=sharpening)
+        look = EncodeOptions(mask=mask, sharpening=sharpening, size=size, negative=NegativeChoice(negative))
         made = encode_tiles(ip_adapter.spec, clip_vision, image, look, tiles, negative_image)
         return io.NodeOutput(made.prompt, made.tiles, made.masks, ui=ui.PreviewImage(made.tiles, cls=cls))
 
@@ -111,6 +115,8 @@ class EncodeReferenceInDetail(CheckedNode):
                 ),
                 negative,
                 sharpening_input(),
+                size_input(),
+                negative_input(),
             ],
             outputs=[ImagePromptSocket.Output("image_prompt", tooltip="For Apply IP-Adapter.")],
         )
@@ -127,8 +133,11 @@ class EncodeReferenceInDetail(CheckedNode):
         mask: Tensor | None = None,
         negative_image: Tensor | None = None,
         sharpening: float = 0.0,
+        size: int = 0,
+        negative: str = NegativeChoice.TRAINED,
     ) -> io.NodeOutput:
         """Encodes whole images and their tiles."""
-        look = EncodeOptions(ResizeMode(fit), mask, sharpening, Detail(tiles, detail))
+        close = Detail(tiles, detail)
+        look = EncodeOptions(ResizeMode(fit), mask, sharpening, close, size, NegativeChoice(negative))
         prompt, seen = encode_references(ip_adapter.spec, clip_vision, image, look, negative_image)
         return io.NodeOutput(prompt, ui=ui.PreviewImage(seen, cls=cls))

@@ -11,6 +11,7 @@ from ..ipadapter_core.encoders.multi_image import Words, encode_content_and_styl
 from ..ipadapter_core.encoders.options import EncodeOptions
 from ..ipadapter_core.images.fit import ResizeMode
 from .checked import CheckedNode
+from .encode import size_input
 from .sockets import CATEGORY, ImagePromptSocket, IPAdapterSocket
 
 FIT_TOOLTIP = (
@@ -39,18 +40,24 @@ class EncodeContentAndStyle(CheckedNode):
                 io.Image.Input("style", tooltip="How it is painted; acts in the up blocks."),
                 io.ClipVision.Input("clip_vision", tooltip="CLIP ViT-bigG, as SDXL's base adapter has it."),
                 io.Combo.Input("fit", options=ResizeMode, default=ResizeMode.TRAINED, tooltip=FIT_TOOLTIP),
+                size_input(),
             ],
             outputs=[ImagePromptSocket.Output("image_prompt", tooltip="For Apply IP-Adapter.")],
         )
 
     @classmethod
     def execute(
-        cls, ip_adapter: ManagedAdapter, content: Tensor, style: Tensor, clip_vision: ImageEncoder | None, fit: str
+        cls,
+        ip_adapter: ManagedAdapter,
+        content: Tensor,
+        style: Tensor,
+        clip_vision: ImageEncoder | None,
+        fit: str,
+        size: int = 0,
     ) -> io.NodeOutput:
         """Encodes the pairs."""
-        prompt, seen = encode_content_and_style(
-            ip_adapter.spec, clip_vision, content, style, EncodeOptions(ResizeMode(fit))
-        )
+        look = EncodeOptions(ResizeMode(fit), size=size)
+        prompt, seen = encode_content_and_style(ip_adapter.spec, clip_vision, content, style, look)
         return io.NodeOutput(prompt, ui=ui.PreviewImage(seen, cls=cls))
 
 
@@ -88,12 +95,13 @@ class EncodeInstructedImage(CheckedNode):
                     "negative_prompt", default="", multiline=True, tooltip="The same text as in the negative prompt."
                 ),
                 io.Combo.Input("fit", options=ResizeMode, default=ResizeMode.TRAINED, tooltip=FIT_TOOLTIP),
+                size_input(),
             ],
             outputs=[ImagePromptSocket.Output("image_prompt", tooltip="For Apply IP-Adapter.")],
         )
 
     @classmethod
-    def execute(
+    def execute(  # noqa: PLR0913 - an argument for each input
         cls,
         ip_adapter: ManagedAdapter,
         image: Tensor,
@@ -103,8 +111,10 @@ class EncodeInstructedImage(CheckedNode):
         prompt: str,
         negative_prompt: str,
         fit: str,
+        size: int = 0,
     ) -> io.NodeOutput:
         """Encodes image and words."""
         words = Words(instruction, prompt, negative_prompt)
-        made, seen = encode_instructed(ip_adapter.spec, clip_vision, clip, image, words, EncodeOptions(ResizeMode(fit)))
+        look = EncodeOptions(ResizeMode(fit), size=size)
+        made, seen = encode_instructed(ip_adapter.spec, clip_vision, clip, image, words, look)
         return io.NodeOutput(made, ui=ui.PreviewImage(seen, cls=cls))

@@ -27,6 +27,7 @@ class Negative(str, Enum):
     ZERO_FEATURES = "zeros in place of features"
     ZERO_PIXELS = "an image that is zero after normalisation"
     BLACK_PICTURE = "a black image"
+    GREY_PICTURE = "a grey image"
     REFERENCE = "the reference itself"
 
 

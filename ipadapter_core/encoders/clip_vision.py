@@ -13,9 +13,13 @@ from ..prompt.features import alone
 from ..prompt.image_prompt import EncodedImage, ImagePrompt, Reference
 from .features import FeatureRequest, encode_node, encode_views, picture_features, to_uint8, zero_pixel_features
 from .image_encoder import ImageEncoder
-from .options import EncodeOptions, MaskUse, describe_source
+from .options import EncodeOptions, MaskUse, NegativeChoice, describe_source
 from .patch_selection import dimmed, selected_patches
 from .preprocess import preprocessing_for
+from .sized_encoder import at_size
+
+PLAIN = {Negative.BLACK_PICTURE: 0, Negative.GREY_PICTURE: 128}  # of 255
+CHOSEN = {NegativeChoice.GREY: Negative.GREY_PICTURE}
 
 
 def encode_references(
@@ -28,7 +32,8 @@ def encode_references(
     """Encodes images (B, H, W, C), each as one reference; returns the prompt and the pixels (B, S, S, 3) that were seen.
 
     With a closer look those are the images that tiles were cut from. The negative is the reference implementation's
-    (zeros, or what the encoder makes of zero pixels after normalisation, or of black), or an image of the caller's.
+    (zeros, or what the encoder makes of zero pixels after normalisation, or of black), or as `look` chooses, or an image of
+    the caller's. Grey is that of LuciferTC9527/ComfyUI-Anima_IP-Adapter (70fdc5b6), nodes.py.
     Raises `EncoderMismatchError` when there is no encoder or it makes other features than the adapter needs.
     Source: tencent-ailab/IP-Adapter (62e4af9), ip_adapter/ip_adapter.py, get_image_embeds.
     """
@@ -39,6 +44,7 @@ def encode_references(
         )
     check_connected(spec, encoder)
     assert encoder is not None
+    encoder = at_size(encoder, look.size)
     wanted = FeatureRequest(spec.projector.feature, spec.projector.feature_width, spec)
     view = preprocessing_for(spec, encoder, look)
     mask = look.mask if look.mask_use is MaskUse.PATCHES else None
@@ -46,7 +52,7 @@ def encode_references(
     if negative is not None:
         against, _ = encode_views(wanted, encoder, negative, view, look._replace(mask=None))
     else:
-        against = _trained_negative(wanted, encoder, features)
+        against = _nothing(wanted, encoder, CHOSEN.get(look.negative, spec.projector.negative), features)
     encoded = [
         EncodedImage(features[i : i + 1], against[min(i, len(against) - 1)].unsqueeze(0), to_uint8(seen[i]))
         for i in range(len(features))
@@ -60,14 +66,15 @@ def encode_references(
     return ImagePrompt(references, spec.projector.feature, spec.encoder, spec.kind, made_from), seen
 
 
-def _trained_negative(wanted: FeatureRequest, encoder: ImageEncoder, features: Tensor) -> Tensor:
-    """What stood in for the reference in the adapter's training."""
-    kind = wanted.spec.projector.negative
+def _nothing(wanted: FeatureRequest, encoder: ImageEncoder, kind: Negative, features: Tensor) -> Tensor:
+    """What stands in for references of these features in the negative pass."""
     if kind is Negative.ZERO_FEATURES:
         return torch.zeros_like(features[:1])
-    if kind is Negative.BLACK_PICTURE:
-        return picture_features(wanted, encoder, torch.zeros(1, *[encoder.image_size] * 2, 3))
-    return features if kind is Negative.REFERENCE else zero_pixel_features(encoder)
+    if kind is Negative.REFERENCE:
+        return features
+    if kind is Negative.ZERO_PIXELS:
+        return zero_pixel_features(encoder)
+    return picture_features(wanted, encoder, torch.full((1, *[encoder.image_size] * 2, 3), PLAIN[kind] / 255))
 
 
 def _only(image: EncodedImage, selected: Tensor) -> EncodedImage:

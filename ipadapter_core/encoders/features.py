@@ -20,7 +20,7 @@ from .preprocess import SIGLIP, Preprocessing, pixels_for
 EACH_PATCH = ", one for each patch"
 
 
-AT_ONCE = 16  # images that pass the encoder together
+AT_ONCE, AT_ONCE_SIDE = 16, 512  # images of how many pixels that pass the encoder together; fewer of larger ones
 
 
 class FeatureRequest(NamedTuple):
@@ -71,7 +71,8 @@ def encode_node(spec: AdapterSpec) -> str:
 def picture_features(wanted: FeatureRequest, encoder: ImageEncoder, pixels: Tensor) -> Tensor:
     """What the encoder makes of square images (B, S, S, 3); raises `EncoderMismatchError` when it is something else."""
     name, spec = wanted.feature.value, wanted.spec
-    found = [getattr(encoder.encode_image(part, crop=False), name, None) for part in torch.split(pixels, AT_ONCE)]
+    count = max(AT_ONCE * AT_ONCE_SIDE**2 // max(pixels.shape[1] * pixels.shape[2], AT_ONCE_SIDE**2), 1)
+    found = [getattr(encoder.encode_image(part, crop=False), name, None) for part in torch.split(pixels, count)]
     parts = [part for part in found if part is not None]
     if not parts:
         raise EncoderMismatchError(

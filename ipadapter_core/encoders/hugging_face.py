@@ -12,6 +12,7 @@ from comfy.clip_vision import Output
 
 CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 HALF = (0.5, 0.5, 0.5)  # SigLIP's mean and deviation
+STRETCH_IF_ASKED = ("clip_vision_model", "siglip_vision_model")  # whose positions transformers stretches on request
 
 
 class Preparation(NamedTuple):
@@ -25,14 +26,17 @@ class Preparation(NamedTuple):
 class Network(nn.Module):
     """A transformers vision model that is called like ComfyUI's: `(pixel_values, intermediate_output)`."""
 
-    def __init__(self, network: nn.Module):
+    def __init__(self, network: Any):
         super().__init__()
         self.network = network
 
     def forward(self, pixel_values: Tensor, intermediate_output: int | str = -2) -> tuple[Tensor, Tensor, Tensor, None]:
         """(B, 3, S, S) -> last hidden states, those of the wanted layer or of all, pooled, nothing."""
         dtype = next(self.network.parameters()).dtype
-        out = self.network(pixel_values=pixel_values.to(dtype), output_hidden_states=True)
+        config = self.network.config
+        other = pixel_values.shape[-1] != config.image_size and config.model_type in STRETCH_IF_ASKED
+        further = {"interpolate_pos_encoding": True} if other else {}
+        out = self.network(pixel_values=pixel_values.to(dtype), output_hidden_states=True, **further)
         states = out.hidden_states
         wanted = torch.stack(states, dim=1) if intermediate_output == "all" else states[int(intermediate_output)]
         pooled = getattr(out, "image_embeds", None)

@@ -16,6 +16,7 @@ from .features import FeatureRequest, picture_features, to_uint8, zero_pixel_fea
 from .image_encoder import ImageEncoder
 from .options import EncodeOptions, describe_source
 from .preprocess import pixels_for, preprocessing_for
+from .sized_encoder import at_size
 
 EVERY_LAYER = -100  # further back than any text encoder reaches: ComfyUI then takes the last layer with its norm
 TEXT_TOKENS = 77  # of CLIP; the reference cuts off what is longer
@@ -39,6 +40,7 @@ def encode_content_and_style(
     _check(spec, Feature.CONTENT_AND_STYLE, "Encode Content and Style")
     check_connected(spec, encoder)
     assert encoder is not None
+    encoder = at_size(encoder, look.size)
     view = preprocessing_for(spec, encoder, look)
     seen = [pixels_for(encoder, pictures, view, look.mask) for pictures in (content, style)]
     wanted = FeatureRequest(Feature.HIDDEN, spec.projector.feature_width, spec)
@@ -65,6 +67,7 @@ def encode_instructed(
     _check(spec, Feature.INSTRUCTED, "Encode Instructed Image")
     check_connected(spec, encoder)
     assert encoder is not None
+    encoder = at_size(encoder, look.size)
     seen = pixels_for(encoder, pictures, preprocessing_for(spec, encoder, look), look.mask)
     features = picture_features(FeatureRequest(Feature.HIDDEN, spec.projector.feature_width, spec), encoder, seen)
     width = spec.projector.text_width

@@ -8,6 +8,13 @@ from torch import Tensor
 from ..images.fit import ResizeMode
 
 
+class NegativeChoice(str, Enum):
+    """What stands in for the reference in the negative pass, where no image is given for it."""
+
+    TRAINED = "as trained"
+    GREY = "grey image"
+
+
 class Detail(NamedTuple):
     """A second look, at `tiles` by `tiles` parts of an image, and its share of the features: 0 none, 1 all."""
 
@@ -28,13 +35,18 @@ class MaskUse(str, Enum):
 
 
 class EncodeOptions(NamedTuple):
-    """How the encoder should look at an image: which part, under which mask (M, H, W), how sharp (0..1), how closely."""
+    """How the encoder should look at an image: which part, under which mask (M, H, W), how sharp (0..1), how closely.
+
+    `size` is the side in pixels of the square that it sees, 0 for its own; `negative` what it sees of nothing.
+    """
 
     fit: ResizeMode = ResizeMode.TRAINED
     mask: Tensor | None = None
     sharpening: float = 0.0
     detail: Detail = Detail()
     mask_use: MaskUse = MaskUse.PIXELS
+    size: int = 0
+    negative: NegativeChoice = NegativeChoice.TRAINED
 
 
 def describe_source(pictures: Tensor, look: EncodeOptions | None = None) -> str:
@@ -46,4 +58,5 @@ def describe_source(pictures: Tensor, look: EncodeOptions | None = None) -> str:
         words += [f"masked by {look.mask_use.value}"] if look.mask is not None else []
         words += [f"sharpened by {look.sharpening:g}"] if look.sharpening else []
         words += [f"{look.detail.share:g} from {look.detail.tiles} x {look.detail.tiles} tiles"] * look.detail.looks
+        words += [f"at {look.size} pixels"] if look.size else []
     return ", ".join(words)

@@ -24,7 +24,10 @@ read under diffusers' names, too (`ip-adapter_diffusers.safetensors`).
 """
 ENCODERS_HEAD = """## Image encoders
 
-They belong into `models/clip_vision`, under the names given here or any other.
+They belong into `models/clip_vision`, under the names given here or any other. An adapter that was trained on larger squares
+than its encoder's own wants that `size` on its encode node, an advanced input: 448 for the
+[finetune of SDXL's plus adapter for NoobAI](https://civitai.com/models/1233692) on CLIP ViT-bigG/14, and 224 to 2048 as you
+like for Anima by LuciferTC on SigLIP2.
 """
 TAIL = """## Face models
 
