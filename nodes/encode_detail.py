@@ -138,6 +138,6 @@ class EncodeReferenceInDetail(CheckedNode):
     ) -> io.NodeOutput:
         """Encodes whole images and their tiles."""
         close = Detail(tiles, detail)
-        look = EncodeOptions(ResizeMode(fit), mask, sharpening, close, size, NegativeChoice(negative))
+        look = EncodeOptions(ResizeMode(fit), mask, sharpening, close, size=size, negative=NegativeChoice(negative))
         prompt, seen = encode_references(ip_adapter.spec, clip_vision, image, look, negative_image)
         return io.NodeOutput(prompt, ui=ui.PreviewImage(seen, cls=cls))

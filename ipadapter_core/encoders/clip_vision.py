@@ -53,10 +53,7 @@ def encode_references(
         against, _ = encode_views(wanted, encoder, negative, view, look._replace(mask=None))
     else:
         against = _nothing(wanted, encoder, CHOSEN.get(look.negative, spec.projector.negative), features)
-    encoded = [
-        EncodedImage(features[i : i + 1], against[min(i, len(against) - 1)].unsqueeze(0), to_uint8(seen[i]))
-        for i in range(len(features))
-    ]
+    encoded = _encoded(features, against, seen)
     if mask is not None:
         selected = selected_patches(spec, mask, view, features, seen)
         encoded = [_only(image, rows) for image, rows in zip(encoded, selected, strict=True)]
@@ -64,6 +61,14 @@ def encode_references(
     references = tuple(Reference(image) for image in encoded)
     made_from = describe_source(pictures, look)
     return ImagePrompt(references, spec.projector.feature, spec.encoder, spec.kind, made_from), seen
+
+
+def _encoded(features: Tensor, against: Tensor, seen: Tensor) -> list[EncodedImage]:
+    """Each image's features, its negative (the last one repeats) and its pixels."""
+    return [
+        EncodedImage(features[i : i + 1], against[min(i, len(against) - 1)].unsqueeze(0), to_uint8(seen[i]))
+        for i in range(len(features))
+    ]
 
 
 def _nothing(wanted: FeatureRequest, encoder: ImageEncoder, kind: Negative, features: Tensor) -> Tensor:
