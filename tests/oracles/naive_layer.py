@@ -72,7 +72,7 @@ def effect(model: ModelPatcher, index: int, given: Tensor, passes=(1, 0)) -> Ten
 
     Goes through our wrappers as ComfyUI calls them: a step of a positive and a negative list, then a model call of `passes`.
     """
-    block, width, _ = layer_map(model.model.diffusion_model)[index]
+    block, width, *_ = layer_map(model.model.diffusion_model)[index]
     if not applications_of(model.model_options["transformer_options"]):
         return torch.zeros_like(given)
     (begin,), (around,) = (
