@@ -22,6 +22,11 @@ TOKENS = 16_384  # image tokens of one reference; an encoder that looks at 2048 
 # Saved image prompts
 REFERENCES = 4_096  # in one prompt: one for each frame of a film of nearly three minutes
 PROMPT_BYTES = 4_000_000_000  # of a saved prompt: every reference with as many tokens as SigLIP2 makes of 512 pixels
+PNG_PROMPT_BYTES = (
+    48_000_000  # of one inside a PNG: 64,000,000 as text, and Pillow opens images with 67,108,864 at most
+)
+PNG_CHUNKS = 1_000  # parts of a PNG before its pixels; image programs write some twenty
+PNG_SIDE = 2_048  # pixels of the image that a prompt is shown by: no image encoder looks at more
 MASK_SIDE = 16_384  # rows or columns of a mask, as many as ComfyUI's own images may have
 
 # Messages

@@ -19,7 +19,7 @@ from .layer_weights import LayerWeightsNode
 from .load import LoadIPAdapter
 from .noise import NoiseForNegative
 from .presets import LoadImageEncoder, LoadPreset
-from .prompt_files import LoadImagePrompt, SaveImagePrompt
+from .prompt_files import LoadImagePrompt, LoadImagePromptFromPNG, SaveImagePrompt
 from .recording import AttentionMaps, SaveWithTrace, WatchIPAdapter
 from .regions import RegionalImagePrompts
 from .scale_applied import ScaleImagePrompts
@@ -49,6 +49,7 @@ NODES: list[type[io.ComfyNode]] = [
     NoiseForNegative,
     SaveImagePrompt,
     LoadImagePrompt,
+    LoadImagePromptFromPNG,
     FrameWeights,
     ReferencesOverFrames,
     PromptsOverFrames,

@@ -7,12 +7,16 @@ import folder_paths
 
 from ..ipadapter_core.presets.identify import identify
 from ..ipadapter_core.presets.load import ModelFolders
+from ..ipadapter_core.prompt.files import EMBEDS, PromptForm
+from ..ipadapter_core.prompt.png_prompts import holds_prompt
 from ..ipadapter_core.quoting import quoted
 from .file_names import known_name
 
 FOLDER = "ipadapter"
 PROMPTS = "image_prompts"
-PROMPT_ENDINGS = {".safetensors", ".ipadpt"}
+PROMPT_IMAGES = "image_prompt_images"  # PNGs of the input folder, where Load Image finds its own
+PNG = PromptForm.PNG.ending
+PROMPT_ENDINGS = {EMBEDS, *(form.ending for form in PromptForm)}
 
 
 def register_folders() -> None:
@@ -25,6 +29,8 @@ def register_folders() -> None:
     folder_paths.folder_names_and_paths[FOLDER] = (paths, extensions or folder_paths.supported_pt_extensions)
     kept = [_kept_prompts(), folder_paths.get_input_directory()]
     folder_paths.folder_names_and_paths[PROMPTS] = (kept, PROMPT_ENDINGS)
+    images = ([folder_paths.get_input_directory()], {PNG})
+    folder_paths.folder_names_and_paths[PROMPT_IMAGES] = images
 
 
 def adapter_files() -> list[str]:
@@ -96,20 +102,45 @@ def _listed(folder: str) -> dict[str, Path]:
 
 
 def prompt_files() -> list[str]:
-    """The saved image prompts to choose from."""
+    """The saved image prompts to choose from: of PNGs those that hold one."""
+    return [name for name in any_prompt_files() if not name.lower().endswith(PNG) or _holds(PROMPTS, name)]
+
+
+def prompt_images() -> list[str]:
+    """The PNGs of the input folder that hold an image prompt."""
+    return [name for name in any_images() if _holds(PROMPT_IMAGES, name)]
+
+
+def any_prompt_files() -> list[str]:
+    """Everything that a saved image prompt could be, PNGs without one among them."""
     return folder_paths.get_filename_list(PROMPTS)
+
+
+def any_images() -> list[str]:
+    """Every PNG of the input folder."""
+    return folder_paths.get_filename_list(PROMPT_IMAGES)
 
 
 def prompt_path(name: str) -> Path:
     """The full path of a chosen image prompt; ComfyUI checks that it lies inside the folders."""
-    return Path(folder_paths.get_full_path_or_raise(PROMPTS, known_name(name, prompt_files())))
+    return Path(folder_paths.get_full_path_or_raise(PROMPTS, known_name(name, any_prompt_files())))
 
 
-def new_prompt_file(prefix: str) -> tuple[str, Path]:
+def prompt_image_path(name: str) -> Path:
+    """The full path of a chosen PNG; ComfyUI checks that it lies inside the input folder."""
+    return Path(folder_paths.get_full_path_or_raise(PROMPT_IMAGES, known_name(name, any_images())))
+
+
+def new_prompt_file(prefix: str, form: PromptForm) -> tuple[str, Path]:
     """A file that is not there yet: its name as `prompt_files` will list it, and its path."""
     folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(prefix, _kept_prompts())
-    file = f"{name}_{counter:05}_.safetensors"
+    file = f"{name}_{counter:05}_{form.ending}"
     return os.path.join(subfolder, file), Path(folder) / file
+
+
+def _holds(folder: str, name: str) -> bool:
+    path = folder_paths.get_full_path(folder, name)
+    return path is not None and holds_prompt(Path(path))
 
 
 def _kept_prompts() -> str:

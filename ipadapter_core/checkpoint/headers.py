@@ -3,6 +3,7 @@
 The container is told from the file's first bytes, never from its name. Everything in a header is checked before it is used.
 """
 
+import io
 import json
 import os
 import stat
@@ -10,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import IO, Any, NamedTuple, cast
 
 from torch import Tensor
 
@@ -78,15 +79,18 @@ class NotWeightsError(ValueError):
     """A path that leads to no file of weights, with what it leads to."""
 
 
-def read_header(path: Path) -> Header:
-    """The header of a file; raises `CheckpointError` that says what is there instead."""
+def read_header(path: Path, content: bytes | None = None) -> Header:
+    """The header of a file, or of safetensors found in it; raises `CheckpointError` that says what is there instead."""
     try:
-        _check_regular(path)
+        if content is not None:
+            return _safetensors(io.BytesIO(content), len(content))
+        check_regular(path)
         container = container_of(path)
         if container is Container.GGUF:
             return Header(container, {})
         if container is Container.SAFETENSORS:
-            return _safetensors(path)
+            with path.open("rb") as file:
+                return _safetensors(file, path.stat().st_size)
         return Header(container, _tensor_headers(flattened(read_tree(path, "meta"))))
     except OUT_OF_MEMORY:
         raise
@@ -173,8 +177,8 @@ def _dtype(tensor: Tensor) -> str:
     return DTYPES.get(str(tensor.dtype), str(tensor.dtype))
 
 
-def _check_regular(path: Path) -> None:
-    """Raises for directories, pipes and devices, which must not be opened, and for links to nothing."""
+def check_regular(path: Path) -> None:
+    """Raises `ValueError` for directories, pipes and devices, which must not be opened, and for links to nothing."""
     if path.is_symlink() and not path.exists():
         raise NotWeightsError(
             f"is a link to {quoted(os.readlink(path))}, which is not there: put the file in its place"
@@ -183,15 +187,13 @@ def _check_regular(path: Path) -> None:
         raise NotWeightsError(f"is {'a folder' if path.is_dir() else 'no file'}, expected a file: choose another")
 
 
-def _safetensors(path: Path) -> Header:
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        if length > size - 8:
-            raise ValueError(f"a header of {length} bytes in a file of {size}")
-        if length > HEADER_BYTES:
-            raise ValueError(f"a header of {length} bytes, at most {HEADER_BYTES} are read")
-        text = file.read(length)
+def _safetensors(file: IO[bytes], size: int) -> Header:
+    length = int.from_bytes(file.read(8), "little")
+    if length > size - 8:
+        raise ValueError(f"a header of {length} bytes in a file of {size}")
+    if length > HEADER_BYTES:
+        raise ValueError(f"a header of {length} bytes, at most {HEADER_BYTES} are read")
+    text = file.read(length)
     entries = text.count(b'"data_offsets"')  # before reading them: each becomes three objects
     if entries > KEYS:
         raise ValueError(f"{entries} keys, at most {KEYS} are read")

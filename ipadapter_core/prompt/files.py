@@ -1,38 +1,63 @@
-"""Image prompts as files: written as safetensors, read from those and from the `.ipadpt` files of ComfyUI_IPAdapter_plus."""
+"""Image prompts as files: safetensors, PNGs that hold the same bytes, and the `.ipadpt` files of ComfyUI_IPAdapter_plus."""
 
 import json
+import os
+from enum import Enum
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load, save, save_file
 from torch import Tensor
 
 from ..checkpoint.enums import Feature
 from ..checkpoint.features import encoder_name
-from ..checkpoint.headers import Container, header_of, read_header
+from ..checkpoint.headers import Container, Header, check_regular, header_of, read_header
 from ..checkpoint.pickles import read_tree
 from ..errors import CheckpointError, ImagePromptError
 from ..limits import PROMPT_BYTES, REFERENCES, TOKENS
 from ..quoting import quoted
 from .features import Features
 from .image_prompt import EncodedImage, ImagePrompt, Reference
+from .png_prompts import prompt_bytes, with_prompt
+from .png_text import SIGNATURE, is_png
 from .stored import FORMAT, MASK_PARTS, StoredPromptError, check_numbers, check_tensors, unpack
 
 EMBEDS = ".ipadpt"
+
+
+class PromptForm(str, Enum):
+    """How a prompt is written: alone, or inside the image that it was made from."""
+
+    SAFETENSORS = "safetensors"
+    PNG = "PNG"
+
+    @property
+    def ending(self) -> str:
+        """Of a file's name."""
+        return f".{self.value.lower()}"
+
+
 BROKEN = (StoredPromptError, CheckpointError, SafetensorError, OSError, ValueError)  # what broken files raise
 
 
-def save_prompt(prompt: ImagePrompt, path: Path, note: str = "") -> None:
+def save_prompt(prompt: ImagePrompt, path: Path, note: str = "", shown: Tensor | None = None) -> None:
     """Writes a prompt with everything it is: features, negatives, weights, masks, and in its metadata where it is from.
 
-    Raises `ImagePromptError` where the file cannot be written.
+    With 8-bit pixels (H, W, 3) to show it writes them as a PNG and the same bytes inside. Raises `ImagePromptError` where
+    they are too many for one, or the file cannot be written.
     """
     tensors, metadata = packed(prompt)
+    metadata |= {"note": note} if note else {}
     try:
-        save_file(tensors, path, metadata | ({"note": note} if note else {}))
+        if shown is None:
+            save_file(tensors, path, metadata)
+        else:
+            _write(path, with_prompt(save(tensors, metadata), shown))
     except (OSError, SafetensorError) as error:
-        reason, _, _ = str(error).partition(" at path ")  # what follows is a temporary file's name
+        reason, _, _ = (getattr(error, "strerror", None) or str(error)).partition(
+            " at path "
+        )  # what follows is a temporary file's name
         raise ImagePromptError(
             f"{quoted(path)}: cannot be written ({quoted(reason)}), expected a folder that is there and has room: save the "
             "image prompt somewhere else"
@@ -40,11 +65,20 @@ def save_prompt(prompt: ImagePrompt, path: Path, note: str = "") -> None:
 
 
 def load_prompt(path: Path) -> ImagePrompt:
-    """Reads what `save_prompt` wrote. Raises `ImagePromptError` where the file is broken or something else."""
+    """Reads what `save_prompt` wrote; whether it is inside a PNG, the content says.
+
+    Raises `ImagePromptError` where the file is broken or something else.
+    """
     try:
+        check_regular(path)
+        with path.open("rb") as file:
+            stored = prompt_bytes(file) if is_png(file.read(len(SIGNATURE))) else None
+        if stored is not None:
+            header = read_header(path, stored)
+            _check(header, len(stored))
+            return unpack(load(stored), header.metadata)
         header = read_header(path)
-        _check_format(header.metadata, path.stat().st_size)
-        check_tensors(header)
+        _check(header, path.stat().st_size)
         with safe_open(path, "pt") as file:
             return unpack({key: file.get_tensor(key) for key in header.tensors}, header.metadata)
     except BROKEN as error:
@@ -108,12 +142,24 @@ def packed(prompt: ImagePrompt) -> tuple[dict[str, Tensor], dict[str, str]]:
     return {key: tensor.detach().cpu().clone().contiguous() for key, tensor in tensors.items()}, metadata
 
 
-def _check_format(metadata: dict[str, str], size: int) -> None:
-    """Raises `StoredPromptError` for files of another kind, and for those too large to be a prompt."""
-    if metadata.get("format") != FORMAT:
-        raise StoredPromptError(f"found format '{quoted(metadata.get('format'))}', expected '{FORMAT}' in its metadata")
+def _check(header: Header, size: int) -> None:
+    """Raises `StoredPromptError` for files of another kind, of other tensors, and for those too large to be a prompt."""
+    found = header.metadata.get("format")
+    if found != FORMAT:
+        raise StoredPromptError(f"found format '{quoted(found)}', expected '{FORMAT}' in its metadata")
     if size > PROMPT_BYTES:
         raise StoredPromptError(f"{size} bytes, at most {PROMPT_BYTES} are read")
+    check_tensors(header)
+
+
+def _write(path: Path, content: bytes) -> None:
+    """The file is there whole or not at all."""
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        partial.write_bytes(content)
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def _damaged(name: str, error: Exception) -> ImagePromptError:

@@ -14,7 +14,7 @@ IMPORTS = {
     "base64", "bisect", "collections", "contextlib", "copy", "dataclasses", "enum", "functools", "hashlib", "importlib",
     "inspect", "io", "itertools", "json", "logging", "math", "numbers", "operator", "os", "pathlib", "pickletools", "random",
     "re", "stat", "statistics", "string", "struct", "sys", "tempfile", "threading", "time", "types", "typing", "unicodedata",
-    "uuid", "weakref", "zipfile",
+    "uuid", "weakref", "zipfile", "zlib",
     # ComfyUI, and what it brings
     "comfy", "comfy_api", "comfy_execution", "folder_paths", "node_helpers", "nodes", "PIL", "einops", "kornia",
     "numpy", "safetensors", "scipy", "torch", "torchvision", "tqdm", "transformers",
@@ -39,7 +39,7 @@ CONFINED = {
 }  # ComfyUI's, which stay in its folders
 WRITERS = {  # every file that writes, and where to
     "ipadapter_core/encoders/siglip.py": {"write_text"},  # a folder of its own that is gone a line later
-    "ipadapter_core/prompt/files.py": {"save_file"},  # where a node's get_save_image_path said
+    "ipadapter_core/prompt/files.py": {"save_file", "write_bytes", "unlink"},  # where a node's get_save_image_path said
     "ipadapter_core/training/loop.py": {"save", "mkdir", "replace"},  # no node calls it: a script names the file
     "nodes/compat/embeds.py": {"save"},  # where get_save_image_path said
 }

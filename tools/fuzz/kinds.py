@@ -1,7 +1,10 @@
 """What is tried: a row for each kind of input, with how it is made and what is done with it."""
 
+import base64
 import json
 import math
+import struct
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,11 +20,12 @@ from pack.ipadapter_core.inputs.masks import read_masks
 from pack.ipadapter_core.masks.canvas_mask import canvas_mask
 from pack.ipadapter_core.presets.identify import identify
 from pack.ipadapter_core.prompt.files import load_prompt, packed, prompt_of_embeds, read_embeds
+from pack.ipadapter_core.prompt.png_text import KEYWORD, SIGNATURE
 from pack.ipadapter_core.weights.frame_weights import FrameMethod, Ramp, Timing, frame_plan, ramp_weights
 from pack.ipadapter_core.weights.layer_presets import LayerPreset
 from pack.ipadapter_core.weights.layer_weights import LayerWeights
 from pack.ipadapter_core.weights.parsing import read_numbers, read_overrides, read_schedule
-from pack.tools.fuzz.examples import ADAPTERS, BLOCKS, ENCODERS, NESTED, PROMPTS, saved
+from pack.tools.fuzz.examples import ADAPTERS, BLOCKS, ENCODERS, NESTED, PROMPTS, ordered, saved
 from pack.tools.fuzz.mutations import DIGITS, NUMBERS, broken_bytes, broken_weights
 from pack.tools.fuzz.projecting import check_adapter, check_finite
 from safetensors.torch import save
@@ -157,6 +161,21 @@ def _prompts(draw: st.DrawFn) -> bytes:
 
 
 @st.composite
+def _images(draw: st.DrawFn) -> bytes:
+    """A PNG with a saved prompt as a text of any kind, whose chunk or file is broken."""
+    text = base64.b64encode(ordered(draw(_prompts())))
+    kind = draw(st.sampled_from((b"tEXt", b"zTXt", b"iTXt")))
+    start = {b"tEXt": b"", b"zTXt": b"\0", b"iTXt": b"\1\0\0\0"}[kind]
+    body = start + (text if kind == b"tEXt" else zlib.compress(text))
+    body = draw(st.one_of(st.just(body), st.binary(max_size=40), broken_bytes(body)))
+    data = KEYWORD.encode() + b"\0" + body
+    length = draw(st.one_of(st.just(len(data)), st.sampled_from((0, 1, 2**31 - 1, 2**32 - 1))))
+    chunk = struct.pack(">I", length) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+    whole = SIGNATURE + chunk + bytes(4) + b"IDAT"
+    return draw(st.one_of(st.just(whole), broken_bytes(whole)))
+
+
+@st.composite
 def _weights_of(draw: st.DrawFn) -> tuple[bool, dict[str, torch.Tensor]]:
     return draw(st.booleans()), draw(broken_weights(draw(st.sampled_from(ADAPTERS))))
 
@@ -182,7 +201,8 @@ KINDS = (
     Kind("adapter headers", 0.12, _headers(), _file(".safetensors", _load)),
     Kind("adapter bytes", 0.1, _bytes_of([save(one) for one in ADAPTERS]), _file(".safetensors", _load)),
     Kind("pickle bytes", 0.1, _bytes_of(NESTED), _file(".bin", _load)),
-    Kind("saved prompts", 0.08, _prompts(), _file(".safetensors", _prompt)),
+    Kind("saved prompts", 0.05, _prompts(), _file(".safetensors", _prompt)),
+    Kind("prompts in images", 0.03, _images(), _file(".png", _prompt)),
     Kind("embeds", 0.03, _bytes_of([saved(torch.zeros(2, 8))]), _file(".ipadpt", _embeds)),
     Kind("image encoders", 0.02, st.sampled_from(ENCODERS).flatmap(broken_weights).map(save), _encoder),
     Kind("layer weights", 0.04, st.tuples(st.sampled_from(LayerPreset), TEXTS), _layer_weights),

@@ -17,6 +17,7 @@ from pack.tools.miniature.error_graphs_old import OLD_GRAPHS
 from pack.tools.miniature.error_graphs_pulid import PULID_GRAPHS
 from pack.tools.miniature.error_graphs_python import PYTHON_GRAPHS
 from pack.tools.miniature.error_graphs_sampling import SAMPLING_GRAPHS
+from pack.tools.miniature.error_graphs_saved import SAVED_GRAPHS
 from pack.tools.miniature.error_graphs_splits import SPLIT_GRAPHS
 from pack.tools.miniature.error_graphs_weights import (
     a_block_that_is_not_there,
@@ -234,6 +235,6 @@ SETTING_GRAPHS = (
 )  # fmt: skip
 
 ERROR_GRAPHS = (
-    *FILE_GRAPHS, *DAMAGED_GRAPHS, *SETTING_GRAPHS, *FAMILY_GRAPHS, *INPUT_GRAPHS, *FURTHER_GRAPHS, *OLD_GRAPHS,
-    *SAMPLING_GRAPHS, *SPLIT_GRAPHS, *PYTHON_GRAPHS, *PULID_GRAPHS, *WORD_GRAPHS, *ENCODER_GRAPHS,
+    *FILE_GRAPHS, *DAMAGED_GRAPHS, *SETTING_GRAPHS, *FAMILY_GRAPHS, *INPUT_GRAPHS, *FURTHER_GRAPHS, *SAVED_GRAPHS,
+    *OLD_GRAPHS, *SAMPLING_GRAPHS, *SPLIT_GRAPHS, *PYTHON_GRAPHS, *PULID_GRAPHS, *WORD_GRAPHS, *ENCODER_GRAPHS,
 )  # fmt: skip

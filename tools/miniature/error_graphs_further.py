@@ -1,4 +1,4 @@
-"""Workflows that provoke each error about regions, frames, saved prompts, comparisons, and the nodes for old workflows."""
+"""Workflows that provoke each error about regions, frames, comparisons, and the nodes for old workflows."""
 
 from types import SimpleNamespace
 
@@ -14,52 +14,10 @@ from pack.tools.miniature.error_graphs_frames import (
 )
 from pack.tools.miniature.executing import Step
 from pack.tools.miniature.files import Workshop
-from safetensors.torch import save_file
 
 PICTURE = torch.zeros(1, 16, 16, 3)
 
 BLOCKS = (("input", 1, 0), ("middle", 0, 0))
-
-
-def no_saved_prompt(shop: Workshop) -> Step:
-    """Another safetensors file."""
-    save_file({"a": torch.zeros(1)}, shop.place("image_prompts", "lora.safetensors"))
-    return _load("lora.safetensors")
-
-
-def a_broken_saved_prompt(shop: Workshop) -> Step:
-    """A web page under its name."""
-    shop.place("image_prompts", "style.safetensors").write_bytes(b"<html>")
-    return _load("style.safetensors")
-
-
-def a_saved_prompt_without_references(shop: Workshop) -> Step:
-    """Its metadata lists none."""
-    return _saved(shop, "empty.safetensors", "[]")
-
-
-def a_saved_prompt_with_a_hole(shop: Workshop) -> Step:
-    """Its metadata speaks of an image that is not in it."""
-    return _saved(shop, "hole.safetensors", '[{"image": 3, "weight": 1.0, "mask": null}]')
-
-
-def hostile_embeds(shop: Workshop) -> Step:
-    """An .ipadpt file that would run something."""
-    torch.save({"run": print}, shop.place("image_prompts", "hostile.ipadpt"))
-    return _load("hostile.ipadpt")
-
-
-def embeds_of_nothing(shop: Workshop) -> Step:
-    """An .ipadpt file that holds no features."""
-    torch.save(torch.zeros(3), shop.place("image_prompts", "numbers.ipadpt"))
-    return _load("numbers.ipadpt")
-
-
-def embeds_with_another_negative(shop: Workshop) -> Step:
-    """The negative was saved with other embeds."""
-    torch.save(torch.zeros(1, 1024), shop.place("image_prompts", "style.ipadpt"))
-    torch.save(torch.zeros(1, 257, 1280), shop.place("image_prompts", "negative.ipadpt"))
-    return _load("style.ipadpt", negative_file="negative.ipadpt")
 
 
 def nothing_was_watched(shop: Workshop) -> Step:
@@ -176,25 +134,6 @@ def an_old_face_node_without_a_face(shop: Workshop) -> Step:
     return Step("IPAdapterFaceID", given | {"insightface": insightface, "results": "corrected"})
 
 
-def _load(file: str, **inputs: str) -> Step:
-    return Step("IPAdapterCoreLoadPrompt", {"file": file, **inputs})
-
-
-def _saved(shop: Workshop, file: str, references: str) -> Step:
-    from pack.ipadapter_core.prompt.files import FORMAT
-
-    metadata = {
-        "format": FORMAT,
-        "feature": "image_embeds",
-        "encoder": "CLIP ViT-H/14",
-        "adapter": "base",
-        "made_from": "",
-    }
-    tensors = {"image.0.features": torch.zeros(1, 8), "image.0.negative": torch.zeros(1, 8)}
-    save_file(tensors, shop.place("image_prompts", file), metadata=metadata | {"references": references})
-    return _load(file)
-
-
 def _maps(shop: Workshop, blocks: str) -> Step:
     application = Application(BLOCKS, (), ())
     spot = MapKey(application, ("middle", 0), (2, 2), (2, 2), None, (0,))  # type: ignore[arg-type]
@@ -237,10 +176,9 @@ def _old(shop: Workshop) -> dict[str, Step]:
 
 
 FURTHER_GRAPHS = (
-    no_words_in_any_region, a_start_after_the_end, one_reference_to_fade, a_schedule_on_clip, no_saved_prompt,
-    a_broken_saved_prompt, a_saved_prompt_without_references, a_saved_prompt_with_a_hole, hostile_embeds, embeds_of_nothing,
-    embeds_with_another_negative, nothing_was_watched, nothing_to_trace, maps_of_silent_blocks,
-    maps_of_blocks_that_are_not_there, an_empty_sweep, a_sweep_without_end, a_sweep_of_an_unknown_preset,
+    no_words_in_any_region, a_start_after_the_end, one_reference_to_fade, a_schedule_on_clip, nothing_was_watched,
+    nothing_to_trace, maps_of_silent_blocks, maps_of_blocks_that_are_not_there, an_empty_sweep, a_sweep_without_end,
+    a_sweep_of_an_unknown_preset,
     a_grid_of_other_images, scores_of_other_images, scores_of_another_scorer, a_prompt_without_an_encoder,
     two_ways_to_score_the_prompt, a_clip_without_a_projection, an_old_node_without_an_image,
     an_old_node_without_an_encoder, an_old_node_on_something_else, old_embeds_of_faces, old_embeds_of_two_kinds,

@@ -19,7 +19,7 @@ from torch import Tensor
 import folder_paths
 
 TEXT = {"SD1.5": 768, "SDXL": 2048}  # the published text widths: what an adapter is for is read off them
-FOLDERS = ("ipadapter", "clip_vision", "image_prompts")
+FOLDERS = ("ipadapter", "clip_vision", "image_prompts", "image_prompt_images")
 
 
 @functools.cache

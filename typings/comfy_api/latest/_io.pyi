@@ -136,6 +136,9 @@ class String(_Type):
             advanced: bool | None = None,
         ) -> None: ...
 
+class UploadType(str, Enum):
+    image = ...
+
 class Combo(_Type):
     class Input(_Input):
         default: str
@@ -150,6 +153,7 @@ class Combo(_Type):
             lazy: bool | None = None,
             default: str | Enum | None = None,
             *,
+            upload: UploadType | None = None,
             extra_dict: dict[str, Any] | None = None,
             advanced: bool | None = None,
         ) -> None: ...
