@@ -35,6 +35,7 @@ def make(names: list[str]) -> None:
                 _save(scene.strip(client), file)
         cards = [name for name in _without_recipe() if not names or name in names]
         if cards or not names or "screenshots" in names:
+            _upload_a_prompt(client)
             with Frontend(server.url) as frontend:
                 for name in cards:
                     frontend.card(name, NODE_PICTURES / f"{name}.jpg")
@@ -44,6 +45,19 @@ def make(names: list[str]) -> None:
         picture = faces()
         _save(picture, NODE_PICTURES / f"{FACES}.jpg")
         _save(picture, TASK_PICTURES / "faces.jpg")
+
+
+def _upload_a_prompt(client: ComfyClient) -> None:
+    """Puts a PNG with an image prompt into the input folder, which *Load Image Prompt from PNG* then shows."""
+    scene = Scene()
+    reference = scene.reference()
+    saved = scene.graph.add("IPAdapterCoreSave", image_prompt=scene.encode(reference)[0], filename_prefix="blue_stripes",
+                            form="PNG", image=reference)  # fmt: skip
+    shown = client.run(scene.graph.prompt())[str(saved.number)]["images"][0]
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "blue_stripes.png"
+        file.write_bytes(client.picture(shown))
+        client.upload(file)
 
 
 def screenshots(frontend: Frontend, client: ComfyClient, folder: Path = TASK_PICTURES) -> str:
