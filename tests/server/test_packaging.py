@@ -22,7 +22,7 @@ pytestmark = pytest.mark.seeing
 COMFY = [str(Path(sys.executable).with_name("comfy")), "--skip-prompt", "--no-enable-telemetry", "node"]
 WANTED = {"__init__.py", "pyproject.toml", "requirements.txt", "README.md", "CHANGELOG.md", "SECURITY.md", "LICENSE",
           "ipadapter_core", "nodes", "web", "workflows", "subgraphs", "locales"}  # fmt: skip
-ENDINGS = {".py", ".md", ".json", ".jpg", ".toml", ".txt", ""}
+ENDINGS = {".js", ".py", ".md", ".json", ".jpg", ".toml", ".txt", ""}
 PUBLISHED_GRAPHS = {name for name in GRAPHS if not name.startswith("demo")}  # the demo's nodes are not in the zip
 
 
