@@ -17,7 +17,7 @@ from pack.tools.comfyui.server import ROOT, ComfyServer, Mounts
 from pack.tools.demo.picture_grid import pixels
 from pack.tools.miniature.models import adapter_weights
 from pack.tools.workflows.catalogue import GRAPHS
-from pack.tools.workflows.graph import GROWING, declared
+from pack.tools.workflows.declared import GROWING, declared
 from safetensors.torch import load_file, save_file
 
 pytestmark = pytest.mark.server

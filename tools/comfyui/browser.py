@@ -47,6 +47,13 @@ PROBLEMS = """() => {
 }"""
 
 
+HEIGHTS = """() => window.app.graph.nodes.map(node => {
+    const element = document.querySelector(`[data-node-id="${node.id}"]`);
+    const title = window.LiteGraph.NODE_TITLE_HEIGHT;
+    return [node.id, Math.max(node.size[1], element ? element.offsetHeight - title : 0)];
+})"""
+
+
 class BrowserError(RuntimeError):
     """The browser cannot be started."""
 
@@ -126,6 +133,14 @@ class Frontend:
             " return node.widgets.filter(one => node.isWidgetVisible(one)).length; }",
             kind,
         )
+
+    def overflowing(self, workflow: dict[str, Any]) -> list[str]:
+        """The nodes of the open workflow that are drawn larger than its file says."""
+        drawn = {int(number): height for number, height in self.page.evaluate(HEIGHTS)}
+        sizes = {node["id"]: (node["type"], node["size"][1]) for node in workflow["nodes"]}
+        return [
+            f"{kind}: {drawn[number]} > {height}" for number, (kind, height) in sizes.items() if drawn[number] > height
+        ]
 
     def element(self, kind: str) -> Any:
         """The first node of a kind as an element of the page."""

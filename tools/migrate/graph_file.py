@@ -5,7 +5,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from ..workflows.graph import WIDGETS, Node, Output, declared, drawn
+from ..workflows.declared import WIDGETS, declared
+from ..workflows.node import Node, Output, drawn
+from ..workflows.sizes import size_of
 
 ASLEEP = (2, 4)  # modes of nodes that are muted or bypassed
 INSIDE, OUTSIDE = "-10", "-20"  # the ends of a subgraph
@@ -161,7 +163,8 @@ def _entry(name: str, node: Found, infos: Infos, places: dict[str, Any], order: 
     given = {key: Output(somewhere, 0) if isinstance(value, Source) else value for key, value in node.inputs.items()}
     place = places.get(node.near) or (0, 0)
     across, down = (place["0"], place["1"]) if isinstance(place, dict) else place[:2]  # both are found in files
-    entry = drawn(Node(int(name), node.kind, given), infos, (int(across), int(down) + BELOW), order)
+    made = Node(int(name), node.kind, given)
+    entry = drawn(made, infos, (int(across), int(down) + BELOW, *size_of(made, infos)), order)
     growing = [key for key in given if "." in key]
     for key in growing:
         entry["inputs"] = [slot for slot in entry["inputs"] if slot["name"] != key.partition(".")[0]]

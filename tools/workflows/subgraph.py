@@ -8,7 +8,9 @@ import uuid
 from dataclasses import dataclass, field
 from typing import Any
 
-from .graph import COLUMN, Graph, Node, Output, drawn, placed
+from .graph import Graph, Node, Output
+from .layout import GUTTER, laid_out
+from .page import placed
 
 INSIDE, OUTSIDE = -10, -20  # ids of the two ends of a subgraph
 SPACE = uuid.UUID("9b9d1c5e-6f0b-4d27-9a3c-2f1c3f6f7d10")  # names are made into ids, the same each time
@@ -68,10 +70,10 @@ def whole(blueprint: Blueprint, number: int) -> dict[str, Any]:
 
 def definition(blueprint: Blueprint, object_info: dict[str, Any]) -> dict[str, Any]:
     """What the node consists of."""
-    places = placed(blueprint.graph.nodes, object_info)
-    nodes = [drawn(node, object_info, places[node.number], order) for order, node in enumerate(blueprint.graph.nodes)]
-    links = _links(blueprint, {node["id"]: node for node in nodes})
-    right = max(x for x, _ in places.values()) + COLUMN
+    layout = laid_out(blueprint.graph.nodes, object_info)
+    entries = placed(blueprint.graph.nodes, object_info, layout)
+    nodes, links = list(entries.values()), _links(blueprint, entries)
+    right = max(one.right for one in layout.bodies.values()) + GUTTER
     ends = {
         "inputNode": {"id": INSIDE, "bounding": [-200, 0, *END]},
         "outputNode": {"id": OUTSIDE, "bounding": [right, 0, *END]},

@@ -77,7 +77,7 @@ def sd35_instantx() -> Graph:
     graph = Graph()
     loader = graph.add("CheckpointLoaderSimple", None, [SD35], ckpt_name=SD35["name"])
     steered = _steered(graph, loader[0], INSTANTX_SD35, SIGLIP, "CLIPVisionLoader", weight=0.6)
-    texts = [graph.add("CLIPTextEncode", clip=loader[1], text=text)[0] for text in (PROMPT, "blurry, low quality")]
+    texts = _texts(graph, loader[1], PROMPT, "blurry, low quality")
     _sampled(graph, steered, texts, loader[2], "EmptySD3LatentImage", cfg=4.5, steps=28)
     return graph
 
@@ -95,7 +95,7 @@ def anima_character() -> Graph:
     vae = graph.add("VAELoader", None, [ANIMA_VAE], vae_name=ANIMA_VAE["name"])
     steered = _steered(graph, model[0], LUCIFER, SIGLIP2, "IPAdapterCoreLoadEncoder", weight=1.0)
     words = ("a girl reading in a cosy living room, anime illustration", "worst quality, low quality, blurry")
-    texts = [graph.add("CLIPTextEncode", clip=clip[0], text=text)[0] for text in words]
+    texts = _texts(graph, clip[0], *words)
     _sampled(graph, steered, texts, vae[0], "EmptyLatentImage", cfg=4.0, steps=30)
     return graph
 
@@ -137,6 +137,13 @@ def _steered(
         "IPAdapterCoreApply", model=model, ip_adapter=adapter[0], image_prompt=prompt[0], weight=weight, start_percent=0.0,
         end_percent=1.0,
     )[0]  # fmt: skip
+
+
+def _texts(graph: Graph, clip: Output, *texts: str) -> list[Output]:
+    titles = ("Prompt", "Negative prompt")
+    return [
+        graph.add("CLIPTextEncode", title, clip=clip, text=text)[0] for title, text in zip(titles, texts, strict=True)
+    ]
 
 
 def _sampled(graph: Graph, model: Output, texts: list[Output], vae: Output, empty: str, cfg: float, steps: int) -> None:
