@@ -25,6 +25,7 @@ from .regions import RegionalImagePrompts
 from .scale_applied import ScaleImagePrompts
 from .schedule import WeightScheduleNode
 from .style_composition import ApplyStyleAndComposition
+from .words import WordsForReference
 
 NODES: list[type[io.ComfyNode]] = [
     LoadIPAdapter,
@@ -42,6 +43,7 @@ NODES: list[type[io.ComfyNode]] = [
     CombineImagePrompts,
     WeighReference,
     RegionalImagePrompts,
+    WordsForReference,
     ApplyStyleAndComposition,
     ScaleImagePrompts,
     EncodeTiledReference,

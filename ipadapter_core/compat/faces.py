@@ -1,5 +1,7 @@
 """Faces as the nodes of ComfyUI_IPAdapter_plus take them: the one found with the highest confidence in each image."""
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -57,9 +59,9 @@ def _structure(request: Request) -> float:
 def _seen_against(prompt: ImagePrompt, spec: AdapterSpec, encoder: ImageEncoder, picture: Tensor) -> ImagePrompt:
     """The prompt with what the encoder makes of an image as the look in each negative."""
     seen = old_features(FeatureRequest(Feature.HIDDEN, spec.projector.picture_width, spec), encoder, picture)[:1]
-    references: list[Reference] = []
-    for reference in prompt.references:
+
+    def against(reference: Reference) -> Reference:
         nobody, _, blend = reference.image.negative
-        image = EncodedImage(reference.image.features, (nobody, seen, blend))
-        references.append(Reference(image, reference.weight, reference.mask))
-    return prompt.with_references(tuple(references))
+        return replace(reference, image=EncodedImage(reference.image.features, (nobody, seen, blend)))
+
+    return prompt.with_references(tuple(against(reference) for reference in prompt.references))

@@ -25,6 +25,7 @@ from ..sampling.application import Application
 from ..sampling.batch_layout import BatchLayout
 from ..sampling.layer_call import LayerCall
 from ..sampling.prepared import PreparedApplication, mask_rows
+from ..sampling.text_attention import word_mask
 from .folded_measures import folded_measures
 
 AT_ONCE = 2**24  # scores that are held at a time
@@ -103,6 +104,9 @@ class Recording:
         query = call.query if call.query.ndim == 3 else call.query.transpose(1, 2).flatten(2)
         call = call._replace(query=query)
         mask = None if application.mask is None else mask_rows(application, prepared.layout, grid, query)
+        if application.words and call.text is not None:
+            words = word_mask(application, prepared.layout, query, call.text, call.heads)
+            mask = words if mask is None else mask * words
         with torch.no_grad():
             for number, polarity in enumerate(layout.polarities):
                 if polarity != POSITIVE:

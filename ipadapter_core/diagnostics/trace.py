@@ -79,7 +79,8 @@ def _origin(application: Application) -> Trace:
 
 def _reference(reference: Reference, tokens: int) -> Trace:
     seen = reference.image.seen
-    return {"weight": reference.weight, "tokens": tokens, "seen": None if seen is None else _picture(seen)}
+    words = {} if reference.words is None else {"words": reference.words.text}
+    return {"weight": reference.weight, "tokens": tokens, "seen": None if seen is None else _picture(seen)} | words
 
 
 def _picture(seen: Tensor) -> Trace:

@@ -12,7 +12,7 @@ from ..errors import ImagePromptError, ModelMismatchError
 from ..masks.canvas_mask import CanvasMask, canvas_mask, product, sequence
 from ..masks.mask import Mask
 from ..prompt.features import alone, leading
-from ..prompt.image_prompt import ImagePrompt, Reference
+from ..prompt.image_prompt import ImagePrompt, Reference, Words
 from ..sampling.application import Application, Block, LiveAdapter, LiveReference, Provenance, WeightedBank
 from ..sampling.strength import Strength
 from ..weights.layer_weights import LayerWeight, LayerWeights
@@ -63,6 +63,7 @@ def apply_image_prompt(
     """
     blocks = _fitting_blocks(model, adapter, prompt)
     family = FAMILIES[adapter.spec.base]
+    _check_words(family, adapter.spec, prompt)
     layers = (layer_weights or LayerWeights()).resolve(blocks)
     text_projection = _text_projection(model, adapter.spec)
     patched = model.clone()
@@ -113,6 +114,14 @@ def _network(model: ModelPatcher, adapter: ManagedAdapter) -> nn.Module:
     return network
 
 
+def _check_words(family: Family, spec: AdapterSpec, prompt: ImagePrompt) -> None:
+    if any(one.words for one in prompt.references) and not family.sees_text:
+        raise ModelMismatchError(
+            f"{spec.file} is for {spec.base.value}, whose layers do not attend to the text alone, and a reference belongs to "
+            "words: take Words for Reference out, it fits SD1.5, SDXL and other UNets, and use masks instead"
+        )
+
+
 def _text_projection(model: ModelPatcher, spec: AdapterSpec) -> nn.Module | None:
     """The model's own text projection, where the adapter's tokens have to pass it like its text does."""
     if spec.projector.context_width == spec.text_width:
@@ -154,8 +163,18 @@ def _application(
     if kind is LayerKind.GATED:
         live = LiveAdapter(adapter.patcher)
     folding = adapter.folding() if kind is LayerKind.OWN else None
+    words = tuple(one.words for one in (references if per_frame else references[:1]))
     return Application(
-        blocks, banks, layers, strength, mask, per_frame, live, Provenance(adapter.spec, prompt), folding
+        blocks,
+        banks,
+        layers,
+        strength,
+        mask,
+        per_frame,
+        live,
+        Provenance(adapter.spec, prompt),
+        folding,
+        words if any(words) else (),
     )
 
 
@@ -163,11 +182,11 @@ Group = tuple[tuple[Reference, ...], Mask | None]
 
 
 def _together(references: tuple[Reference, ...], mask: Mask | None) -> list[Group]:
-    """References that are attended to together, each group with the mask that its references share."""
-    groups: dict[int, list[Reference]] = {}
+    """References that are attended to together, each group with the mask and the words that its references share."""
+    groups: dict[tuple[int, Words | None], list[Reference]] = {}
     for reference in references:
         if reference.weight != 0:
-            groups.setdefault(id(reference.mask), []).append(reference)
+            groups.setdefault((id(reference.mask), reference.words), []).append(reference)
     return [(tuple(group), _both(group[0].mask, mask)) for group in groups.values()]
 
 

@@ -127,10 +127,10 @@ def _check_kinds(prompts: Sequence[ImagePrompt], method: Combination) -> None:
 
 
 def _combined(references: tuple[Reference, ...], method: Combination) -> Reference:
-    if any(reference.mask is not None for reference in references):
+    if any(reference.mask is not None or reference.words is not None for reference in references):
         raise ImagePromptError(
-            f"'{method.value}' makes one reference of {len(references)}, but some have a mask of their own: combine them "
-            "with concat in Combine Image Prompts, or put Set Reference Weight after it"
+            f"'{method.value}' makes one reference of {len(references)}, but some have a mask or words of their own: combine "
+            "them with concat in Combine Image Prompts, or put Set Reference Weight or Words for Reference after it"
         )
     parts = [reference.image.features for reference in references]
     if method is not Combination.AVERAGE and not isinstance(parts[0], Tensor):

@@ -135,6 +135,7 @@ def packed(prompt: ImagePrompt) -> tuple[dict[str, Tensor], dict[str, str]]:
         tensors |= {f"mask.{place}.{part}": tensor for part, tensor in zip(MASK_PARTS, mask, strict=True)}
     references = [
         {"image": image_places[id(one.image)], "weight": one.weight, "mask": mask_places.get(id(one.mask))}
+        | ({"words": one.words} if one.words else {})
         for one in prompt.references
     ]
     metadata = {"format": FORMAT, "feature": prompt.feature.value, "encoder": prompt.encoder, "adapter": prompt.adapter,

@@ -1,6 +1,7 @@
 """The image prompt: references as the image encoder saw them, each with its weight and its place in the image."""
 
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from torch import Tensor
 
@@ -23,16 +24,25 @@ class EncodedImage:
     seen: Tensor | None = field(default=None, repr=False)
 
 
+class Words(NamedTuple):
+    """Words of a text prompt as they are written, and each phrase of them as CLIP's tokens."""
+
+    text: str
+    phrases: tuple[tuple[int, ...], ...]
+
+
 @dataclass(frozen=True, eq=False)
 class Reference:
-    """An encoded image with a weight of its own and, where it should act in a part of the result only, a mask.
+    """An encoded image with a weight of its own and, where it should act in a part of the result only, a mask, or words of
+    the text: it then acts where the text attends to them.
 
-    References that share the very same mask are attended to together.
+    References that share the very same mask and the same words are attended to together.
     """
 
     image: EncodedImage
     weight: float = 1.0
     mask: CanvasMask | None = None
+    words: Words | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,7 +2,7 @@
 
 import json
 import math
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from torch import Tensor
 
@@ -14,7 +14,7 @@ from ..checkpoint.tensors import is_finite
 from ..limits import LARGEST, MASK_SIDE, MESSAGE, REFERENCES, TOKENS, WEIGHT, WIDTH
 from ..masks.canvas_mask import CanvasMask
 from ..quoting import quoted
-from .image_prompt import EncodedImage, ImagePrompt, Reference
+from .image_prompt import EncodedImage, ImagePrompt, Reference, Words
 
 FORMAT = "ipadapter-core image prompt 1"
 MASK_PARTS = ("values", "rows", "columns")
@@ -43,10 +43,11 @@ def unpack(tensors: dict[str, Tensor], metadata: dict[str, str]) -> ImagePrompt:
     """The prompt; raises `StoredPromptError` where parts are missing, unknown, of other shapes, or too many."""
     feature = _feature(metadata)
     entries = _entries(metadata)
-    images = {place: _image(tensors, place, feature) for place in {entry[0] for entry in entries}}
-    masks = {place: _mask(tensors, place) for place in {entry[2] for entry in entries} if place is not None}
+    images = {place: _image(tensors, place, feature) for place in {entry.image for entry in entries}}
+    masks = {place: _mask(tensors, place) for place in {entry.mask for entry in entries} if place is not None}
     references = tuple(
-        Reference(images[image], weight, None if mask is None else masks[mask]) for image, weight, mask in entries
+        Reference(images[one.image], one.weight, None if one.mask is None else masks[one.mask], one.words)
+        for one in entries
     )
     return ImagePrompt(
         references, feature, *(metadata.get(key, "")[:MESSAGE] for key in ("encoder", "adapter", "made_from"))
@@ -60,8 +61,16 @@ def _feature(metadata: dict[str, str]) -> Feature:
         raise StoredPromptError(f"unknown feature {quoted(metadata.get('feature'))}") from error
 
 
-def _entries(metadata: dict[str, str]) -> list[tuple[int, float, int | None]]:
-    """Of each reference the number of its image, its weight, and the number of its mask."""
+class Entry(NamedTuple):
+    """Of a reference the number of its image, its weight, the number of its mask, and the words that it belongs to."""
+
+    image: int
+    weight: float
+    mask: int | None
+    words: Words | None
+
+
+def _entries(metadata: dict[str, str]) -> list[Entry]:
     try:
         found = json.loads(metadata["references"])
     except (KeyError, ValueError, RecursionError) as error:
@@ -74,7 +83,7 @@ def _entries(metadata: dict[str, str]) -> list[tuple[int, float, int | None]]:
     return [_entry(one) for one in entries]
 
 
-def _entry(one: Any) -> tuple[int, float, int | None]:
+def _entry(one: Any) -> Entry:
     if not isinstance(one, dict):
         raise StoredPromptError(f"reference {quoted(one)}")
     values = cast(dict[str, Any], one)
@@ -84,7 +93,25 @@ def _entry(one: Any) -> tuple[int, float, int | None]:
     numbers = type(image) is int and (mask is None or type(mask) is int)
     if not numbers or type(weight) not in (int, float) or not abs(weight) <= WEIGHT or not math.isfinite(weight):
         raise StoredPromptError(f"reference {quoted(values)}")
-    return image, float(weight), mask
+    return Entry(image, float(weight), mask, _words(values.get("words")))
+
+
+def _words(found: Any) -> Words | None:
+    """Words as `Words` is written in JSON: their text, and lists of token numbers."""
+    if found is None:
+        return None
+    pair = _list(found)
+    text, lists = pair if len(pair) == 2 else (None, None)
+    phrases = [tuple(_list(one)) for one in _list(lists)]
+    tokens = [token for phrase in phrases for token in phrase]
+    known = type(text) is str and 0 < len(tokens) <= TOKENS and all(phrases)
+    if not known or any(type(token) is not int for token in tokens):
+        raise StoredPromptError(f"words {quoted(cast(object, found))}")
+    return Words(str(text)[:MESSAGE], tuple(phrases))
+
+
+def _list(found: Any) -> list[Any]:
+    return cast(list[Any], found) if isinstance(found, list) else []
 
 
 def _image(tensors: dict[str, Tensor], place: int, feature: Feature) -> EncodedImage:

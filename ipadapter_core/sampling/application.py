@@ -11,7 +11,7 @@ from ..adapter.own_attention import Folding
 from ..checkpoint.spec import AdapterSpec
 from ..masks.mask import Mask
 from ..masks.token_grid import CANVAS, Area, Size
-from ..prompt.image_prompt import ImagePrompt
+from ..prompt.image_prompt import ImagePrompt, Words
 from ..weights.layer_weights import LayerWeight
 from ..weights.scaling import Scaling, scale
 from .device_cache import DeviceCache, PlacedLayer, PlacedLayers
@@ -55,7 +55,8 @@ class Application:
 
     `blocks`, `layers` and the layers of each bank run in the order of the adapter's file. `banks` are attended to together,
     or, with `per_frame`, one for each image of the batch (the last one for all that follow). `mask` covers
-    the canvas, with one mask for all images or one for each (the last one for all that follow). `live` is there only
+    the canvas, with one mask for all images or one for each (the last one for all that follow), and `words` say the same by
+    words of the text: nothing, those of all references, or those of each image's. `live` is there only
     where a part of the adapter depends on the step, `folding` where its layers ask with projections of their own: then what
     is placed on a device are keys and values folded with these.
 
@@ -72,6 +73,7 @@ class Application:
     live: LiveAdapter | None = None
     origin: Provenance | None = field(default=None, repr=False)
     folding: Folding | None = field(default=None, repr=False)
+    words: tuple[Words | None, ...] = ()
     cache: DeviceCache = field(default_factory=DeviceCache, init=False, repr=False)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Application":

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from ..adapter.key_value_bank import POSITIVE
 from ..masks.token_grid import Area, Size
+from ..prompt.words import TextTokens
 from .polarity import PolarityRule, old_polarity_of_index
 
 
@@ -12,7 +13,8 @@ class BatchLayout(NamedTuple):
     """How a model call's batch is made up: passes one after the other, each with as many images.
 
     `polarities`, `areas` and `passes`, ComfyUI's own indices, have an entry for each pass, `frames` the place in the whole
-    batch of each row, pass by pass; `latent` is the size of the latent that the model sees.
+    batch of each row, pass by pass; `latent` is the size of the latent that the model sees. `texts` are the tokens of each
+    pass, only where a reference belongs to words.
     """
 
     polarities: tuple[int, ...]
@@ -20,6 +22,7 @@ class BatchLayout(NamedTuple):
     areas: tuple[Area, ...]
     latent: Size
     passes: tuple[int, ...] = ()
+    texts: tuple[TextTokens | None, ...] = ()
 
     @property
     def batch(self) -> int:
@@ -82,4 +85,5 @@ class BatchLayout(NamedTuple):
             frames=tuple(frame for number in numbers for frame in self.frames[self.rows_of(number)]),
             areas=tuple(self.areas[number] for number in numbers),
             passes=tuple(self.passes[number] for number in numbers),
+            texts=tuple(self.texts[number] for number in numbers) if self.texts else (),
         )

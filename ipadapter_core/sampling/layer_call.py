@@ -12,6 +12,7 @@ from ..weights.scaling import scale
 from .batch_layout import BatchLayout
 from .prepared import PreparedApplication, per_image, select_rows
 from .sequence_split import TokenPart
+from .text_attention import word_mask
 
 
 class LayerCall(NamedTuple):
@@ -21,6 +22,7 @@ class LayerCall(NamedTuple):
     the most certain first, each halved up to `levels` - 1 times. Of the L tokens, `before` come before those of the grid and
     `after` behind them: text, or images to be edited. `own` are key and value (B, L, D) of the latent's own tokens, where a
     family attends to both at once. `unit` tokens stay together where an engine splits the sequence, 0 where none does.
+    `text` are the text's keys (B, T, D), where a family attends to the text alone.
     `layout`, `grid` and `part` are filled in by the plan, the latter two only where somebody has to know them, unless a family
     knows the part; with a part the L tokens are that part of `before`, the grid and `after`.
     """
@@ -33,6 +35,7 @@ class LayerCall(NamedTuple):
     own: tuple[Tensor, Tensor] | None = None
     levels: int = 1
     unit: int = 0
+    text: Tensor | None = None
     layout: BatchLayout | None = None
     grid: Size | None = None
     part: TokenPart | None = None
@@ -79,9 +82,12 @@ def layer_key_value(
         weight = None
     for observer in observers:
         observer.note(index, call, prepared._replace(weight=weight), (key, value))
-    if application.mask is None:
-        return LayerKeyValue(key, value, weight)
-    return LayerKeyValue(key, value, None if call.grid is None else mask_multiplier(call, prepared))
+    if application.mask is not None:
+        weight = None if call.grid is None else mask_multiplier(call, prepared)
+    if application.words and call.text is not None:
+        words = word_mask(application, prepared.layout, call.query, call.text, call.heads)
+        weight = words if weight is None else words * weight
+    return LayerKeyValue(key, value, weight)
 
 
 def mask_multiplier(call: LayerCall, prepared: PreparedApplication) -> Tensor:

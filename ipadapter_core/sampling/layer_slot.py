@@ -19,6 +19,11 @@ class LayerSlot:
         """Whether it has to know a layer's token grid."""
         return self.application.mask is not None
 
+    @property
+    def worded(self) -> bool:
+        """Whether it has to see a layer's attention to the text."""
+        return bool(self.application.words)
+
 
 Slots = Mapping[Block, tuple[LayerSlot, ...]]
 

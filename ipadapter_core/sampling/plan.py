@@ -71,11 +71,12 @@ class ModelCallPlan:
         return self
 
     def made_ready(self) -> "ModelCallPlan":
-        """The same with what every layer attends to, unless somebody wants to see each layer."""
+        """The same with what every layer attends to, unless somebody wants to see each layer, or its text decides."""
         if self.observers or self.source is not placed_key_value:
             return self
         call = LayerCall(self.like, 0, (), layout=self.layout)
-        return replace(self, ready={block: self._ready_at(slots, call) for block, slots in self.slots.items()})
+        alike = {block: slots for block, slots in self.slots.items() if not any(slot.worded for slot in slots)}
+        return replace(self, ready={block: self._ready_at(slots, call) for block, slots in alike.items()})
 
     def _ready_at(self, slots: tuple[LayerSlot, ...], call: LayerCall) -> tuple[ReadyKeyValue, ...]:
         found: list[ReadyKeyValue] = []
@@ -194,4 +195,9 @@ class ModelCallPlan:
         if prepared is not None and call.layout is self.layout:
             return prepared
         assert call.layout is not None
+        if slot.worded:
+            raise SamplingError(
+                "another pack repeats a prompt inside the model, so that it cannot be known which text a reference with words "
+                "meets: take out the node that makes regions of prompts, or Words for Reference"
+            )
         return prepare(slot.application, call.layout, self.weights[slot.place], call.query)

@@ -7,9 +7,11 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from ..masks.token_grid import Area
+from ..prompt.words import TextTokens
 from .application import Application
 from .polarity import GuiderRoles, polarities
 from .step_weight import StepWeight, step_weight
+from .text_attention import texts_of
 from .timeline import Timeline
 
 
@@ -17,7 +19,8 @@ class Step(NamedTuple):
     """One step of one guider call.
 
     `polarities` by index into the guider's list; `pictures` in a pass; `weights` in the order of the applications; `areas`
-    by the uuid of the entries that cover a part of the canvas, which is the latent (B, C, H, W) of the step.
+    by the uuid of the entries that cover a part of the canvas, which is the latent (B, C, H, W) of the step; `texts` by uuid
+    of those that see references, None where no reference has words.
     """
 
     polarities: tuple[int, ...]
@@ -25,6 +28,7 @@ class Step(NamedTuple):
     weights: tuple[StepWeight, ...]
     areas: dict[Any, Area]
     canvas: Tensor
+    texts: Mapping[Any, TextTokens] | None = None
 
 
 class Composed(NamedTuple):
@@ -57,8 +61,9 @@ class Run:
         """Decides a step. Reads `sigma` from the device at most once, and only when some weight depends on it."""
         timed = self.timeline is not None and not all(application.strength.whole_run for application in applications)
         now = float(sigma.max()) if timed else None
+        sides = polarities(self.roles, conds)
         return Step(
-            polarities=polarities(self.roles, conds),
+            polarities=sides,
             pictures=x.shape[0],
             weights=tuple(
                 step_weight(application.strength, application.cache, self.timeline, now, x.device)
@@ -66,6 +71,7 @@ class Run:
             ),
             areas=_areas(conds, x),
             canvas=x,
+            texts=texts_of(applications, sides, conds),
         )
 
 

@@ -78,7 +78,7 @@ def test_engine_combining_what_does_not_fit_is_refused():
         combine([pooled, pooled], Combination.AVERAGE, [1.0, -1.0])
     with pytest.raises(ImagePromptError, match="3 weights for 2"):
         combine([pooled, pooled], Combination.CONCAT, [1.0, 1.0, 1.0])
-    with pytest.raises(ImagePromptError, match="mask of their own"):
+    with pytest.raises(ImagePromptError, match="mask or words of their own"):
         combine([pooled, weigh(pooled, 1.0, torch.ones(1, 4, 4))], Combination.ADD)
     with pytest.raises(ImagePromptError, match="3 masks for 1 references"):
         weigh(pooled, 1.0, torch.ones(3, 4, 4), MaskBatch.PER_REFERENCE)

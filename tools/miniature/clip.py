@@ -1,10 +1,12 @@
 """ComfyUI's own text model in miniature, under the interface of its CLIP object."""
 
+from types import SimpleNamespace
+
 import torch
 from pack.tools.miniature.faces import TEXT
 from pack.tools.miniature.models import randomise
 
-from comfy.sd1_clip import SDClipModel
+from comfy.sd1_clip import SD1Tokenizer, SDClipModel
 
 
 class TinyClip:
@@ -35,3 +37,16 @@ class TinyClip:
         self.text.set_clip_options({"layer": self.layer})
         states = self.text([tokens])[0]
         return torch.cat((states, torch.full((1, states.shape[1], self.extra), 9.0)), dim=-1)
+
+
+def clip_of(width=96):
+    """CLIP's own tokenizer, and features that are numbered instead of encoded."""
+    tokenizer = SD1Tokenizer()
+
+    def encode(tokens):
+        count = sum(len(section) for section in tokens["l"])
+        return [
+            [torch.arange(count, dtype=torch.float32).view(1, -1, 1).expand(1, count, width), {"pooled_output": None}]
+        ]
+
+    return SimpleNamespace(tokenize=tokenizer.tokenize_with_weights, encode_from_tokens_scheduled=encode)

@@ -27,7 +27,8 @@ def untouched(_model: ModelPatcher) -> None:
 class Family:
     """`models` are ComfyUI's classes; `blocks_for` maps an adapter's layers to a network's and raises `ModelMismatchError`
     where they do not fit; `compose` sets the hooks for the length of a model call; `prepare` readies the model once, and
-    `restore` takes that out of the very model again, as often as it is called.
+    `restore` takes that out of the very model again, as often as it is called; `sees_text` where its layers attend to the
+    text alone, in the tokens of CLIP, so that references can belong to words.
     """
 
     models: tuple[type[nn.Module], ...]
@@ -35,3 +36,4 @@ class Family:
     compose: Compose
     prepare: Callable[[ModelPatcher, ManagedAdapter], ModelPatcher] = unchanged
     restore: Callable[[ModelPatcher], None] = untouched
+    sees_text: bool = False

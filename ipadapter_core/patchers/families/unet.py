@@ -139,6 +139,7 @@ def _sizes(widths: list[int]) -> str:
 class ImageCrossAttention:
     """One layer's hook: text attention by whoever had it, then each application's part.
 
+    `worded` is whether a reference belongs to words, so that the layer's attention to the text has to be seen.
     Called by ComfyUI's `BasicTransformerBlock` with query, key and value (B, L, D) before `to_out`. That leaves it to us to
     tell ComfyUI's attention which one the layer prefers.
     """
@@ -146,6 +147,7 @@ class ImageCrossAttention:
     block: Block
     previous: AttentionPatch | None
     preferred: Any = None
+    worded: bool = False
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "ImageCrossAttention":
         return self
@@ -155,7 +157,9 @@ class ImageCrossAttention:
         plan: ModelCallPlan = options[PLAN]
         image_query = plain_tensor(query)
         heads, exclusive = options["n_heads"], exclusive_output(plan, self.previous, options)
-        found = plan.key_values(self.block, LayerCall(image_query, heads, _shapes(options), levels=LEVELS))
+        text = plain_tensor(key) if self.worded else None
+        call = LayerCall(image_query, heads, _shapes(options), levels=LEVELS, text=text)
+        found = plan.key_values(self.block, call)
         to = [one.key_value for one in found]
         if self.preferred is not None and self.previous is None:
             further = {"preferred_attention": self.preferred} | further
@@ -188,9 +192,11 @@ def _hooks(
     slots = slots_by_block(applications)
     preferred = {layer.block: layer.preferred for layer in (layer_map(network) if network is not None else ())}
     return slots, {
-        block: ImageCrossAttention(block, foreign.get(block, foreign.get(block[:2])), preferred.get(block))
-        for block in slots
+        block: ImageCrossAttention(
+            block, foreign.get(block, foreign.get(block[:2])), preferred.get(block), any(slot.worded for slot in here)
+        )
+        for block, here in slots.items()
     }
 
 
-UNET = Family(MODELS, blocks_for, compose)
+UNET = Family(MODELS, blocks_for, compose, sees_text=True)

@@ -10,8 +10,10 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
+from ...adapter.key_value_bank import POSITIVE
 from ...errors import SamplingError
 from ...masks.token_grid import CANVAS, Area
+from ...prompt.words import TextTokens
 from ...sampling.batch_layout import BatchLayout
 from ...sampling.polarity import polarity_of_index
 from ...sampling.run import Step
@@ -44,7 +46,23 @@ def layout_of(options: Options, step: Step, x: Tensor | None = None, masked: boo
         areas = _located(areas, x, frames, step)
     size = (x.shape[-2], x.shape[-1])
     rows = frames * len(passes) * tiles
-    return BatchLayout(tuple(polarities * tiles), rows, tuple(areas), size, tuple(passes) * tiles)
+    texts = _texts(options, step, polarities)
+    return BatchLayout(tuple(polarities * tiles), rows, tuple(areas), size, tuple(passes) * tiles, tuple(texts * tiles))
+
+
+def _texts(options: Options, step: Step, polarities: Sequence[int]) -> list[TextTokens | None]:
+    """The tokens of each pass, where a reference belongs to words. Raises `SamplingError` where it cannot be known."""
+    if step.texts is None:
+        return []
+    texts: list[TextTokens | None] = [step.texts.get(uuid) for uuid in options.get("uuids", ())]
+    if len(texts) != len(polarities) or any(
+        side == POSITIVE and text is None for side, text in zip(polarities, texts, strict=True)
+    ):
+        raise SamplingError(
+            "another pack calls the model without saying whose texts these are, and a reference belongs to words of one: take "
+            "out that sampler or model node, or Words for Reference"
+        )
+    return texts
 
 
 def passes_of(options: Options) -> list[int]:

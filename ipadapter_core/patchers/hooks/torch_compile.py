@@ -41,12 +41,13 @@ def with_constant_structure(step: Step, applications: Sequence[Application], lik
 def program_name(applications: Sequence[Application], plan: ModelCallPlan) -> str:
     """A name for the program that the layers now make up: everything that a compiled one takes as given."""
     layout, like = plan.layout, plan.like
-    given: tuple[Any, ...] = (layout.polarities, len(layout.frames), layout.latent, layout.passes)
+    given: tuple[Any, ...] = (layout.polarities, len(layout.frames), layout.latent, layout.passes, layout.texts)
     given += (plan.output_is_exclusive,)
     for application, prepared in zip(applications, plan.prepared, strict=True):
         given += (
             application.blocks,
             application.per_frame,
+            application.words,
             application.strength.scaling,
             application.strength.polarity_rule,
             tuple(layer and _shapes(layer) for layer in application.placed(like.device, like.dtype)),
