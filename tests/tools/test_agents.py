@@ -147,16 +147,29 @@ def test_agents_cannot_read_what_was_not_allowed(world, requests, tmp_path, tool
         ("generate", {"character": "Hero"}, "expected 1 to 40"),
         ("generate", {}, "name either a character or a reference"),
         ("generate", {"character": "a", "reference": "b"}, "name either a character or a reference"),
-        ("generate", {"character": "a", "weight": 3}, "less than or equal to 2"),
-        ("generate", {"character": "a", "size": 100_000}, "less than or equal to 2048"),
-        ("generate", {"character": "a", "prompt": "x" * 2001}, "at most 2000"),
+        ("generate", {"character": "a", "weight": 9}, "weight must be a number between 0 and 2, found 9"),
+        ("generate", {"character": "a", "weight": "much"}, "weight must be a number between 0 and 2, found 'much'"),
+        ("generate", {"character": "a", "weight": True}, "weight must be a number between 0 and 2, found True"),
+        ("generate", {"character": "a", "seed": 1.5}, "seed must be a whole number between 0 and 9007199254740991"),
+        ("generate", {"character": "a", "size": 100}, "a whole number between 64 and 2048 in steps of 8, found 100"),
+        ("generate", {"character": "a", "prompt": "x" * 2001}, "a text of at most 2000 characters, found 2001"),
+        ("generate", {"character": ["a"]}, "character must be a text of at most 100 characters, found ['a']"),
+        ("generate", {"character": "a", "sed": 1}, "generate has no argument sed; it takes prompt, character"),
         ("generate", {"reference": "RED", "purpose": "mood"}, "expected one of"),
         ("sweep", {"character": "a", "weights": [0.1, 0.2, 0.3, 0.4], "seeds": [1, 2, 3, 4]}, "16 images are asked"),
-        ("sweep", {"character": "a", "weights": [0.1] * 13}, "at most 12"),
+        (
+            "sweep",
+            {"character": "a", "weights": [0.1] * 13},
+            "a list of 1 to 12, each a number between 0 and 2, found 13",
+        ),
+        ("sweep", {"character": "a", "weights": [0.1, "b"]}, "weights[1] must be a number between 0 and 2, found 'b'"),
+        ("sweep", {"character": "a"}, "sweep needs weights: a list of 1 to 12, each a number between 0 and 2"),
+        ("save_character", {"name": "hero", "references": []}, "a list of 1 to 4, each a text"),
         ("save_character", {"name": "x/y", "references": ["RED"]}, "expected 1 to 40"),
         ("save_character", {"name": "a" * 41, "references": ["RED"]}, "expected 1 to 40"),
         ("save_character", {"name": "hero", "references": ["RED"], "purpose": "mood"}, "expected one of"),
         ("job", {"job": "0123456789ab"}, "there is no job"),
+        ("job", {"job": "0123456789ab", "action": "stop"}, "action must be one of status, wait, cancel, found 'stop'"),
     ],
 )
 def test_agents_are_told_what_was_wrong(world, requests, tmp_path, tool, arguments, said):
@@ -168,7 +181,8 @@ def test_agents_are_told_what_was_wrong(world, requests, tmp_path, tool, argumen
     if tool in ("generate", "sweep"):
         arguments = {"prompt": "a star"} | arguments
     answer = call(world, tool, **arguments)
-    assert answer.is_error and said in answer.content[0].text, answer.content[0].text
+    text = answer.content[0].text
+    assert answer.is_error and said in text and "\n" not in text and len(text) < 300, text
     assert len(requests) == 1
 
 

@@ -2,18 +2,19 @@
 
 import base64
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from mcp.server import MCPServer
 from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp.types import CallToolResult, ImageContent, ResourceLink, TextContent
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, ValidationError
 
+from . import arguments as sentences
 from . import pixels
 from .answers import Character, Characters, Installed, JobAnswer, Scores
 from .jobs import Job
-from .refusal import Refused
+from .refusal import Refused, short
 from .shelf import Card
 from .studio import PURPOSE, WEIGHT, Studio, Wish
 
@@ -26,17 +27,38 @@ Name = Annotated[str, Field(description="a-z, 0-9 and -, at most 40", max_length
 File = Annotated[str, Field(description="path of a PNG, JPEG or WebP below an allowed folder", max_length=1000)]
 Files = Annotated[list[File], Field(min_length=1, max_length=4)]
 Words = Annotated[str, Field(max_length=2000)]
-Weight = Annotated[float, Field(ge=0, le=2, description="0 is not at all, 1 as trained")]
-Size = Annotated[int, Field(ge=64, le=2048, multiple_of=8, description="pixels of a side")]
-Seed = Annotated[int, Field(ge=0, le=2**53 - 1)]
+Weight = Annotated[
+    float, Field(strict=True, allow_inf_nan=False, ge=0, le=2, description="0 is not at all, 1 as trained")
+]
+Size = Annotated[int, Field(strict=True, ge=64, le=2048, multiple_of=8, description="pixels of a side")]
+Seed = Annotated[int, Field(strict=True, ge=0, le=2**53 - 1)]
 Purpose = Annotated[str, Field(description="style, character or composition", max_length=40)]
 Weights = Annotated[list[Weight], Field(min_length=1, max_length=12)]
 Seeds = Annotated[list[Seed], Field(min_length=1, max_length=12)]
 
 
+class PlainServer(MCPServer):
+    """Answers a call that is not accepted with one sentence."""
+
+    async def call_tool(self, name: str, arguments: dict[str, Any], context: Context | None = None) -> Any:
+        """The tool's answer. Raises `ToolError` with what the agent is told."""
+        schemas = {tool.name: tool.input_schema for tool in await self.list_tools()}
+        if said := sentences.unknown(name, list(arguments), schemas[name]) if name in schemas else "":
+            raise ToolError(said)
+        try:
+            return await super().call_tool(name, arguments, context)
+        except ToolError as error:
+            cause = error.__cause__
+            if isinstance(cause, ValidationError):
+                raise ToolError(sentences.wrong(name, cause, schemas[name])) from error
+            if isinstance(cause, Refused):
+                raise ToolError(str(cause)) from error
+            raise
+
+
 def server_of(studio: Studio) -> MCPServer:
     """A server with the seven tools over a studio."""
-    server = MCPServer("ipadapter-core", instructions=INSTRUCTIONS, log_level="WARNING")
+    server = PlainServer("ipadapter-core", instructions=INSTRUCTIONS, log_level="WARNING")
     _characters(server, studio)
     _images(server, studio)
     _several(server, studio)
@@ -47,25 +69,19 @@ def _characters(server: MCPServer, studio: Studio) -> None:
     @server.tool()
     async def what_is_installed() -> Installed:
         """The version and device of ComfyUI, its adapters, encoders and checkpoints, and the purposes of the workflow."""
-        return await _said(studio.installed())
+        return await studio.installed()
 
     @server.tool()
     async def save_character(
         name: Name, references: Files, purpose: Purpose = "character", weight: Weight = WEIGHT
     ) -> Character:
         """Keeps reference images under a name, with what to take from them and how strongly. An older one is replaced."""
-        try:
-            return _character(studio.save_character(name, references, purpose, weight))
-        except Refused as error:
-            raise ToolError(str(error)) from error
+        return _character(studio.save_character(name, references, purpose, weight))
 
     @server.tool()
     async def list_characters() -> Characters:
         """The characters that were saved."""
-        try:
-            return Characters(characters=[_character(studio.shelf.card(name)) for name in studio.shelf.names()])
-        except Refused as error:
-            raise ToolError(str(error)) from error
+        return Characters(characters=[_character(studio.shelf.card(name)) for name in studio.shelf.names()])
 
     @server.tool()
     async def score(
@@ -73,7 +89,7 @@ def _characters(server: MCPServer, studio: Studio) -> None:
     ) -> Scores:
         """How near an image is to a character or a reference: similarity (1 is the same), palette (0 is the same
         colours), prompt, sharpness."""
-        return await _said(studio.score(image, Wish(prompt, character, reference)))
+        return await studio.score(image, Wish(prompt, character, reference))
 
 
 def _images(server: MCPServer, studio: Studio) -> None:
@@ -90,7 +106,7 @@ def _images(server: MCPServer, studio: Studio) -> None:
     ) -> Annotated[CallToolResult, JobAnswer]:
         """An image of the prompt with a saved character or one reference. After 50 s a job id comes instead."""
         wish = Wish(prompt, character, reference, purpose, weight, size)
-        job = await _said(studio.start(wish, [], [seed]))
+        job = await studio.start(wish, [], [seed])
         return await _waited(studio, job, context)
 
 
@@ -107,7 +123,7 @@ def _several(server: MCPServer, studio: Studio) -> None:
     ) -> Annotated[CallToolResult, JobAnswer]:
         """An image for each weight and seed, at most 12, with their scores and a contact sheet."""
         wish = Wish(prompt, character, reference, purpose)
-        job = await _said(studio.start(wish, weights, seeds, sweep=True))
+        job = await studio.start(wish, weights, seeds, sweep=True)
         return await _waited(studio, job, context)
 
     @server.tool()
@@ -115,21 +131,10 @@ def _several(server: MCPServer, studio: Studio) -> None:
         job: Name, context: Context, action: Literal["status", "wait", "cancel"] = "status"
     ) -> Annotated[CallToolResult, JobAnswer]:
         """What became of a job: its status now, after waiting up to 50 s, or cancelled."""
-        try:
-            found = studio.jobs.job(job)
-        except Refused as error:
-            raise ToolError(str(error)) from error
+        found = studio.jobs.job(job)
         if action == "cancel":
-            await _said(studio.jobs.cancel(found))
+            await studio.jobs.cancel(found)
         return await _waited(studio, found, context, WAIT if action == "wait" else 0)
-
-
-async def _said(work):
-    """The result, or the refusal as the tool's error."""
-    try:
-        return await work
-    except Refused as error:
-        raise ToolError(str(error)) from error
 
 
 def _character(card: Card) -> Character:
@@ -140,11 +145,11 @@ async def _waited(studio: Studio, job: Job, context: Context, seconds: float = W
     async def report(done: float, total: float) -> None:
         await context.report_progress(done, total)
 
-    await _said(studio.jobs.wait(job, seconds, report))
+    await studio.jobs.wait(job, seconds, report)
     try:
         return _answer(studio, job)
     except (Refused, OSError) as error:
-        raise ToolError(f"the images of job {job.name} cannot be read or kept: {error}") from error
+        raise Refused(f"the images of job {job.name} cannot be read or kept: {short(error)}") from error
 
 
 def _answer(studio: Studio, job: Job) -> CallToolResult:
