@@ -25,6 +25,7 @@ from PIL import Image
 pytestmark = pytest.mark.agents
 
 PAGE = ROOT / "docs" / "agents.md"
+ENCODE, LOAD = "IPAdapterCoreEncode", "IPAdapterCoreLoadPromptPNG"
 
 
 @pytest.fixture(scope="module")
@@ -65,16 +66,28 @@ async def first_visit(ask, place):
     return made, swept, made.structured_content["images"][0]
 
 
-async def second_visit(session):
-    """After a restart: the character is there, and makes an image again."""
+def classes_of_last_run(client):
+    """The classes of the nodes in the graph that ComfyUI ran last."""
+    *_, entry = client.get("/history").values()
+    return {node["class_type"] for node in entry["prompt"][2].values()}
+
+
+async def second_visit(session, client, brand):
+    """After a restart: the character is there, and makes an image again, as its reference does."""
     listed = await session.call_tool("list_characters", {})
     assert [one["name"] for one in listed.structured_content["characters"]] == ["blue-sun"]
-    answer = await session.call_tool("generate", {"prompt": "a star", "character": "blue-sun", "seed": 3})
-    return answer.structured_content["images"][0]
+    images, classes = [], []
+    for wish in ({"character": "blue-sun"}, {"reference": brand}):
+        answer = await session.call_tool("generate", {"prompt": "a star", "seed": 3} | wish)
+        images.append(answer.structured_content["images"][0])
+        classes.append(classes_of_last_run(client))
+    assert [ENCODE in one for one in classes] == [False, True] and [LOAD in one for one in classes] == [True, False]
+    return images
 
 
 def test_agents_over_stdio(client, place):
-    """The whole road, told in the page's transcript; the same character and seed are the same bytes after a restart."""
+    """The whole road, told in the page's transcript; the same character and seed are the same bytes after a restart, made
+    from the image prompt that was kept, and those of the reference itself."""
     heard, told = [], []
 
     async def progress(done, total, _message):
@@ -96,9 +109,10 @@ def test_agents_over_stdio(client, place):
     assert on["scores"]["palette"] < off["scores"]["palette"] - 5 and Path(swept.structured_content["sheet"]).is_file()
     assert told[-1][2]["similarity"] > 0.999  # the reference beside itself
 
-    repeated = over_stdio(place, client.url, second_visit)
-    assert repeated["image"] != image["image"]
-    assert Path(repeated["image"]).read_bytes() == Path(image["image"]).read_bytes()
+    brand = str(place / "brand.png")
+    for repeated in over_stdio(place, client.url, lambda session: second_visit(session, client, brand)):
+        assert repeated["image"] != image["image"]
+        assert Path(repeated["image"]).read_bytes() == Path(image["image"]).read_bytes()
     text = transcript(told, place)
     print(text)
     page = PAGE.read_text(encoding="utf-8")

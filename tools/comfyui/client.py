@@ -16,8 +16,18 @@ class GraphError(RuntimeError):
     """ComfyUI refused a graph, or a node of it failed; the message is what ComfyUI's error box would show."""
 
 
+class Unmoved(urllib.request.HTTPRedirectHandler):
+    """Another address than the one that was given is not asked."""
+
+    def redirect_request(self, *_: Any) -> None:
+        """None makes the redirect an error."""
+
+
+OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}), Unmoved)
+
+
 class ComfyClient:
-    """Speaks to one server."""
+    """Speaks to one server: directly, and to no other that it might send on to."""
 
     def __init__(self, url: str):
         self.url = url
@@ -36,9 +46,13 @@ class ComfyClient:
 
     def upload(self, picture: Path) -> str:
         """Puts a picture into the server's input folder; returns the name for LoadImage."""
+        return self.upload_bytes(picture.name, picture.read_bytes())
+
+    def upload_bytes(self, name: str, data: bytes) -> str:
+        """The same for a picture that is no file."""
         boundary = uuid.uuid4().hex
-        head = f'--{boundary}\r\nContent-Disposition: form-data; name="image"; filename="{picture.name}"\r\n'
-        body = head.encode() + b"Content-Type: application/octet-stream\r\n\r\n" + picture.read_bytes()
+        head = f'--{boundary}\r\nContent-Disposition: form-data; name="image"; filename="{name}"\r\n'
+        body = head.encode() + b"Content-Type: application/octet-stream\r\n\r\n" + data
         body += f'\r\n--{boundary}\r\nContent-Disposition: form-data; name="overwrite"\r\n\r\ntrue'.encode()
         body += f"\r\n--{boundary}--\r\n".encode()
         kind = {"Content-Type": f"multipart/form-data; boundary={boundary}"}
@@ -93,7 +107,7 @@ class ComfyClient:
 
     def _open(self, path: str, body: bytes | None = None, headers: dict[str, str] | None = None) -> bytes:
         request = urllib.request.Request(self.url + path, data=body, headers=headers or {})
-        with urllib.request.urlopen(request, timeout=120) as answer:
+        with OPENER.open(request, timeout=120) as answer:
             return answer.read()
 
 

@@ -71,7 +71,7 @@ def filled(graph: Prompt, fill: Fill) -> Prompt:
             made[name]["inputs"].update(values)
     if fill.size is not None:
         _resize(made, titles["Sampler"][0], fill.size)
-    _refer(made, titles["Reference"][0], fill.references)
+    refer(made, fill.references)
     return made
 
 
@@ -86,7 +86,7 @@ def scoring(graph: Prompt, image: str, references: tuple[str, ...], prompt: str)
     for name in titles["Picture"]:
         del made[name]
     _redirect(made, sampled, _load(made, image))
-    _refer(made, titles["Reference"][0], references)
+    refer(made, references)
     return made
 
 
@@ -108,26 +108,28 @@ def _resize(graph: Prompt, sampler: str, size: int) -> None:
     source.update(width=size, height=size)
 
 
-def _refer(graph: Prompt, reference: str, names: tuple[str, ...]) -> None:
-    """The first reference into its node, further ones in a batch behind it."""
+def refer(graph: Prompt, names: tuple[str, ...]) -> None:
+    """Puts the first uploaded reference into its node, further ones in a batch behind it."""
+    reference = by_title(graph)["Reference"][0]
     graph[reference]["inputs"]["image"] = names[0]
     link = [reference, 0]
     batches: list[str] = []
     for name in names[1:]:
         inputs = {"image1": link, "image2": _load(graph, name)}
-        link = [_add(graph, "ImageBatch", inputs), 0]
+        link = [add(graph, "ImageBatch", inputs), 0]
         batches.append(link[0])
     if batches:
         _redirect(graph, [reference, 0], link, but=batches)
 
 
 def _load(graph: Prompt, image: str) -> list[Any]:
-    return [_add(graph, "LoadImage", {"image": image}), 0]
+    return [add(graph, "LoadImage", {"image": image}), 0]
 
 
-def _add(graph: Prompt, kind: str, inputs: dict[str, Any]) -> str:
+def add(graph: Prompt, kind: str, inputs: dict[str, Any], title: str = "") -> str:
+    """Puts a node into the graph; returns its id."""
     name = f"added{len(graph)}"
-    graph[name] = {"class_type": kind, "inputs": inputs, "_meta": {"title": kind}}
+    graph[name] = {"class_type": kind, "inputs": inputs, "_meta": {"title": title or kind}}
     return name
 
 

@@ -14,6 +14,12 @@ class Scores(BaseModel):
     sharpness: float | None
 
 
+class Scored(Scores):
+    job: str
+    state: State
+    next: str
+
+
 class Made(BaseModel):
     image: str
     weight: float
@@ -27,6 +33,7 @@ class JobAnswer(BaseModel):
     state: State
     total: int
     images: list[Made]
+    scores: Scores | None
     sheet: str | None
     problems: list[str]
     next: str
@@ -37,6 +44,13 @@ class Character(BaseModel):
     purpose: str
     weight: float
     references: list[str]
+    image_prompt: str | None
+
+
+class Saved(Character):
+    job: str
+    state: State
+    next: str
 
 
 class Characters(BaseModel):

@@ -12,35 +12,37 @@ from typing import Any, TypeVar
 from uuid import uuid4
 
 import aiohttp
+import anyio
 import anyio.to_thread
 
-from ..comfyui import titled
 from ..comfyui.client import ComfyClient, GraphError, Prompt
-from . import pixels
 from .answers import Made, Scores, State
 from .refusal import Refused, short
-from .shelf import Shelf
 
 T = TypeVar("T")
 Report = Callable[[float, float], Awaitable[None]]  # how much is done, of how much
+Finish = Callable[[str, dict[str, Any]], Awaitable[Made | Scores | None]]  # keeps what a graph put out, under a name
 MOST_JOBS = 100  # remembered; older ones are forgotten, their images stay
 POLL = 0.5  # seconds
+WAIT = 50  # seconds: hosts give up after 60
+LEAST = 20  # seconds that ComfyUI has for an answer even where nothing is waited for
 
 
 @dataclass
 class Run:
     """One graph of a job."""
 
-    fill: titled.Fill
     graph: Prompt
+    finish: Finish
     queued: str = ""  # the id that ComfyUI knows it by
-    made: Made | None = None
+    done: bool = False
+    made: Made | Scores | None = None  # its image or scores; a character has neither
     problem: str = ""
     share: float = 0  # how much of its sampling is done, 0 to 1
 
     @property
     def over(self) -> bool:
-        return self.made is not None or bool(self.problem)
+        return self.done or bool(self.problem)
 
 
 @dataclass
@@ -49,6 +51,7 @@ class Job:
 
     runs: list[Run]
     sweep: bool = False
+    character: str = ""  # which it keeps, where it makes no images
     sheet: str | None = None
     cancelled: bool = False
     name: str = field(default_factory=lambda: uuid4().hex[:12])
@@ -60,14 +63,14 @@ class Job:
             return "cancelled"
         if not all(run.over for run in self.runs):
             return "running"
-        return "done" if any(run.made for run in self.runs) else "failed"
+        return "done" if any(run.done for run in self.runs) else "failed"
 
 
 class Jobs:
     """Queues jobs with one ComfyUI, and knows what became of them."""
 
-    def __init__(self, client: ComfyClient, shelf: Shelf):
-        self.client, self.shelf = client, shelf
+    def __init__(self, client: ComfyClient):
+        self.client = client
         self._known: dict[str, Job] = {}
 
     def job(self, name: str) -> Job:
@@ -77,15 +80,16 @@ class Jobs:
         return self._known[name]
 
     async def ask(self, function: Callable[..., T], *arguments: Any) -> T:
-        """Calls ComfyUI beside the event loop; what goes wrong there is one sentence."""
+        """Calls ComfyUI beside the event loop; what goes wrong there, or takes too long, is one sentence."""
         try:
-            return await anyio.to_thread.run_sync(functools.partial(function, *arguments))
+            with anyio.fail_after(WAIT):
+                return await _beside(function, *arguments)
         except GraphError as error:
             raise Refused(f"ComfyUI refused the graph: {short(error)}") from error
         except urllib.error.HTTPError as error:
             raise Refused(f"ComfyUI answered {error.code} to {short(error.url)}") from error
         except (OSError, http.client.HTTPException, json.JSONDecodeError) as error:
-            reason = short(getattr(error, "reason", error))
+            reason = short(getattr(error, "reason", error)) or "no answer in time"
             raise Refused(f"no ComfyUI answers at {self.client.url} ({reason}): start it and ask again") from error
 
     async def start(self, job: Job) -> None:
@@ -107,38 +111,43 @@ class Jobs:
             if run.over or job.cancelled:
                 continue
             try:
-                outputs = await anyio.to_thread.run_sync(self.client.outputs, run.queued)
+                outputs = await _beside(self.client.outputs, run.queued)
             except GraphError as error:
                 run.problem = short(error)
                 continue
             except (OSError, http.client.HTTPException, json.JSONDecodeError):
                 outputs = await self.ask(self.client.outputs, run.queued)
             if outputs is not None:
-                run.made = await self._fetched(job, run, index, outputs)
+                await self._finish(run, f"{job.name}-{index}", outputs)
 
-    async def _fetched(self, job: Job, run: Run, index: int, outputs: dict[str, Any]) -> Made:
-        data = await self.ask(self.client.picture, titled.image_entry(run.graph, outputs))
-        file = self.shelf.keep_image(f"{job.name}-{index}", pixels.rewritten(data, "ComfyUI's image"))
-        fill, scores = run.fill, Scores(**titled.scores(run.graph, outputs))
-        return Made(image=str(file), weight=fill.weight, purpose=fill.purpose, seed=fill.seed, scores=scores)
+    async def _finish(self, run: Run, name: str, outputs: dict[str, Any]) -> None:
+        try:
+            run.made = await run.finish(name, outputs)
+            run.done = True
+        except (LookupError, TypeError, ValueError) as error:
+            run.problem = f"the workflow's titled nodes did not show what docs/api.md says ({short(repr(error))})"
 
     async def wait(self, job: Job, seconds: float, report: Report) -> None:
         """Until the job is over or the time is; the socket of ComfyUI says how far it is in between."""
-        end = asyncio.get_running_loop().time() + seconds
         socket = asyncio.create_task(self._listen(job))
         try:
-            while True:
-                await self.look(job)
-                done = sum(1.0 if run.over else run.share for run in job.runs)
-                await report(done, len(job.runs))
-                left = end - asyncio.get_running_loop().time()
-                if job.state != "running" or left <= 0:
-                    return
-                await asyncio.sleep(min(POLL, left))
+            with anyio.move_on_after(max(seconds, LEAST)):
+                await self._polled(job, seconds, report)
         finally:
             socket.cancel()
             with suppress(asyncio.CancelledError):
                 await socket
+
+    async def _polled(self, job: Job, seconds: float, report: Report) -> None:
+        end = anyio.current_time() + seconds
+        while True:
+            await self.look(job)
+            done = sum(1.0 if run.over else run.share for run in job.runs)
+            await report(done, len(job.runs))
+            left = end - anyio.current_time()
+            if job.state != "running" or left <= 0:
+                return
+            await anyio.sleep(min(POLL, left))
 
     async def _listen(self, job: Job) -> None:
         """Notes each step; without a socket the polls alone say what is done."""
@@ -160,3 +169,8 @@ class Jobs:
         left = [run.queued for run in job.runs if not run.over]
         await self.ask(self.client.cancel, left)
         job.cancelled = job.cancelled or bool(left)
+
+
+async def _beside(function: Callable[..., T], *arguments: Any) -> T:
+    """Calls a function in a thread, which is left to itself when the time is over."""
+    return await anyio.to_thread.run_sync(functools.partial(function, *arguments), abandon_on_cancel=True)

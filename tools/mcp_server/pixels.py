@@ -28,7 +28,7 @@ def rewritten(data: bytes, name: str, longest: int | None = None) -> bytes:
     """A PNG of an image file's pixels, at most `longest` on a side; the same pixels are the same bytes."""
     if len(data) > MOST_BYTES:
         raise Refused(f"{short(name)!r} has {len(data):,} bytes, at most {MOST_BYTES:,} are read")
-    image = _decoded(data, name)
+    image = decoded(data, name)
     if longest:
         image.thumbnail((longest, longest))
     return _written(image, "PNG")
@@ -59,7 +59,8 @@ def sheet(images: list[tuple[str, bytes]]) -> bytes:
     return _written(page, "PNG")
 
 
-def _decoded(data: bytes, name: str) -> Image.Image:
+def decoded(data: bytes, name: str) -> Image.Image:
+    """An image file's pixels as RGB. Raises `Refused` for what is no image or has too many."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)

@@ -1,15 +1,17 @@
-"""The server's own folder: characters with their references, and finished images, under names of its own making."""
+"""The server's own folder: characters with their references and image prompts, and finished images, under its own names."""
 
 import hashlib
 import json
 import os
+import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from uuid import uuid4
 
-from .refusal import Refused, name_of, short
+from .refusal import NAME, Refused, name_of, short
 
 MOST_CHARACTERS = 200
+FILE = re.compile(r"[0-9a-f]{32}\.png")
 
 
 @dataclass(frozen=True)
@@ -20,6 +22,21 @@ class Card:
     purpose: str
     weight: float
     references: list[str]  # file names in references/, each the hash of its bytes
+    prompt: str = ""  # file name in prompts/, of what the references were encoded to
+
+    def checked(self) -> "Card":
+        """Itself. Raises `ValueError` where a value is not what `Shelf.keep` writes, such as a file somewhere else."""
+        files = [*self.references, *([self.prompt] if self.prompt else [])]
+        if not self.references or not all(isinstance(name, str) and FILE.fullmatch(name) for name in files):
+            raise ValueError(f"its files are {files}")
+        if not isinstance(self.purpose, str) or type(self.weight) not in (int, float) or not 0 <= self.weight <= 2:
+            raise ValueError(f"its purpose is {self.purpose!r} and its weight {self.weight!r}")
+        return self
+
+
+def content_name(png: bytes) -> str:
+    """A file name that the same pixels have again."""
+    return f"{hashlib.sha256(png).hexdigest()[:32]}.png"
 
 
 class Shelf:
@@ -28,34 +45,45 @@ class Shelf:
     def __init__(self, folder: Path):
         self.folder = folder
 
-    def keep_reference(self, png: bytes) -> str:
-        """Keeps a cleaned reference under the hash of its bytes; returns the file's name."""
-        name = f"{hashlib.sha256(png).hexdigest()[:32]}.png"
-        if not (self.folder / "references" / name).is_file():
-            self._write("references", name, png)
-        return name
+    def reference(self, name: str) -> bytes:
+        """A reference that was kept."""
+        try:
+            return (self.folder / "references" / name).read_bytes()
+        except OSError as error:
+            raise Refused(f"the reference {short(name)} was deleted: save the character again") from error
 
-    def reference(self, name: str) -> Path:
-        """The file of a reference that was kept."""
-        file = self.folder / "references" / name
-        if not file.is_file():
-            raise Refused(f"the reference {name} was deleted: save the character again")
-        return file
+    def prompt(self, name: str) -> Path | None:
+        """The file of an image prompt, where it is kept."""
+        file = self.folder / "prompts" / name
+        return file if name and file.is_file() else None
 
     def keep_image(self, name: str, png: bytes) -> Path:
         """Keeps a finished image; returns its file."""
         return self._write("images", f"{name}.png", png)
 
-    def keep(self, card: Card) -> None:
-        """Writes a character's card, over an older one of the name."""
+    def check_room(self, name: str) -> None:
+        """Raises `Refused` where a further character is one too many."""
         known = self.names()
-        if card.name not in known and len(known) >= MOST_CHARACTERS:
+        if name not in known and len(known) >= MOST_CHARACTERS:
             raise Refused(f"{MOST_CHARACTERS} characters are kept already: delete one in {self.folder / 'characters'}")
-        self._write("characters", f"{name_of(card.name)}.json", json.dumps(asdict(card), indent=1).encode())
+
+    def keep(self, card: Card, references: dict[str, bytes], prompt: bytes) -> None:
+        """Writes a character, over an older one of the name: all of it, or nothing."""
+        files = [("references", name, data) for name, data in references.items()] + [("prompts", card.prompt, prompt)]
+        new = [self.folder / kind / name for kind, name, _ in files if not (self.folder / kind / name).exists()]
+        try:
+            for kind, name, data in files:
+                self._write(kind, name, data)
+            self._write("characters", f"{name_of(card.name)}.json", json.dumps(asdict(card), indent=1).encode())
+        except Refused:
+            for file in new:
+                file.unlink(missing_ok=True)
+            raise
 
     def names(self) -> list[str]:
         """The names of all characters."""
-        return sorted(file.stem for file in (self.folder / "characters").glob("*.json"))[:MOST_CHARACTERS]
+        found = (file.stem for file in (self.folder / "characters").glob("*.json"))
+        return sorted(name for name in found if NAME.fullmatch(name))[:MOST_CHARACTERS]
 
     def card(self, name: str) -> Card:
         """A character by its name. Raises `Refused` when it is not there or its card was damaged."""
@@ -63,8 +91,8 @@ class Shelf:
         if not file.is_file():
             raise Refused(f"there is no character {name}; there are {self.names()[:10]}")
         try:
-            return Card(**json.loads(file.read_text(encoding="utf-8")))
-        except (ValueError, TypeError) as error:
+            return Card(**json.loads(file.read_text(encoding="utf-8"))).checked()
+        except (OSError, ValueError, TypeError) as error:
             raise Refused(f"the card of {name} cannot be read ({short(error)}): save the character again") from error
 
     def _write(self, kind: str, name: str, data: bytes) -> Path:
