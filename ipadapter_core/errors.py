@@ -63,6 +63,10 @@ class ComparisonError(IPAdapterError):
     """Images, references and what they are compared by do not belong together."""
 
 
+class TrainingError(IPAdapterError):
+    """An adapter cannot be trained with what is connected, or what it has learned cannot be kept."""
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether memory ran out, the host's or a device's, also where a driver says it in words alone."""
     return isinstance(error, OUT_OF_MEMORY) or (

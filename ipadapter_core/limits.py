@@ -29,6 +29,11 @@ PNG_CHUNKS = 1_000  # parts of a PNG before its pixels; image programs write som
 PNG_SIDE = 2_048  # pixels of the image that a prompt is shown by: no image encoder looks at more
 MASK_SIDE = 16_384  # rows or columns of a mask, as many as ComfyUI's own images may have
 
+# Training
+TRAINING_IMAGES = 4  # at least, for an adapter to be trained: fewer are learned by heart
+TRAINING_STEPS = 1_000_000  # of one training: ten times as many as any published adapter's on its own data took
+VIEWS = 64  # of one reference: each is encoded and kept
+
 # Messages
 QUOTED = 200  # characters of one value in a message: a path or a key is shorter
 NAMES = 10  # names of a list in a message: what a screen shows at once

@@ -17,14 +17,17 @@ from .folders import register_folders
 from .frames import FrameWeights, PromptsOverFrames, ReferencesOverFrames
 from .layer_weights import LayerWeightsNode
 from .load import LoadIPAdapter
+from .new_adapter import NewIPAdapter
 from .noise import NoiseForNegative
 from .presets import LoadImageEncoder, LoadPreset
 from .prompt_files import LoadImagePrompt, LoadImagePromptFromPNG, SaveImagePrompt
 from .recording import AttentionMaps, SaveWithTrace, WatchIPAdapter
 from .regions import RegionalImagePrompts
+from .save_adapter import SaveIPAdapter
 from .scale_applied import ScaleImagePrompts
 from .schedule import WeightScheduleNode
 from .style_composition import ApplyStyleAndComposition
+from .train_adapter import TrainIPAdapter
 from .words import WordsForReference
 
 NODES: list[type[io.ComfyNode]] = [
@@ -61,6 +64,9 @@ NODES: list[type[io.ComfyNode]] = [
     SweepIPAdapter,
     ComparisonGrid,
     ScorePictures,
+    NewIPAdapter,
+    TrainIPAdapter,
+    SaveIPAdapter,
 ]
 
 

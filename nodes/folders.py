@@ -15,6 +15,7 @@ from .file_names import known_name
 FOLDER = "ipadapter"
 PROMPTS = "image_prompts"
 PROMPT_IMAGES = "image_prompt_images"  # PNGs of the input folder, where Load Image finds its own
+TRAININGS = "ipadapter_training"
 PNG = PromptForm.PNG.ending
 PROMPT_ENDINGS = {EMBEDS, *(form.ending for form in PromptForm)}
 
@@ -22,11 +23,13 @@ PROMPT_ENDINGS = {EMBEDS, *(form.ending for form in PromptForm)}
 def register_folders() -> None:
     """Adds models/ipadapter; keeps folders that extra_model_paths.yaml or another pack named, and gives them a filter.
 
+    What Save IP-Adapter writes lies in output/ipadapter, and is listed as well.
     Image prompts are kept in output/image_prompts, and read from there and from the input folder.
     """
     folder_paths.add_model_folder_path(FOLDER, os.path.join(folder_paths.models_dir, FOLDER))
     paths, extensions = folder_paths.folder_names_and_paths[FOLDER]
     folder_paths.folder_names_and_paths[FOLDER] = (paths, extensions or folder_paths.supported_pt_extensions)
+    folder_paths.add_model_folder_path(FOLDER, _saved_adapters())
     kept = [_kept_prompts(), folder_paths.get_input_directory()]
     folder_paths.folder_names_and_paths[PROMPTS] = (kept, PROMPT_ENDINGS)
     images = ([folder_paths.get_input_directory()], {PNG})
@@ -141,6 +144,25 @@ def new_prompt_file(prefix: str, form: PromptForm) -> tuple[str, Path]:
 def _holds(folder: str, name: str) -> bool:
     path = folder_paths.get_full_path(folder, name)
     return path is not None and holds_prompt(Path(path))
+
+
+def new_adapter_file(prefix: str) -> tuple[str, Path]:
+    """A file that is not there yet: its name as `adapter_files` will list it, and its path."""
+    folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(prefix, _saved_adapters())
+    file = f"{name}_{counter:05}_.safetensors"
+    return os.path.join(subfolder, file), Path(folder) / file
+
+
+def training_file(prefix: str, identity: str) -> Path:
+    """Where the checkpoint of a training of this identity is, or will be."""
+    root = os.path.join(folder_paths.get_output_directory(), TRAININGS)
+    folder, name, *_ = folder_paths.get_save_image_path(prefix, root)
+    file = f"{name}_{identity[:12]}.safetensors"
+    return Path(folder) / file
+
+
+def _saved_adapters() -> str:
+    return os.path.join(folder_paths.get_output_directory(), FOLDER)
 
 
 def _kept_prompts() -> str:

@@ -10,6 +10,7 @@ from comfy_api.latest import io
 from ..ipadapter_core.inputs.curves import read_curve
 from ..ipadapter_core.inputs.features import read_features
 from ..ipadapter_core.inputs.images import read_images, read_opaque_images
+from ..ipadapter_core.inputs.latents import read_conditioning, read_latents
 from ..ipadapter_core.inputs.masks import read_masks
 from ..ipadapter_core.inputs.numbers import read_count, read_number, read_numbers
 from ..ipadapter_core.inputs.texts import read_file_prefix, read_text
@@ -54,6 +55,14 @@ def _curve(_node: Any, _declared: Any, value: Any, where: str) -> Any:
     return read_curve(value, where)
 
 
+def _latents(_node: Any, _declared: Any, value: Any, where: str) -> Any:
+    return read_latents(value, where)
+
+
+def _conditioning(_node: Any, _declared: Any, value: Any, where: str) -> Any:
+    return read_conditioning(value, where)
+
+
 def _params(_node: Any, _declared: Any, value: Any, where: str) -> Any:
     """Rows of other packs, too: a list of images and one of masks among their columns."""
     if not isinstance(value, Mapping):
@@ -69,7 +78,9 @@ READERS: dict[str, Reader] = {
     CURVE: _curve,
     EMBEDS: _embeds,
     PARAMS: _params,
+    io.Conditioning.io_type: _conditioning,
     io.Image.io_type: _image,
+    io.Latent.io_type: _latents,
     io.Mask.io_type: _mask,
     io.Float.io_type: _number,
     io.Int.io_type: _count,

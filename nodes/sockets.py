@@ -9,6 +9,8 @@ InsightFaceSocket = io.Custom("INSIGHTFACE")  # the type that other packs use to
 WeightScheduleSocket = io.Custom("WEIGHT_SCHEDULE")
 RunSocket = io.Custom("IP_ADAPTER_RUN")
 SweepSocket = io.Custom("IP_ADAPTER_SWEEP")
+LossSocket = io.Custom("LOSS_MAP")  # of ComfyUI's own trainer and its LossGraphNode
 
 CATEGORY = "IP-Adapter Core"
 INSPECT = f"{CATEGORY}/inspect"
+TRAINING = f"{CATEGORY}/training"

@@ -28,7 +28,7 @@ ROOMS = {
     "sampling": {"adapter", "attention", "checkpoint", "masks", "prompt", "weights"},
     "patchers": {"adapter", "attention", "checkpoint", "host", "masks", "prompt", "sampling", "weights"},
     "presets": {"adapter", "checkpoint", "encoders", "patchers"},
-    "training": {"adapter", "attention", "checkpoint", "patchers", "sampling"},
+    "training": {"adapter", "checkpoint", "drawing", "encoders", "patchers", "prompt", "sampling", "weights"},
     "diagnostics": {"adapter", "attention", "drawing", "encoders", "host", "masks", "patchers", "prompt", "sampling",
                     "weights"},
     "compat": {"adapter", "checkpoint", "encoders", "host", "images", "masks", "patchers", "prompt", "sampling", "weights"},

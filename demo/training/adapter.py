@@ -1,132 +1,115 @@
-"""Training of the demo's adapter and ControlNet on the frozen base model."""
+"""Training of the demo's adapters on the frozen base model, by the engine that trains anybody's."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from comfy.clip_vision import ClipVisionModel
+from comfy.model_patcher import ModelPatcher
 
-from ...ipadapter_core.training.flow_matching import NoisyBatch, add_noise
-from ...ipadapter_core.training.layer_matching import lessons, matching_loss
-from ...ipadapter_core.training.loop import Schedule, Training
-from ...ipadapter_core.training.trainable_adapter import (
-    DropoutRates,
-    drop_images,
-    new_adapter,
-    trained_layers,
-    with_image,
-)
-from ..base import initialise
-from ..control import new_control_model
+from ...ipadapter_core.adapter.managed import ManagedAdapter
+from ...ipadapter_core.checkpoint.spec import AdapterSpec
+from ...ipadapter_core.encoders.clip_vision import encode_references
+from ...ipadapter_core.encoders.options import EncodeOptions
+from ...ipadapter_core.training.base_model import BaseSettings
+from ...ipadapter_core.training.conditioning import Entry
+from ...ipadapter_core.training.examples import DropoutRates, Example, kept_features
+from ...ipadapter_core.training.live_adapter import features_of
+from ...ipadapter_core.training.loop import Progress
+from ...ipadapter_core.training.new_adapter import Size, new_adapter
+from ...ipadapter_core.training.objective import Weighting
+from ...ipadapter_core.training.precision import Precision
+from ...ipadapter_core.training.schedule import Schedule
+from ...ipadapter_core.training.train import Trained, TrainingSettings, train_adapter
 from ..references import wild
 from ..words import SLOTS, Description, WordEncoder
-from ..world import outline, random_scene, render, same_style
-from .base import Phase, phase_at, said
-from .encoder import normalise
+from ..world import Scene, random_scene, render, same_style
 
-TOKENS = 4
-NAME = "demo_world_ip_adapter.safetensors"
-MATCHING_STEPS = 500
-ADAPTER_PHASES = (Phase(MATCHING_STEPS, 64, 16, 0.7), Phase(900, 64, 16, 0.7))
-CONTROL_PHASES = (Phase(360, 64, 20, 0.9),)
+BATCH, SIZE = 8, 64
 SHAPE_SAID, STYLE_SAID = 0.95, 0.1
+TAUGHT = {Size.BASE: 0.8, Size.PLUS: 0.45}  # of all steps, those with the base model as the teacher
+DROPS = DropoutRates(0.08, 0.08, 0.08)
+
+Draw = Callable[[int, torch.Generator], Scene]
 
 
 @dataclass(frozen=True)
-class Example:
-    """One batch for the adapter: images on their way, the text, and another image in the same style."""
+class SceneExamples:
+    """Scenes of the world and other images in the same style; colour and texture words are left out nine times in ten.
 
-    batch: NoisyBatch
-    short_context: Tensor  # the text as the adapter's user writes it: mostly the shape alone
-    full_context: Tensor  # the same with the whole style in words, where the image is kept
-    features: Tensor  # of the reference, zero where it is dropped
+    With `taught`, where the image is kept, the base itself, told the whole style in words, is the teacher: that is quick.
+    What has no words, such as the direction of stripes, only the images themselves can teach.
+    """
+
+    spec: AdapterSpec
+    words: WordEncoder
+    encoder: ClipVisionModel
+    draw_scenes: Draw = random_scene
+    taught: bool = True
+    name: str = "scenes"
+
+    @torch.no_grad()
+    def draw(self, generator: torch.Generator) -> Example:
+        """A batch."""
+        reference = self.draw_scenes(BATCH, generator)
+        scene = same_style(reference, generator)
+        image_kept, text_kept = DROPS.draw(BATCH, generator)
+        chance = torch.tensor([SHAPE_SAID] + 4 * [STYLE_SAID])
+        short = (torch.rand(BATCH, SLOTS, generator=generator) < chance) & text_kept[:, None]
+        style = torch.tensor([False, True, True, True, True])
+        features, negative = self._features(wild(reference, generator))
+        return Example(
+            render(scene, SIZE) * 2 - 1,
+            self._entries(scene, short),
+            kept_features(features, negative, image_kept),
+            negative,
+            self._entries(scene, short | (style & image_kept[:, None])) if self.taught else None,
+        )
+
+    def identity(self) -> str:
+        """The world does not change."""
+        return f"{self.name}, {self.taught}"
+
+    def _entries(self, scene: Scene, said: Tensor) -> list[Entry]:
+        return [(text, {}) for text in torch.split(self.words(Description.of(scene, said)), 1)]
+
+    def _features(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
+        """Of images (B, 3, H, W), as *Encode Reference Image* makes them."""
+        prompt, _ = encode_references(self.spec, self.encoder, pictures.movedim(1, -1), EncodeOptions())
+        pairs = [features_of(one.image) for one in prompt.references]
+        features, negative = (torch.cat(side) for side in zip(*pairs, strict=True))
+        return features, negative
 
 
 @dataclass(frozen=True)
-class Teachers:
-    """The frozen models that an adapter is trained between."""
+class Frozen:
+    """The finished models that an adapter is trained between."""
 
-    unet: nn.Module
+    model: ModelPatcher
     words: WordEncoder
     encoder: ClipVisionModel
 
-    @torch.no_grad()
-    def example(self, phase: Phase, generator: torch.Generator) -> Example:
-        """Draws a batch: colour and texture words are left out nine times in ten, image and text now and then."""
-        reference = random_scene(phase.batch, generator)
-        scene = same_style(reference, generator)
-        image_kept, text_kept = DropoutRates().draw(phase.batch, generator)
-        chance = torch.tensor([SHAPE_SAID] + 4 * [STYLE_SAID])
-        short = (torch.rand(phase.batch, SLOTS, generator=generator) < chance) & text_kept[:, None]
-        style = torch.tensor([False, True, True, True, True])
-        features = self.encoder.model(pixel_values=normalise(wild(reference, generator)))[2]
-        return Example(
-            add_noise(render(scene, phase.size) * 2 - 1, generator, phase.noise),
-            self.words(Description.of(scene, short)),
-            self.words(Description.of(scene, short | (style & image_kept[:, None]))),
-            drop_images(features, image_kept),
-        )
+
+def train_demo_adapter(frozen: Frozen, size: Size, schedule: Schedule, folder: Path, seed: int) -> Trained:
+    """A new adapter of a size, trained on scenes."""
+    begun = new_adapter(frozen.model, frozen.encoder, size, seed=seed)
+    taught = SceneExamples(begun.spec, frozen.words, frozen.encoder)
+    first = further(frozen, begun, taught, replace(schedule, steps=round(TAUGHT[size] * schedule.steps)), folder, seed)
+    rest = replace(schedule, steps=schedule.steps - first.progress.step, learning_rate=schedule.learning_rate / 2)
+    last = further(frozen, first.adapter, replace(taught, taught=False), rest, folder, seed + 1)
+    (one, other) = first.progress, last.progress
+    return last._replace(progress=Progress(one.losses + other.losses, one.seconds + other.seconds))
 
 
-def train_adapter(teachers: Teachers, schedule: Schedule, folder: Path, seed: int) -> Training:
-    """Trains the adapter: first to match what words would do at each layer, then end to end on images."""
-    torch.manual_seed(seed)
-    unet = teachers.unet.requires_grad_(False)
-    layers = trained_layers(unet)
-    adapter = new_adapter(layers, teachers.encoder.config["projection_dim"], TOKENS, NAME)
-    training = Training("adapter", dict(adapter.named_parameters()), schedule, folder)
-
-    def loss(step: int) -> Tensor:
-        generator = torch.Generator().manual_seed(seed * 1_000_003 + step)
-        example = teachers.example(phase_at(step, ADAPTER_PHASES), generator)
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            if step < MATCHING_STEPS:
-                plan = lessons(adapter, layers, example.features, example.short_context)
-                return matching_loss(unet, plan, example.batch, example.full_context)
-            options = with_image(adapter, layers, example.features)
-            noisy, time = example.batch.noisy, example.batch.sigma * 1000
-            predicted = unet(noisy, time, example.short_context, transformer_options=options)
-        return (predicted.float() - example.batch.target).square().mean()
-
-    training.run(loss)
-    return training
-
-
-def new_control_from(unet: nn.Module) -> nn.Module:
-    """A ControlNet that starts as a copy of the UNet's first half and adds nothing yet (Zhang et al. 2023)."""
-    control = new_control_model()
-    initialise(control)
-    own = control.state_dict()
-    own.update({key: value for key, value in unet.state_dict().items() if key in own})
-    control.load_state_dict(own)
-    with torch.no_grad():
-        for name, parameter in control.named_parameters():
-            if name.startswith(("zero_convs.", "middle_block_out.")):
-                parameter.zero_()
-    return control.train().requires_grad_(True)
-
-
-def train_control(unet: nn.Module, words: WordEncoder, schedule: Schedule, folder: Path, seed: int) -> Training:
-    """Trains the ControlNet on outlines, with every kind of text."""
-    torch.manual_seed(seed)
-    unet.requires_grad_(False)
-    control = new_control_from(unet)
-    training = Training("control", dict(control.named_parameters()), schedule, folder)
-
-    def loss(step: int) -> Tensor:
-        generator = torch.Generator().manual_seed(seed * 1_000_003 + step)
-        phase = phase_at(step, CONTROL_PHASES)
-        scene = random_scene(phase.batch, generator)
-        batch = add_noise(render(scene, phase.size) * 2 - 1, generator, phase.noise)
-        hint = outline(scene, phase.size).expand(-1, 3, -1, -1)
-        with torch.no_grad():
-            context = words(Description.of(scene, said(phase.batch, generator)))
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            added = control(x=batch.noisy, hint=hint, timesteps=batch.sigma * 1000, context=context)
-            predicted = unet(batch.noisy, batch.sigma * 1000, context, control=added)
-        return (predicted.float() - batch.target).square().mean()
-
-    training.run(loss)
-    return training
+def further(
+    frozen: Frozen, adapter: ManagedAdapter, examples: SceneExamples, schedule: Schedule, folder: Path, seed: int
+) -> Trained:
+    """An adapter trained further on examples."""
+    settings = TrainingSettings(schedule, BaseSettings(Precision.BF16, checkpointing=False), Weighting.PREDICTION, seed)
+    name = f"adapter_{adapter.spec.projector.tokens}"
+    return train_adapter(
+        frozen.model, adapter, examples, settings, file=lambda identity: folder / f"{name}_{identity[:12]}.safetensors"
+    )

@@ -8,11 +8,12 @@ from torch import Tensor
 
 import comfy.ops
 
-from ...ipadapter_core.training.flow_matching import add_noise
-from ...ipadapter_core.training.loop import Schedule, Training
+from ...ipadapter_core.training.loop import Training
+from ...ipadapter_core.training.schedule import Schedule
 from ..base import initialise, initialise_unet, new_base_model
 from ..words import SLOTS, Description, WordEncoder
 from ..world import random_scene, render
+from .flow_matching import add_noise
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ def train_base(schedule: Schedule, folder: Path, seed: int) -> Training:
     initialise_unet(unet)
     initialise(words)
     both = torch.nn.ModuleDict({"unet": unet, "words": words}).train().requires_grad_(True)
-    training = Training("base", dict(both.named_parameters()), schedule, folder)
+    training = Training("base", dict(both.named_parameters()), schedule, folder / "base.safetensors")
 
     def loss(step: int) -> Tensor:
         generator = torch.Generator().manual_seed(seed * 1_000_003 + step)

@@ -7,7 +7,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
-from ...ipadapter_core.training.loop import Schedule, Training
+from ...ipadapter_core.training.loop import Training
+from ...ipadapter_core.training.schedule import Schedule
 from ..encoder import CONFIG
 from ..references import wild
 from ..textures import TEXTURE_NAMES
@@ -62,7 +63,7 @@ def train_encoder(schedule: Schedule, folder: Path, seed: int) -> Training:
     with torch.no_grad():
         encoder.visual_projection.weight.normal_(std=CONFIG["hidden_size"] ** -0.5)
     both = nn.ModuleDict({"encoder": encoder, "heads": heads}).train()
-    training = Training("encoder", dict(both.named_parameters()), schedule, folder)
+    training = Training("encoder", dict(both.named_parameters()), schedule, folder / "encoder.safetensors")
 
     def loss(step: int) -> Tensor:
         generator = torch.Generator().manual_seed(seed * 1_000_003 + step)

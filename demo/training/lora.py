@@ -6,11 +6,12 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from ...ipadapter_core.training.flow_matching import add_noise
-from ...ipadapter_core.training.loop import Schedule, Training
+from ...ipadapter_core.training.loop import Training
+from ...ipadapter_core.training.schedule import Schedule
 from ..words import Description, WordEncoder
 from ..world import SIZE, random_scene, render
 from .base import said
+from .flow_matching import add_noise
 
 RANK = 4
 FRAME = 5  # pixels
@@ -52,7 +53,7 @@ def train_lora(unet: nn.Module, words: WordEncoder, schedule: Schedule, folder: 
     torch.manual_seed(seed)
     weights: dict[str, Tensor] = dict(unet.requires_grad_(False).named_parameters())
     factors = new_lora(weights)
-    training = Training("lora", factors, schedule, folder)
+    training = Training("lora", factors, schedule, folder / "lora.safetensors")
 
     def loss(step: int) -> Tensor:
         generator = torch.Generator().manual_seed(seed * 1_000_003 + step)

@@ -9,12 +9,16 @@ import logging
 import platform
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ...ipadapter_core.training.loop import Progress, Schedule, Training
+from ...ipadapter_core.adapter.save import FileDtype, save_adapter
+from ...ipadapter_core.training.loop import Progress, Training
+from ...ipadapter_core.training.new_adapter import Size
+from ...ipadapter_core.training.schedule import Schedule
 from ..base import new_base_model
 from ..curve import draw_curves
 from ..encoder import clip_vision
@@ -27,11 +31,13 @@ from ..load import (
     UNET_PREFIX,
     WEIGHTS,
     WORDS_PREFIX,
+    base_model,
     below,
 )
 from ..text_encoder import new_word_encoder
-from .adapter import Teachers, train_adapter, train_control
+from .adapter import Frozen, train_demo_adapter
 from .base import train_base
+from .control import train_control
 from .encoder import train_encoder
 from .lora import train_lora
 
@@ -41,7 +47,7 @@ SEED = 7
 SCHEDULES = {
     "encoder": Schedule(2600, 1.2e-3, warm_up=40, decay=0.4, average=0.99),
     "base": Schedule(5000, 8.0e-4, decay=0.35, average=0.997),
-    "adapter": Schedule(900, 1.5e-3, decay=0.4, average=0.98),
+    "adapter": Schedule(1500, 1.5e-3, warm_up=40, decay=0.4, average=0.98),
     "control": Schedule(360, 8.0e-4, decay=0.3, average=0.99),
     "lora": Schedule(200, 4.0e-3, warm_up=20, decay=0.4, average=0.97),
 }
@@ -64,17 +70,30 @@ def renamed(weights: dict[str, Tensor], prefixes: dict[str, str]) -> dict[str, T
     }
 
 
-def write_report(stages: dict[str, Training], folder: Path) -> None:
+class Stage(NamedTuple):
+    """What the report says of one: how it went, how many numbers learned, how fast."""
+
+    progress: Progress
+    parameters: int
+    learning_rate: float
+
+    @staticmethod
+    def of(training: Training) -> "Stage":
+        """A finished training's."""
+        count = sum(value.numel() for value in training.parameters.values())
+        return Stage(training.progress, count, training.schedule.learning_rate)
+
+
+def write_report(stages: dict[str, Stage], folder: Path) -> None:
     """Writes `training.json` and the loss curves."""
-    progress: dict[str, Progress] = {name: stage.progress for name, stage in stages.items()}
     report = {
         name: {
             "seed": SEED,
             "steps": stage.progress.step,
             "seconds": round(stage.progress.seconds),
-            "parameters": sum(value.numel() for value in stage.parameters.values()),
-            "learning_rate": stage.schedule.learning_rate,
-            "losses": [[step, round(loss, 5)] for step, loss in stage.progress.losses],
+            "parameters": stage.parameters,
+            "learning_rate": stage.learning_rate,
+            "losses": [[step, round(loss, 5)] for step, loss in stage.progress.curve()],
         }
         for name, stage in stages.items()
     }
@@ -82,31 +101,35 @@ def write_report(stages: dict[str, Training], folder: Path) -> None:
     (folder / "training.json").write_text(
         json.dumps({"trained_on": machine, "stages": report}) + "\n", encoding="utf-8"
     )
-    draw_curves({name: stage.losses for name, stage in progress.items()}, folder / "losses.png")
+    draw_curves({name: stage.progress.curve() for name, stage in stages.items()}, folder / "losses.png")
 
 
 def train(checkpoints: Path, weights: Path, scale: float = 1.0) -> None:
     """Runs every stage that is not finished and writes the files."""
     schedules = {name: replace(plan, steps=max(1, round(plan.steps * scale))) for name, plan in SCHEDULES.items()}
-    stages = {"encoder": train_encoder(schedules["encoder"], checkpoints, SEED)}
-    encoder_weights = below("encoder.", stages["encoder"].average)
+    encoding = train_encoder(schedules["encoder"], checkpoints, SEED)
+    encoder_weights = below("encoder.", encoding.average)
     save(encoder_weights, weights / ENCODER_FILE)
 
-    stages["base"] = train_base(schedules["base"], checkpoints, SEED)
-    averaged = stages["base"].average
+    based = train_base(schedules["base"], checkpoints, SEED)
+    averaged = based.average
     save(renamed(averaged, {"unet.": UNET_PREFIX, "words.": WORDS_PREFIX}), weights / BASE_FILE)
     unet = new_base_model().diffusion_model
     unet.load_state_dict(below("unet.", averaged))
     words = new_word_encoder(below("words.", averaged))
 
     encoder = clip_vision({key: value.clone() for key, value in encoder_weights.items()})
-    stages["adapter"] = train_adapter(Teachers(unet, words, encoder), schedules["adapter"], checkpoints, SEED)
-    save(stages["adapter"].average, weights / ADAPTER_FILE)
-    stages["control"] = train_control(unet, words, schedules["control"], checkpoints, SEED)
-    save(stages["control"].average, weights / CONTROL_FILE)
-    stages["lora"] = train_lora(unet, words, schedules["lora"], checkpoints, SEED)
-    save(renamed(stages["lora"].average, {"": "diffusion_model."}), weights / LORA_FILE)
-    write_report(stages, weights)
+    frozen = Frozen(base_model({key: value.clone() for key, value in unet.state_dict().items()}), words, encoder)
+    trained = train_demo_adapter(frozen, Size.BASE, schedules["adapter"], checkpoints, SEED)
+    save_adapter(trained.adapter, weights / ADAPTER_FILE, FileDtype.FP16)
+    control = train_control(unet, words, schedules["control"], checkpoints, SEED)
+    save(control.average, weights / CONTROL_FILE)
+    lora = train_lora(unet, words, schedules["lora"], checkpoints, SEED)
+    save(renamed(lora.average, {"": "diffusion_model."}), weights / LORA_FILE)
+    learned = sum(value.numel() for value in trained.adapter.network.parameters())
+    adapter = Stage(trained.progress, learned, schedules["adapter"].learning_rate)
+    stages = {"encoder": encoding, "base": based, "control": control, "lora": lora}
+    write_report({name: Stage.of(stage) for name, stage in stages.items()} | {"adapter": adapter}, weights)
 
 
 def main(argv: list[str]) -> int:

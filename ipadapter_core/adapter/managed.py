@@ -21,13 +21,14 @@ class ManagedAdapter:
     """An adapter whose memory ComfyUI manages: what the IP_ADAPTER socket carries.
 
     `lora` are the tensors of the LoRA inside some files, by their names there; mapped, not loaded. `gain` multiplies what
-    its keys and values are made from.
+    its keys and values are made from. `record` is what its training noted, for the metadata of its file.
     """
 
     spec: AdapterSpec
     patcher: comfy.model_patcher.ModelPatcher
     lora: dict[str, Tensor] = field(default_factory=dict[str, Tensor], repr=False)
     gain: float = 1.0
+    record: dict[str, str] = field(default_factory=dict[str, str], repr=False)
     projected: ProjectedReferences = field(default_factory=ProjectedReferences, repr=False)
 
     @property

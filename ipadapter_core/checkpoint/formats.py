@@ -42,9 +42,10 @@ class Layout:
 
     Layers are numbered `first`, `first + step` and so on; `parts` are the keys of each. `renames` bring the file's names to
     `image_proj.*`, `ip_adapter.<number>.<part>` and `lora.*`. `lora` is a pattern of the LoRA keys that it may hold beside
-    them. `options` are what trainers write into a file's metadata and the values that we compute, where the tensors do not
-    show them. `base` is None where sizes tell it. `reads` are the parts that image tokens pass, `ends` is the part whose
-    outputs are as wide as the model, `asks` the one that makes queries, where the adapter has its own.
+    them. `publishes` are the ways back, from those names to the published file's. `options` are what trainers write into a
+    file's metadata and the values that we compute, where the tensors do not show them. `base` is None where sizes tell it.
+    `reads` are the parts that image tokens pass, `ends` is the part whose outputs are as wide as the model, `asks` the one
+    that makes queries, where the adapter has its own.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Layout:
     formats: tuple[Format, ...]
     base: BaseModel | None = None
     renames: Renames = ()
+    publishes: Renames = ()
     lora: re.Pattern[str] | None = None
     options: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
     reads: tuple[str, ...] = ("to_k_ip.weight", "to_v_ip.weight")

@@ -2,6 +2,7 @@
 
 import re
 
+from .enums import LayerKind
 from .formats import Layout
 from .pulid_formats import PULID_FLUX
 from .transformer_formats import INSTANTX_FLUX, INSTANTX_SD3, LUCIFERTC, PE_CORE, XLABS_FLUX
@@ -17,6 +18,15 @@ def canonical(key: str) -> str:
         if pattern.match(key):
             return pattern.sub(name, key, count=1)
     return key
+
+
+def published(kind: LayerKind, name: str) -> str:
+    """The key under which the published files with layers of a kind hold what we know by a canonical name."""
+    row = next(row for row in LAYOUTS if row.kind is kind)
+    for pattern, key in row.publishes:
+        if re.match(pattern, name):
+            return re.sub(f"^{pattern}", key, name, count=1)
+    return name
 
 
 def nearest_layout(numbers: list[int], parts: set[str]) -> Layout:

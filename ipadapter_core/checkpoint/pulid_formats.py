@@ -45,6 +45,7 @@ PULID_FLUX = Layout(
     (Format(FormatName.PULID, ID_FORMER, _id_former, _is_id_former),),
     BaseModel.FLUX,
     renames=((r"pulid_encoder\.", "image_proj."), (r"pulid_ca\.([0-9]+)\.", r"ip_adapter.\1.")),
+    publishes=((r"image_proj\.", "pulid_encoder."), (r"ip_adapter\.([0-9]+)\.", r"pulid_ca.\1.")),
     reads=("to_kv.weight",),
     ends="to_out.weight",
     asks="to_q.weight",

@@ -88,6 +88,13 @@ XLABS_FLUX = Layout(
             r"ip_adapter.\1.to_\2_ip.",
         ),
     ),
+    publishes=(
+        (r"image_proj\.", "ip_adapter_proj_model."),
+        (
+            r"ip_adapter\.([0-9]+)\.to_([kv])_ip\.",
+            r"double_blocks.\1.processor.ip_adapter_double_stream_\2_proj.",
+        ),
+    ),
 )
 INSTANTX_FLUX = Layout(
     "FLUX.1 by InstantX",
@@ -130,6 +137,11 @@ LUCIFERTC = Layout(
         (r"blocks\.([0-9]+)\.adaln_ip\.1\.", r"ip_adapter.\1.gate."),
         (r"lora\.base_model\.model\.", "lora."),
     ),
+    publishes=(
+        (r"ip_adapter\.([0-9]+)\.to_([kv])_ip\.", r"blocks.\1.ip_\2_proj."),
+        (r"ip_adapter\.([0-9]+)\.gate\.", r"blocks.\1.adaln_ip.1."),
+        (r"lora\.", "lora.base_model.model."),
+    ),
     lora=ANIMA_LORA,
     options={"ip_norm_keys": ("false",), "ip_inject_before_mlp": ("false",)},
 )
@@ -152,6 +164,12 @@ PE_CORE = Layout(
         (r"ip_centroid$", "image_proj.ip_centroid"),
         (r"to_([kv])_ip\.([0-9]+)\.", r"ip_adapter.\2.to_\1_ip."),
         (r"ip_gate\.([0-9]+)$", r"ip_adapter.\1.ip_gate"),
+    ),
+    publishes=(
+        (r"image_proj\.ip_centroid$", "ip_centroid"),
+        (r"image_proj\.", "resampler."),
+        (r"ip_adapter\.([0-9]+)\.to_([kv])_ip\.", r"to_\2_ip.\1."),
+        (r"ip_adapter\.([0-9]+)\.ip_gate$", r"ip_gate.\1"),
     ),
     options={
         "ss_resampler_heads": (str(PERCEIVER_HEADS),),

@@ -13,6 +13,7 @@ from ..checkpoint.spec import AdapterSpec
 from ..errors import EncoderMismatchError
 from ..host import intermediate
 from ..images.tiles import pool_grid, split_grid
+from ..quoting import listed
 from .image_encoder import ImageEncoder
 from .options import EncodeOptions
 from .preprocess import SIGLIP, Preprocessing, pixels_for
@@ -66,6 +67,20 @@ def zero_pixel_features(encoder: ImageEncoder) -> Tensor:
 def encode_node(spec: AdapterSpec) -> str:
     """The node that makes what the adapter reads."""
     return FEATURES[spec.projector.feature].node
+
+
+def width_of(encoder: ImageEncoder, feature: Feature) -> int:
+    """How wide an output of an encoder is. Raises `EncoderMismatchError` where it makes none of the kind."""
+    seen = torch.full((1, encoder.image_size, encoder.image_size, 3), 0.5)
+    found = getattr(encoder.encode_image(seen, crop=False), feature.value, None)
+    if found is None:
+        row = FEATURES[feature]
+        known = sorted({*row.encoders.values(), *row.by_base.values()})
+        raise EncoderMismatchError(
+            f"the image encoder makes no {feature.value}, which adapters for this model read; expected {listed(known)}: "
+            "connect it to clip_vision of New IP-Adapter"
+        )
+    return found.shape[-1]
 
 
 def picture_features(wanted: FeatureRequest, encoder: ImageEncoder, pixels: Tensor) -> Tensor:

@@ -84,8 +84,13 @@ def apply_image_prompt(
     return patched
 
 
+def fitting_blocks(model: ModelPatcher, spec: AdapterSpec) -> tuple[Block, ...]:
+    """Where each layer of an adapter acts in a model. Raises `ModelMismatchError` where they do not belong together."""
+    return FAMILIES[spec.base].blocks_for(spec, _network(model, spec))
+
+
 def _fitting_blocks(model: ModelPatcher, adapter: ManagedAdapter, prompt: ImagePrompt) -> tuple[Block, ...]:
-    blocks = FAMILIES[adapter.spec.base].blocks_for(adapter.spec, _network(model, adapter))
+    blocks = fitting_blocks(model, adapter.spec)
     wanted = adapter.spec.projector
     width = leading(prompt.references[0].image.features).shape[-1]
     if (prompt.feature, width) != (wanted.feature, wanted.feature_width):
@@ -97,9 +102,9 @@ def _fitting_blocks(model: ModelPatcher, adapter: ManagedAdapter, prompt: ImageP
     return blocks
 
 
-def _network(model: ModelPatcher, adapter: ManagedAdapter) -> nn.Module:
+def _network(model: ModelPatcher, spec: AdapterSpec) -> nn.Module:
     network = model.get_model_object("diffusion_model")
-    family = FAMILIES[adapter.spec.base]
+    family = FAMILIES[spec.base]
     name = type(model.model).__name__
     instead = next((advice for start, advice in WITHOUT_WEIGHTS.items() if name.startswith(start)), None)
     if instead is not None:
@@ -108,7 +113,7 @@ def _network(model: ModelPatcher, adapter: ManagedAdapter) -> nn.Module:
         )
     if not isinstance(network, family.models) or type(network) in NOT_MEANT:
         raise ModelMismatchError(
-            f"{adapter.spec.file} is for {adapter.spec.base.value}, but the model is {name}: load a checkpoint that fits, or "
+            f"{spec.file} is for {spec.base.value}, but the model is {name}: load a checkpoint that fits, or "
             "another file in Load IP-Adapter"
         )
     return network

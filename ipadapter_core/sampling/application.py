@@ -36,10 +36,14 @@ class LiveReference(NamedTuple):
 
 
 class LiveAdapter(NamedTuple):
-    """An adapter that has to stay loaded beside the model, and the references that it reads there."""
+    """An adapter that has to stay loaded beside the model, and the references that it reads there.
+
+    With `by_row` each reference belongs to one row of the call, which has a noise level of its own, as in training.
+    """
 
     patcher: Any
     references: tuple[LiveReference, ...] = ()
+    by_row: bool = False
 
 
 class Provenance(NamedTuple):

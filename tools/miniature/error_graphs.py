@@ -19,6 +19,7 @@ from pack.tools.miniature.error_graphs_python import PYTHON_GRAPHS
 from pack.tools.miniature.error_graphs_sampling import SAMPLING_GRAPHS
 from pack.tools.miniature.error_graphs_saved import SAVED_GRAPHS
 from pack.tools.miniature.error_graphs_splits import SPLIT_GRAPHS
+from pack.tools.miniature.error_graphs_training import TRAINING_GRAPHS
 from pack.tools.miniature.error_graphs_weights import (
     a_block_that_is_not_there,
     a_mixture_of_pairs,
@@ -237,4 +238,5 @@ SETTING_GRAPHS = (
 ERROR_GRAPHS = (
     *FILE_GRAPHS, *DAMAGED_GRAPHS, *SETTING_GRAPHS, *FAMILY_GRAPHS, *INPUT_GRAPHS, *FURTHER_GRAPHS, *SAVED_GRAPHS,
     *OLD_GRAPHS, *SAMPLING_GRAPHS, *SPLIT_GRAPHS, *PYTHON_GRAPHS, *PULID_GRAPHS, *WORD_GRAPHS, *ENCODER_GRAPHS,
+    *TRAINING_GRAPHS,
 )  # fmt: skip

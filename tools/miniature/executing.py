@@ -48,7 +48,10 @@ class Step:
             return (self.make(),)
         given = {name: one.value() if isinstance(one, Step) else one for name, one in self.inputs.items()}
         defaults = {one.id: one.default for one in self._declared() if getattr(one, "default", None) is not None}
-        return execute(self.node, **(defaults | given)).result
+        inputs = defaults | given
+        if by_id()[self.node].GET_SCHEMA().is_input_list:  # ComfyUI hands over a list of each
+            inputs = {name: one if isinstance(one, list) else [one] for name, one in inputs.items()}
+        return execute(self.node, **inputs).result
 
     def lines(self, indent: str = "") -> list[str]:
         """The workflow in words, the last node first."""

@@ -105,10 +105,11 @@ def workshop(folder: Path) -> Iterator[Workshop]:
     register_folders()
     models = folder / "models"
     before, known = folder_paths.models_dir, dict(folder_paths.folder_names_and_paths)
-    temporary = folder_paths.get_temp_directory()
+    temporary, output = folder_paths.get_temp_directory(), folder_paths.get_output_directory()
     try:
         folder_paths.models_dir = str(models)
         folder_paths.set_temp_directory(str(folder / "temp"))
+        folder_paths.set_output_directory(str(folder / "output"))
         for kind in FOLDERS:
             (models / kind).mkdir(parents=True, exist_ok=True)
             folder_paths.folder_names_and_paths[kind] = ([str(models / kind)], folder_paths.supported_pt_extensions)
@@ -117,6 +118,7 @@ def workshop(folder: Path) -> Iterator[Workshop]:
     finally:
         folder_paths.models_dir = before
         folder_paths.set_temp_directory(temporary)
+        folder_paths.set_output_directory(output)
         folder_paths.folder_names_and_paths.clear()
         folder_paths.folder_names_and_paths.update(known)
         folder_paths.filename_list_cache.clear()

@@ -97,9 +97,9 @@ OUTSIDE_MUTATIONS = (
     Mutation(
         "rate without warm-up",
         "training starts at the full learning rate",
-        CORE + "training/loop.py",
-        "min(1.0, (step + 1) / self.warm_up, remaining)",
-        "min(1.0, remaining)",
+        CORE + "training/schedule.py",
+        "min(1.0, (step + 1) / max(1, self.warm_up), COURSES[self.course](self, step))",
+        "min(1.0, COURSES[self.course](self, step))",
         ("tests/training/test_loop.py::test_the_rate_warms_up_and_falls",),
     ),
 )

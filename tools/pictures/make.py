@@ -16,6 +16,7 @@ from ..node_texts import native_nodes
 from ..workflows.by_task import shown_by
 from ..workflows.catalogue import GRAPHS
 from .scene import Scene, strip
+from .task_recipes import GRAPHS as OF_GRAPHS
 from .task_recipes import NODES, TASKS, Recipe, of_graph, thumbnail
 
 NODE_PICTURES = ROOT / "web" / "docs" / "images"
@@ -101,7 +102,7 @@ def _recipes() -> Iterator[tuple[Path, Recipe]]:
         yield TASK_PICTURES / f"{name}.jpg", recipe
     for name in (name for name in GRAPHS if not name.startswith("seeing")):  # those are made by `dev.py figures`
         shown = shown_by(name)
-        yield ROOT / "workflows" / f"{name}.jpg", of_graph(shown) if shown else thumbnail(name)
+        yield ROOT / "workflows" / f"{name}.jpg", OF_GRAPHS.get(name) or (of_graph(shown) if shown else thumbnail(name))
 
 
 def _without_recipe() -> list[str]:

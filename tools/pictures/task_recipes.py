@@ -4,6 +4,7 @@ import zlib
 from collections.abc import Callable
 
 from ..workflows.graph import Graph
+from ..workflows.training import demo_train_adapter
 from .node_recipes import FURTHER
 from .scene import BLUE_STRIPES, GREEN_DOTS, Scene
 
@@ -164,6 +165,16 @@ def of_graph(build: Callable[[], Graph]) -> Recipe:
     return recipe
 
 
+def trained(scene: Scene) -> None:
+    """Some of what an adapter was tuned on, and a heart like the reference, before and after."""
+    scene.graph = demo_train_adapter()
+    titled = {node.title: node for node in scene.graph.nodes}
+    scene.show("reference", titled["Reference"][0])
+    for title in ("Before", "After"):
+        scene.show(title.lower(), titled[title].inputs["images"])
+
+
+GRAPHS: dict[str, Recipe] = {"demo_train_adapter": trained}  # of workflows that no general recipe fits
 NODES: dict[str, Recipe] = {
     "IPAdapterCoreLoad": load,
     "IPAdapterCoreEncode": encode,

@@ -1,5 +1,6 @@
-from typing import ClassVar
+from typing import Any, ClassVar
 
+import torch
 from torch import Tensor, nn
 
 class manual_cast:
@@ -7,4 +8,11 @@ class manual_cast:
     LayerNorm: ClassVar[type[nn.LayerNorm]]
     Linear: ClassVar[type[nn.Linear]]
 
+def cast_bias_weight(
+    s: Any,
+    input: Tensor | None = None,
+    dtype: torch.dtype | None = None,
+    device: torch.device | None = None,
+    bias_dtype: torch.dtype | None = None,
+) -> tuple[Tensor, Tensor | None]: ...
 def cast_to_input(weight: Tensor, input: Tensor, non_blocking: bool = False, copy: bool = True) -> Tensor: ...

@@ -42,7 +42,7 @@ PLACE = "block"
 
 
 class TimedTokens(NamedTuple):
-    """Image tokens of one timestep, (R, 2, N, C) for R references, negative first, and the time embedding (1, T).
+    """Image tokens of one timestep, (R, 2, N, C) for R references, negative first, and the time embedding (1 or 2 R, T).
 
     `weights` (R, 1, 1, 1) are the references' own: a tensor, because a compiled block takes any number as it is for good.
     """
@@ -215,12 +215,14 @@ def _tokens(application: Application, sigma: Tensor, run: Run, step: Step) -> Ti
     made_for, timed = run.timed.get(application, (None, None))
     if made_for is not step or timed is None:
         assert application.live is not None
-        timed = _resample(application.live, sigma[:1])
+        timed = _resample(application.live, sigma)
         run.timed[application] = (step, timed)
     return timed
 
 
 def _resample(live: LiveAdapter, sigma: Tensor) -> TimedTokens:
+    """Noise levels (B), all the same unless each row has a reference of its own."""
+    sigma = sigma.repeat_interleave(2) if live.by_row else sigma[:1]
     both = [torch.stack((one.negative[0], one.features[0])).to(sigma.device) for one in live.references]
     if len({one.shape for one in both}) == 1:
         both = [torch.cat(both)]  # in one go, where all references have as many features

@@ -5,6 +5,7 @@ from torch import nn
 
 class JointBlock(nn.Module):
     x_block: Any
+    context_block: Any
 
 class MMDiT(nn.Module):
     hidden_size: int

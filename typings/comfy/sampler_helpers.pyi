@@ -1,0 +1,4 @@
+from collections.abc import Sequence
+from typing import Any
+
+def convert_cond(cond: Sequence[Sequence[Any]]) -> list[dict[str, Any]]: ...
