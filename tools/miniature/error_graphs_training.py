@@ -45,7 +45,7 @@ def an_encoder_of_another_width(shop: Workshop) -> Step:
 
 def latents_that_are_none(shop: Workshop) -> Step:
     """Images in their place."""
-    return _train(shop, latents=Step("Load Image", make=lambda: [torch.rand(1, 96, 96)]))
+    return _train(shop, latents=Step("Load Image", make=lambda: [torch.full((1, 96, 96), 0.5)]))
 
 
 def captions_as_text(shop: Workshop) -> Step:
