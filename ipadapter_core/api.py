@@ -27,6 +27,7 @@ from .errors import (
     PresetError,
     RecordingError,
     SamplingError,
+    TrainingError,
     WeightError,
 )
 from .images.fit import ResizeMode
@@ -46,8 +47,8 @@ __all__ = [
     "CheckpointError", "Combination", "ComparisonError", "EncodeOptions", "EncoderMismatchError", "FaceAnalysisError",
     "IPAdapterError", "ImageEncoder", "ImagePrompt", "ImagePromptError", "InputError", "LayerPreset", "LayerWeights",
     "ManagedAdapter", "ModelMismatchError", "PresetError", "RecordingError", "ResizeMode", "SamplingError", "Strength",
-    "WeightError", "WeightSchedule", "apply", "combine", "encode_images", "load_adapter", "load_image_encoder", "load_prompt",
-    "save_prompt",
+    "TrainingError", "WeightError", "WeightSchedule", "apply", "combine", "encode_images", "load_adapter", "load_image_encoder",
+    "load_prompt", "save_prompt",
 ]  # fmt: skip
 
 

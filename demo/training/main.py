@@ -9,7 +9,7 @@ import logging
 import platform
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from safetensors.torch import save_file
@@ -28,11 +28,13 @@ from ..load import (
     CONTROL_FILE,
     ENCODER_FILE,
     LORA_FILE,
+    PLUS_FILE,
     UNET_PREFIX,
     WEIGHTS,
     WORDS_PREFIX,
     base_model,
     below,
+    read_weights,
 )
 from ..text_encoder import new_word_encoder
 from .adapter import Frozen, train_demo_adapter
@@ -48,9 +50,11 @@ SCHEDULES = {
     "encoder": Schedule(2600, 1.2e-3, warm_up=40, decay=0.4, average=0.99),
     "base": Schedule(5000, 8.0e-4, decay=0.35, average=0.997),
     "adapter": Schedule(1500, 1.5e-3, warm_up=40, decay=0.4, average=0.98),
+    "plus adapter": Schedule(2400, 1.5e-3, warm_up=40, decay=0.4, average=0.98),
     "control": Schedule(360, 8.0e-4, decay=0.3, average=0.99),
     "lora": Schedule(200, 4.0e-3, warm_up=20, decay=0.4, average=0.97),
 }
+ADAPTERS = {"adapter": (Size.BASE, ADAPTER_FILE), "plus adapter": (Size.PLUS, PLUS_FILE)}
 CHECKPOINTS = Path("output/training")
 
 
@@ -85,8 +89,10 @@ class Stage(NamedTuple):
 
 
 def write_report(stages: dict[str, Stage], folder: Path) -> None:
-    """Writes `training.json` and the loss curves."""
-    report = {
+    """Writes `training.json` and the loss curves; what it said of other stages stays."""
+    file = folder / "training.json"
+    report: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))["stages"] if file.exists() else {}
+    report |= {
         name: {
             "seed": SEED,
             "steps": stage.progress.step,
@@ -98,38 +104,47 @@ def write_report(stages: dict[str, Stage], folder: Path) -> None:
         for name, stage in stages.items()
     }
     machine = {"torch": torch.__version__, "machine": platform.machine(), "threads": torch.get_num_threads()}
-    (folder / "training.json").write_text(
-        json.dumps({"trained_on": machine, "stages": report}) + "\n", encoding="utf-8"
+    file.write_text(json.dumps({"trained_on": machine, "stages": report}) + "\n", encoding="utf-8")
+    draw_curves(
+        {name: [(step, loss) for step, loss in stage["losses"]] for name, stage in report.items()},
+        folder / "losses.png",
     )
-    draw_curves({name: stage.progress.curve() for name, stage in stages.items()}, folder / "losses.png")
 
 
-def train(checkpoints: Path, weights: Path, scale: float = 1.0) -> None:
-    """Runs every stage that is not finished and writes the files."""
-    schedules = {name: replace(plan, steps=max(1, round(plan.steps * scale))) for name, plan in SCHEDULES.items()}
+def frozen_models(weights: Path) -> Frozen:
+    """What adapters are trained between, as the files have it."""
+    base = read_weights(BASE_FILE, weights)
+    encoder = clip_vision(read_weights(ENCODER_FILE, weights))
+    return Frozen(base_model(below(UNET_PREFIX, base)), new_word_encoder(below(WORDS_PREFIX, base)), encoder)
+
+
+def train_models(schedules: dict[str, Schedule], checkpoints: Path, weights: Path) -> dict[str, Stage]:
+    """Everything but the adapters."""
     encoding = train_encoder(schedules["encoder"], checkpoints, SEED)
-    encoder_weights = below("encoder.", encoding.average)
-    save(encoder_weights, weights / ENCODER_FILE)
-
+    save(below("encoder.", encoding.average), weights / ENCODER_FILE)
     based = train_base(schedules["base"], checkpoints, SEED)
     averaged = based.average
     save(renamed(averaged, {"unet.": UNET_PREFIX, "words.": WORDS_PREFIX}), weights / BASE_FILE)
     unet = new_base_model().diffusion_model
     unet.load_state_dict(below("unet.", averaged))
     words = new_word_encoder(below("words.", averaged))
-
-    encoder = clip_vision({key: value.clone() for key, value in encoder_weights.items()})
-    frozen = Frozen(base_model({key: value.clone() for key, value in unet.state_dict().items()}), words, encoder)
-    trained = train_demo_adapter(frozen, Size.BASE, schedules["adapter"], checkpoints, SEED)
-    save_adapter(trained.adapter, weights / ADAPTER_FILE, FileDtype.FP16)
     control = train_control(unet, words, schedules["control"], checkpoints, SEED)
     save(control.average, weights / CONTROL_FILE)
     lora = train_lora(unet, words, schedules["lora"], checkpoints, SEED)
     save(renamed(lora.average, {"": "diffusion_model."}), weights / LORA_FILE)
-    learned = sum(value.numel() for value in trained.adapter.network.parameters())
-    adapter = Stage(trained.progress, learned, schedules["adapter"].learning_rate)
     stages = {"encoder": encoding, "base": based, "control": control, "lora": lora}
-    write_report({name: Stage.of(stage) for name, stage in stages.items()} | {"adapter": adapter}, weights)
+    return {name: Stage.of(stage) for name, stage in stages.items()}
+
+
+def train_adapters(schedules: dict[str, Schedule], checkpoints: Path, weights: Path) -> dict[str, Stage]:
+    """The adapters, on the models in `weights`."""
+    frozen, stages = frozen_models(weights), {}
+    for name, (size, file) in ADAPTERS.items():
+        made = train_demo_adapter(frozen, size, schedules[name], checkpoints, SEED)
+        save_adapter(made.adapter, weights / file, FileDtype.FP16)
+        learned = sum(value.numel() for value in made.adapter.network.parameters())
+        stages[name] = Stage(made.progress, learned, schedules[name].learning_rate)
+    return stages
 
 
 def main(argv: list[str]) -> int:
@@ -140,11 +155,17 @@ def main(argv: list[str]) -> int:
     parser.add_argument(
         "--scale", type=float, default=1.0, help="share of the steps to take; a small one tries the way"
     )
+    parser.add_argument("--adapters", action="store_true", help="train the adapters alone, on the models in --weights")
     parser.add_argument("--threads", type=int, default=0, help="processor threads; 0 leaves it to torch")
     arguments = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
-    train(arguments.checkpoints, arguments.weights, arguments.scale)
+    schedules = {
+        name: replace(plan, steps=max(1, round(plan.steps * arguments.scale))) for name, plan in SCHEDULES.items()
+    }
+    models = {} if arguments.adapters else train_models(schedules, arguments.checkpoints, arguments.weights)
+    adapters = train_adapters(schedules, arguments.checkpoints, arguments.weights)
+    write_report(models | adapters, arguments.weights)
     print(f"The demo world's files are in {arguments.weights}.")
     return 0

@@ -42,7 +42,7 @@ def test_a_disagreement_is_noticed(change):
         "output": replace(node, outputs=(replace(node.outputs[0], name="prompt"),)),
         "title": replace(node, title="Encode"),
         "value": replace(node, inputs=tuple(_fewer_values(one) for one in node.inputs)),
-        "new node": replace(node, identity="IPAdapterCoreNew"),
+        "new node": replace(node, identity="IPAdapterCoreAnother"),
     }[change]
     said = help_pages.complaints([changed])
     mine = [line for line in said if line.startswith(f"{changed.identity}.md")]
@@ -55,7 +55,7 @@ def _fewer_values(slot):
 
 def test_a_page_begun_by_the_tool_still_wants_a_person():
     """The skeleton has every row; its image and its mistakes are missing, and the check says so."""
-    node = replace(native_nodes()[0], identity="IPAdapterCoreNew")
+    node = replace(native_nodes()[0], identity="IPAdapterCoreAnother")
     (page,) = help_pages.skeletons([node]).values()
     assert help_pages.table_rows(page, "Input").keys() == {one.name for one in node.inputs}
     assert not re.search(f"^{help_pages.MISTAKES}\n\n- ", page, re.MULTILINE)
