@@ -3,6 +3,7 @@
 Without a Chromium these tests fail with the command that installs one; they are never skipped in silence.
 """
 
+import json
 import os
 import shutil
 import sys
@@ -19,13 +20,19 @@ from pack.tools.environment import ROOT
 from pack.tools.frontend import VARIABLE
 from pack.tools.miniature.models import adapter_weights
 from pack.tools.pictures.make import SHOWN, screenshots
+from pack.tools.workflows.apps import APPS
 from pack.tools.workflows.catalogue import GRAPHS
 from pack.tools.workflows.graph import Graph, Output
-from pack.tools.workflows.stage import ENCODER
+from pack.tools.workflows.stage import DEMO, ENCODER
 from safetensors.torch import save
 
 pytestmark = [pytest.mark.seeing, pytest.mark.browser, pytest.mark.server]
 
+FORMS = {  # all that is written there (texts and numbers stand in fields of their own), and how many images come
+    "app_image_prompt": (["Reference", "example.png", "Prompt", "Strength", "Purpose", "linear"], 1),
+    "app_character_over_scenes": (["Image 1", "example.png", "Image 2", "example.png", "Scenes, a line each", "Strength",
+                                   "Purpose", "linear"], 3),
+}  # fmt: skip
 OLD = {"input": {"required": {"clip_vision": ["CLIP_VISION", {}], "image": ["IMAGE", {}]}},
        "output": ["CLIP_VISION_OUTPUT"], "output_name": ["CLIP_VISION_OUTPUT"]}  # fmt: skip
 EMPTY = b"\x02\x00\x00\x00\x00\x00\x00\x00{}"  # a safetensors file without tensors: here only its name counts
@@ -89,8 +96,6 @@ def test_seeing_the_frontend_that_was_asked_for(frontend):
 
 def test_seeing_a_file_from_disk_is_what_opens(frontend, client):
     """The committed file, as a person drops it into the window."""
-    import json
-
     frontend.open(json.loads((ROOT / "workflows" / f"{SHOWN}.json").read_text()))
     assert frontend.problems() == []
     drawn = [node for node in GRAPHS[SHOWN]().nodes if node.kind == "DemoWorldPicture"]
@@ -107,6 +112,22 @@ def test_seeing_a_run_and_the_help(frontend, client, tmp_path):
     assert frontend.problems() == []
     assert all((tmp_path / name).stat().st_size > 20_000 for name in ("graph.jpg", "help.jpg"))
     assert frontend.shown_widgets("IPAdapterCoreApply") == 3  # the advanced ones are folded away
+
+
+@pytest.mark.parametrize("name", APPS)
+def test_seeing_an_app(frontend, client, name):
+    """It opens as a form with reference, prompt, strength and purpose, and nothing else; Run there shows the images.
+
+    The file for published weights has the same form as the one in the demo world, which runs.
+    """
+    (form, images), info = FORMS[name], client.object_info()
+    for workflow in (json.loads((ROOT / "workflows" / f"{name}.json").read_text()), APPS[name](DEMO).workflow(info)):
+        frontend.open(workflow)
+        assert frontend.app() == form
+    frontend.run_app(images)
+    problems = frontend.problems()
+    frontend.load("en")
+    assert problems == []
 
 
 @pytest.mark.parametrize("language", ["zh", "ja"])

@@ -107,9 +107,9 @@ class Frontend:
         self._browser.close()
         self._playwright.stop()
 
-    def open(self, workflow: dict[str, Any]) -> None:
-        """Loads a graph as dropping its file into the window does, and fits it into view."""
-        self.page.evaluate("workflow => window.app.loadGraphData(workflow)", workflow)
+    def open(self, workflow: dict[str, Any], name: str | None = None) -> None:
+        """Loads a graph as dropping its file (called `name`) into the window does, and fits it into view."""
+        self.page.evaluate("given => window.app.loadGraphData(given[0], true, true, given[1])", [workflow, name])
         self.page.wait_for_timeout(1000)
         self.fit()
 
@@ -164,6 +164,24 @@ class Frontend:
             " return shown.length && shown.every(node => node.imgs?.length && node.imgs.every(i => i.naturalWidth)); }"
         )
         self.page.wait_for_timeout(1000)
+
+    def app(self) -> list[str]:
+        """What the form of a workflow that has opened as an app says, line by line; its tour is closed."""
+        form = self.page.get_by_test_id("linear-widgets")
+        form.wait_for()
+        self.page.wait_for_timeout(1000)
+        for tour in self.page.get_by_text("Skip", exact=True).all():
+            tour.click()
+        return form.inner_text().splitlines()
+
+    def run_app(self, images: int) -> None:
+        """Presses the form's Run, and waits until it shows that many images."""
+        self.page.get_by_test_id("linear-run-button").get_by_role("button", name="Run", exact=True).click()
+        self.page.wait_for_function(
+            "count => { const shown = [...document.querySelectorAll('[data-testid=\"linear-outputs\"] img')];"
+            " return shown.length >= count && shown.every(one => one.naturalWidth); }",
+            arg=images,
+        )
 
     def help(self, kind: str) -> str:
         """Opens the help panel of the first node of a kind; returns its text."""

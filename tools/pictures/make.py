@@ -13,8 +13,10 @@ from ..comfyui.client import ComfyClient
 from ..comfyui.server import ComfyServer
 from ..environment import ROOT
 from ..node_texts import native_nodes
+from ..workflows.apps import APPS, REFERENCE
 from ..workflows.by_task import shown_by
 from ..workflows.catalogue import GRAPHS
+from ..workflows.stage import DEMO
 from .scene import Scene, strip
 from .task_recipes import GRAPHS as OF_GRAPHS
 from .task_recipes import NODES, TASKS, Recipe, of_graph, thumbnail
@@ -35,17 +37,45 @@ def make(names: list[str]) -> None:
                 recipe(scene)
                 _save(scene.strip(client), file)
         cards = [name for name in _without_recipe() if not names or name in names]
-        if cards or not names or "screenshots" in names:
+        apps = [name for name in APPS if not names or name in names]
+        if cards or apps or "screenshots" in names:
             _upload_a_prompt(client)
+            _upload_a_reference(client)
             with Frontend(server.url) as frontend:
                 for name in cards:
                     frontend.card(name, NODE_PICTURES / f"{name}.jpg")
+                for name in apps:
+                    _photograph_an_app(frontend, client, name)
                 if not names or "screenshots" in names:
                     screenshots(frontend, client)
     if not names or FACES in names or "faces" in names:
         picture = faces()
         _save(picture, NODE_PICTURES / f"{FACES}.jpg")
         _save(picture, TASK_PICTURES / "faces.jpg")
+
+
+def _photograph_an_app(frontend: Frontend, client: ComfyClient, name: str) -> None:
+    """The form of a workflow that opens as an app, after a run in the demo world."""
+    frontend.open(APPS[name](DEMO).workflow(client.object_info()), name.removeprefix("app_").replace("_", " "))
+    frontend.app()
+    frontend.run_app(1)
+    frontend.page.wait_for_timeout(6000)  # by then the frontend has nothing more to say
+    frontend.photograph(ROOT / "workflows" / f"{name}.jpg")
+
+
+def _upload_a_reference(client: ComfyClient) -> None:
+    """Puts a drawing where new users have ComfyUI's own example."""
+    scene = Scene()
+    saved = scene.graph.add("SaveImage", images=scene.reference(), filename_prefix="reference")
+    shown = client.run(scene.graph.prompt())[str(saved.number)]["images"][0]
+    _upload(client, REFERENCE, client.picture(shown))
+
+
+def _upload(client: ComfyClient, name: str, image: bytes) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / name
+        file.write_bytes(image)
+        client.upload(file)
 
 
 def _upload_a_prompt(client: ComfyClient) -> None:
@@ -55,10 +85,7 @@ def _upload_a_prompt(client: ComfyClient) -> None:
     saved = scene.graph.add("IPAdapterCoreSave", image_prompt=scene.encode(reference)[0], filename_prefix="blue_stripes",
                             form="PNG", image=reference)  # fmt: skip
     shown = client.run(scene.graph.prompt())[str(saved.number)]["images"][0]
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "blue_stripes.png"
-        file.write_bytes(client.picture(shown))
-        client.upload(file)
+    _upload(client, "blue_stripes.png", client.picture(shown))
 
 
 def screenshots(frontend: Frontend, client: ComfyClient, folder: Path = TASK_PICTURES) -> str:
@@ -100,7 +127,9 @@ def _recipes() -> Iterator[tuple[Path, Recipe]]:
         yield NODE_PICTURES / f"{name}.jpg", recipe
     for name, recipe in TASKS.items():
         yield TASK_PICTURES / f"{name}.jpg", recipe
-    for name in (name for name in GRAPHS if not name.startswith("seeing")):  # those are made by `dev.py figures`
+    for name in (
+        name for name in GRAPHS if not name.startswith(("seeing", "app_"))
+    ):  # by `dev.py figures`; screenshots
         shown = shown_by(name)
         yield ROOT / "workflows" / f"{name}.jpg", OF_GRAPHS.get(name) or (of_graph(shown) if shown else thumbnail(name))
 

@@ -1,5 +1,6 @@
 """The workflows in `workflows/`, as data; `python3 dev.py workflows` writes the files from here."""
 
+from ..workflows import apps as workflows_apps
 from ..workflows import by_task as workflows_by_task
 from ..workflows import diagnostics as workflows_seeing
 from ..workflows import pulid as workflows_pulid
@@ -113,6 +114,7 @@ GRAPHS = {
     "sd15_basic": sd15_basic,
     "sdxl_plus": sdxl_plus,
     "sdxl_plus_controlnet": sdxl_plus_controlnet,
+    **workflows_apps.GRAPHS,
     **workflows_by_task.GRAPHS,
     **workflows_seeing.GRAPHS,
     **workflows_dit.GRAPHS,

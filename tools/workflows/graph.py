@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from .app import App
 from .declared import NOTES
 from .node import Node, Output
 from .page import page_of
@@ -10,10 +11,11 @@ __all__ = ["Graph", "Node", "Output"]
 
 
 class Graph:
-    """A growing workflow."""
+    """A growing workflow; with an `app` it opens as a form."""
 
     def __init__(self) -> None:
         self.nodes: list[Node] = []
+        self.app: App | None = None
 
     def add(
         self, kind: str, title: str | None = None, models: list[dict[str, str]] | None = None, /, **inputs: Any
@@ -40,4 +42,4 @@ class Graph:
 
     def workflow(self, object_info: dict[str, Any]) -> dict[str, Any]:
         """The browser's format 0.4; slots and the order of widgets come from the server's `object_info`."""
-        return page_of(self.nodes, object_info)
+        return page_of(self.nodes, object_info, self.app)

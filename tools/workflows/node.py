@@ -15,13 +15,17 @@ class Output(NamedTuple):
 
 @dataclass
 class Node:
-    """A node with its inputs, values and `Output`s alike; `models` are the files that it wants, for the browser."""
+    """A node with its inputs, values and `Output`s alike; `models` are the files that it wants, for the browser.
+
+    `labels` are what widgets are called in place of their names.
+    """
 
     number: int
     kind: str
     inputs: dict[str, Any]
     title: str | None = None
     models: list[dict[str, str]] = field(default_factory=list)
+    labels: dict[str, str] = field(default_factory=dict)
 
     def __getitem__(self, slot: int) -> Output:
         return Output(self, slot)
@@ -42,8 +46,11 @@ def drawn(node: Node, object_info: dict[str, Any], place: tuple[int, int, int, i
             values.append(default(kind, options) if value is None or isinstance(value, Output) else value)
             values += ["fixed"] if has_control(name, kind, options) else []
             values += ["image"] if options.get("image_upload") else []
-        if not widget or isinstance(node.inputs.get(name), Output):
-            slots.append({"name": name, "type": kind, "link": None} | ({"widget": {"name": name}} if widget else {}))
+        if not widget or isinstance(node.inputs.get(name), Output) or name in node.labels:
+            label = {"label": node.labels[name]} if name in node.labels else {}
+            slots.append(
+                {"name": name, **label, "type": kind, "link": None} | ({"widget": {"name": name}} if widget else {})
+            )
     outputs = [
         {"name": name, "type": kind, "links": [], "slot_index": slot}
         for slot, (name, kind) in enumerate(zip(info["output_name"], info["output"], strict=True))

@@ -3,6 +3,7 @@
 import itertools
 from typing import Any
 
+from .app import App
 from .layout import LANE, TITLE, Layout, laid_out
 from .node import Node, Output, drawn
 from .note import TITLE as NOTE_TITLE
@@ -16,7 +17,7 @@ FONT = 24  # of a frame's title
 NOTE_COLOURS = {"color": "#432", "bgcolor": "#653"}  # ComfyUI's own for notes
 
 
-def page_of(nodes: list[Node], object_info: dict[str, Any]) -> Drawing:
+def page_of(nodes: list[Node], object_info: dict[str, Any], app: App | None = None) -> Drawing:
     """The file; slots and the order of widgets come from the server's `object_info`."""
     layout = laid_out(nodes, object_info)
     entries = placed(nodes, object_info, layout)
@@ -30,10 +31,11 @@ def page_of(nodes: list[Node], object_info: dict[str, Any]) -> Drawing:
         for one in wires
     ]
     notes = _note(nodes, layout)
+    extra = routed(wires, layout, entries) | (app.as_kept() if app else {})
     last = {"last_node_id": len(nodes) + len(notes), "last_link_id": len(links)}
     return {
         **last, "nodes": [*entries.values(), *notes], "links": links, "groups": _frames(layout), "config": {},
-        "extra": routed(wires, layout, entries), "version": 0.4,
+        "extra": extra, "version": 0.4,
     }  # fmt: skip
 
 
