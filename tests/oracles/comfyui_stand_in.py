@@ -18,7 +18,8 @@ ROW = {"references": [0.5], "palette": 1.0, "prompt": None, "sharpness": 2.0}
 
 
 class StandIn:
-    """`paths` are the requests that came, `graphs` those that were queued; a graph is done at once unless it is `busy`.
+    """`paths` are the requests that came,
+    `uploads` and `graphs` what they brought; unless it is `busy`, a graph is done at once.
 
     `moved` is where it sends everybody on to; `broken` is error 500; unless it `hears`, nobody is answered.
     """
@@ -26,6 +27,7 @@ class StandIn:
     def __init__(self, folder: Path):
         self.paths: list[str] = []
         self.graphs: dict[str, dict[str, Any]] = {}
+        self.uploads: dict[str, bytes] = {}
         self.busy, self.broken, self.moved = False, False, ""
         self.files = {"made.png": png(), "prompt.png": prompt_png(folder)}
         self.hears = threading.Event()
@@ -50,11 +52,13 @@ class StandIn:
         if parts.path == "/view":
             return self.files[parse_qs(parts.query)["filename"][0]]
         if parts.path == "/upload/image":
-            return json.dumps({"name": body.partition(b'filename="')[2].partition(b'"')[0].decode()}).encode()
+            name = body.partition(b'filename="')[2].partition(b'"')[0].decode()
+            self.uploads[name] = body
+            return json.dumps({"name": name}).encode()
         if parts.path == "/prompt":
-            asked = json.loads(body)
+            asked = {"prompt_id": str(len(self.graphs))} | json.loads(body)
             self.graphs[asked["prompt_id"]] = asked["prompt"]
-            return b"{}"
+            return json.dumps({"prompt_id": asked["prompt_id"]}).encode()
         if parts.path.startswith("/history/"):
             return json.dumps(self._history(parts.path.rpartition("/")[2])).encode()
         return json.dumps({"queue_running": []}).encode()

@@ -32,6 +32,7 @@ def program(client, tmp_path):
 
     def run(*arguments, call=None, server=client.url):
         command = [sys.executable, "-I", PROGRAM, "--server", server, "--graph", quick, "--out", tmp_path / "out"]
+        command += ["--allow", tmp_path]
         given = None if call is None else json.dumps(call)
         done = subprocess.run([*command, *arguments], input=given, capture_output=True, text=True, check=False)
         assert not done.stderr, done.stderr
@@ -90,8 +91,8 @@ def test_catalogue_an_agents_tool_call(program, reference):
     ("call", "said"),
     [
         ({"prompt": "a star"}, "missing arguments \\['reference'\\]"),
-        ({"reference": "nowhere.png", "prompt": "a star"}, "no reference nowhere.png"),
-        ({"reference": "x.png", "prompt": 3}, "prompt is 3, expected a string"),
+        ({"reference": "nowhere.png", "prompt": "a star"}, "'nowhere.png' leads outside the folders"),
+        ({"reference": "x.png", "prompt": 3}, "prompt is 3, expected the type string"),
         ({"reference": "x.png", "prompt": "a star", "weight": 7}, "weight is 7, expected 0 to 2"),
         ({"reference": "x.png", "prompt": "a star", "purpose": "mood"}, "expected one of \\['style', 'character'"),
         ({"reference": "x.png", "prompt": "a star", "colour": "red"}, "unknown arguments \\['colour'\\]"),
@@ -104,11 +105,11 @@ def test_catalogue_a_wrong_call_is_explained(program, call, said):
 
 
 def test_catalogue_a_server_that_refuses_or_is_not_there(program, reference, tmp_path):
-    """ComfyUI's own words come through."""
+    """And a reference that is no image."""
     broken = tmp_path / "brand.txt"
     broken.write_text("not an image")
     code, answer = program("--tool", call={"reference": str(broken), "prompt": "a star"})
-    assert code == 1 and "error" in answer
+    assert code == 1 and "is no PNG, JPEG or WebP" in answer["error"]
     code, answer = program("--tool", call={"reference": reference, "prompt": "a star"}, server="http://127.0.0.1:9")
     assert code == 1 and "no ComfyUI answers" in answer["error"]
 

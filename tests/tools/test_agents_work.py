@@ -126,6 +126,13 @@ def test_agents_hear_of_a_full_disk(world, tmp_path, monkeypatch, folder, red):
     assert kept(tmp_path) == []
 
 
+def test_agents_hear_of_a_folder_that_is_none(world, tmp_path, red):
+    """Something else lies where the server keeps its files."""
+    (tmp_path / "home").write_text("in the way")
+    answer = call(world, "save_character", name="hero", references=[red])
+    assert answer.is_error and "references cannot be written: Not a directory" in answer.content[0].text
+
+
 def test_agents_hear_of_a_full_disk_behind_an_image(world, tmp_path, monkeypatch, red):
     """The image is not lost: once there is room, the job still has it."""
 

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import re
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from uuid import uuid4
@@ -77,7 +78,8 @@ class Shelf:
             self._write("characters", f"{name_of(card.name)}.json", json.dumps(asdict(card), indent=1).encode())
         except Refused:
             for file in new:
-                file.unlink(missing_ok=True)
+                with suppress(OSError):
+                    file.unlink()
             raise
 
     def names(self) -> list[str]:
@@ -103,6 +105,7 @@ class Shelf:
             partial.write_bytes(data)
             os.replace(partial, place / name)
         except OSError as error:
-            partial.unlink(missing_ok=True)
+            with suppress(OSError):
+                partial.unlink()
             raise Refused(f"{place} cannot be written: {short(error.strerror or error)}") from error
         return place / name
