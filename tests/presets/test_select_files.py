@@ -2,9 +2,11 @@
 
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
+from pack.ipadapter_core.checkpoint.enums import BaseModel
 from pack.ipadapter_core.checkpoint.headers import read_shapes
 from pack.ipadapter_core.errors import CheckpointError, PresetError
 from pack.ipadapter_core.presets.catalogue import MEANINGS, Preset
@@ -117,6 +119,31 @@ def test_names_rank_files_that_are_alike_inside(model_folders, tmp_path):
         "its name says no more than y.safetensors: choose one in Load IP-Adapter"
         in select(Preset.PLUS, MODELS["SD1.5"], paths, model_folders[1]).report
     )
+
+
+@pytest.mark.parametrize(("preset", "model"), FILES, ids=lambda part: getattr(part, "name", part))
+@pytest.mark.parametrize("written", [str, str.upper], ids=["as published", "in capitals"])
+def test_the_published_name_always_wins(model_folders, tmp_path, preset, model, written):
+    """Over any other name of the same structure, however well that suits the preset's words, and in either container."""
+    meaning = MEANINGS[preset]
+    stem = Path(meaning.files[BaseModel(model)].saved_as).stem
+    rivals = ["-".join((first, *meaning.wanted)) for first in ("a", "best", stem, "zz")] + [f"{stem} (1)", f"{stem}_v3"]
+    rivals = [name for name in rivals if name != stem]
+    for order in (1, -1):
+        names = [*rivals, written(stem)][::order]
+        paths = [hollow_file(tmp_path / f"{name}.safetensors", FILES[preset, model]) for name in names]
+        found = select(preset, MODELS[model], paths, model_folders[1])
+        assert found.adapter.stem == written(stem)
+        assert "it has the published file's name, unlike" in found.report
+
+
+def test_the_published_encoder_wins(model_folders, tmp_path):
+    """Likewise among image encoders that are alike inside."""
+    names = ("a.safetensors", "CLIP-ViT-H-14-laion2B-s32B-b79K.safetensors", "CLIP-ViT-H-14 (1).safetensors")
+    paths = [hollow_file(tmp_path / name, ENCODERS["h"]) for name in names]
+    for order in (1, -1):
+        found = select(Preset.STANDARD, MODELS["SD1.5"], model_folders[0], paths[::order])
+        assert found.encoder.name == names[1]
 
 
 def test_what_is_missing_is_said(model_folders):

@@ -102,6 +102,18 @@ def test_seeing_a_file_from_disk_is_what_opens(frontend, client):
     assert [frontend.values()[node.number]["size"] for node in drawn] == [64, 64]
 
 
+def test_seeing_which_models_are_missing(frontend):
+    """A workflow whose files nobody has: ComfyUI's panel names each with its folder, and offers to download it."""
+    text = (ROOT / "workflows" / "sdxl_plus.json").read_text()
+    files = [file for node in GRAPHS["sdxl_plus"]().nodes for file in node.models]
+    for file in files:
+        text = text.replace(f'"{file["name"]}"', f'"not_here_{file["name"]}"')
+    frontend.open(json.loads(text))
+    missing = frontend.missing_models()
+    frontend.load("en")
+    assert missing == [line for file in files for line in (f"not_here_{file['name']}", file["directory"], "Download")]
+
+
 def test_seeing_a_run_and_the_help(frontend, client, tmp_path):
     """Run is pressed, the previews appear, in nodes with room for them; the help panel shows the page with its picture."""
     text = screenshots(frontend, client, tmp_path)

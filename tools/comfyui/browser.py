@@ -192,6 +192,13 @@ class Frontend:
         self.page.wait_for_timeout(2000)
         return panel.inner_text()
 
+    def missing_models(self) -> list[str]:
+        """What the frontend's panel says of files that are not there, line by line."""
+        self.page.get_by_test_id("error-overlay-see-errors").click()
+        rows = self.page.get_by_test_id("missing-model-importable-rows")
+        rows.wait_for()
+        return rows.inner_text().splitlines()
+
     def replace_old_nodes(self) -> None:
         """Goes from the frontend's warning to its panel, and lets it put new nodes in the place of those that it offers."""
         self.page.get_by_test_id("error-overlay-see-errors").click()
