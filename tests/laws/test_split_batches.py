@@ -9,11 +9,12 @@ import torch
 from pack.ipadapter_core.errors import SamplingError
 from pack.ipadapter_core.patchers.apply import apply_image_prompt
 from pack.ipadapter_core.sampling.strength import Strength
+from pack.tests.oracles.families import call_of, other_prompt, world
 from pack.tests.oracles.recorded_passes import noise as unet_noise
 from pack.tests.oracles.recorded_passes import patched, picture, prompt_of, sample, short_adapter, short_model, text
 from pack.tests.oracles.row_arithmetic import RowByRow
 from pack.tests.oracles.split_batches import RowSplit
-from pack.tests.oracles.transformer_world import CASES, other_prompt, world
+from pack.tests.oracles.transformer_world import CASES
 from pack.tools.miniature.transformers import predict, some_call
 
 import comfy.ldm.modules.attention
@@ -100,14 +101,20 @@ def test_whichever_node_comes_first(order):
     assert torch.equal(sample(RowSplit([[0, 1]]).around(model)), expected)
 
 
-def test_one_side_only():
-    """Only the positive rows reach the network, or only the negative ones: each is what it is in the whole batch."""
-    name, base, adapter, prompt = world("FLUX XLabs")
-    call = some_call(name, 6)
-    model = apply_image_prompt(base, adapter, prompt, Strength())
+@pytest.mark.parametrize("case", ["UNet base", "FLUX XLabs", "Anima LuciferTC"])
+@pytest.mark.parametrize("how", HOW)
+def test_one_side_only(case, how):
+    """Only the positive rows reach the network, or only the negative ones: each is what it is in the whole batch of three
+    images with their own references, masks and weights."""
+    base, adapter, prompt = world(case)[1:]
+    call = call_of(case, images=3)
+    masks = torch.rand(3, 8, 6, generator=torch.Generator().manual_seed(1))
+    both = prompt.with_references(prompt.references + other_prompt(case).references)
+    model = apply_image_prompt(base, adapter, both, Strength(0.8, frames=FRAMES), mask=masks, per_frame=True)
     whole = predict(model, call)
+    assert not torch.equal(whole, predict(base, call))
     for rows in ([0, 1, 2], [3, 4, 5], [4]):
-        assert torch.equal(predict(RowSplit([rows]).around(model), call), whole[rows])
+        assert torch.equal(predict(RowSplit([rows], HOW[how]).around(model), call), whole[rows])
 
 
 def test_rows_that_are_repeated():

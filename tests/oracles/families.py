@@ -99,8 +99,8 @@ def features_of(case: str, seed: int) -> Features:
     return noise(1, *given, seed=seed) if isinstance(given, tuple) else given(seed)
 
 
-def call_of(case: str, size: tuple[int, int] = (8, 6)) -> Call:
-    """Inputs of a model call: one image, with its positive and its negative pass."""
+def call_of(case: str, size: tuple[int, int] = (8, 6), images: int = 1) -> Call:
+    """Inputs of a model call: images, with their positive and their negative pass."""
     name = FAMILIES[case].model
-    call = some_call("Chroma" if name == UNET else name, size=size)
-    return call._replace(arguments={"context": noise(2, 7, WIDTH, seed=6)}) if name == UNET else call
+    call = some_call("Chroma" if name == UNET else name, 2 * images, size)
+    return call._replace(arguments={"context": noise(2 * images, 7, WIDTH, seed=6)}) if name == UNET else call

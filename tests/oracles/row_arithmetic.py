@@ -10,7 +10,7 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 SHARED = {functional.linear, torch.conv1d, torch.conv2d, torch.conv3d}  # one weight for all rows
-PAIRED = {torch.bmm, Tensor.bmm, torch.baddbmm, torch.matmul, Tensor.matmul, Tensor.__matmul__, torch.einsum,
+PAIRED = {torch.bmm, Tensor.bmm, torch.baddbmm, torch.matmul, Tensor.matmul, Tensor.__matmul__,
           functional.scaled_dot_product_attention}  # fmt: skip
 
 
