@@ -8,6 +8,9 @@ from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from ..adapter.key_value_bank import NEGATIVE, POSITIVE
 from ..errors import SamplingError
 from ..warn_once import warn_once
@@ -57,9 +60,22 @@ class GuiderRoles:
         certain = {side for entry in entries for mark in _marks(entry) for side in self._sides(mark)}
         return certain.pop() if len(certain) == 1 else None
 
+    def polarity_of_text(self, text: Tensor) -> int | None:
+        """The side of the only prompts with this text (1, L, C), by its values; None where both sides have it or neither.
+
+        Reads the device, so it is for callers that name no entries.
+        """
+        sides = {side for entries, side in self._lists if any(_says(entry, text) for entry in entries)}
+        return sides.pop() if len(sides) == 1 else None
+
     def _sides(self, mark: Any) -> set[int]:
         sides = self._polarities.get(mark, set())
         return sides if len(sides) == 1 else set()
+
+
+def _says(entry: Mapping[str, Any], text: Tensor) -> bool:
+    known = entry.get("cross_attn")
+    return isinstance(known, Tensor) and known.shape[1:] == text.shape[1:] and torch.equal(known[:1].to(text), text[:1])
 
 
 def _marks(entry: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -91,12 +107,18 @@ def polarities(roles: GuiderRoles | None, conds: Sequence[Conds | None]) -> tupl
     """The side of each list of one call.
 
     A list that the guider itself does not know, beside those that it does or alone, is another node's additional prompt to
-    guide away from (the old Perp-Neg node), so it sees the negative. Where no guider can be seen, the order of the lists is
-    what tells. Both are said once in the log. Raises `SamplingError` where a guider knows none of several lists.
+    guide away from (the old Perp-Neg node), so it sees the negative. Where no guider can be seen, the order of two lists is
+    what tells. Both are said once in the log. Raises `SamplingError` where a guider knows none of several lists, and where
+    more than two come from no guider at all.
     """
     known = [roles.polarity(entries) if roles else None for entries in conds]
     given = [index for index, entries in enumerate(conds) if entries]
     unknown = [index for index in given if known[index] is None]
+    if roles is None and len(unknown) > 2:
+        raise SamplingError(
+            f"{len(unknown)} prompts go into one call outside of a guider, so that it cannot be known which of them are "
+            "positive: take a guider or sampler node of ComfyUI, or take out Apply IP-Adapter"
+        )
     if roles is None and unknown:
         warn_once("which prompt is the positive one cannot be seen here: the first of a call is taken as positive")
     elif unknown:

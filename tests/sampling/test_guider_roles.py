@@ -2,6 +2,7 @@
 
 import pytest
 from pack.ipadapter_core.adapter.key_value_bank import NEGATIVE, POSITIVE
+from pack.ipadapter_core.errors import SamplingError
 from pack.ipadapter_core.sampling.polarity import GuiderRoles, polarities
 
 pytestmark = pytest.mark.engine
@@ -43,3 +44,10 @@ def test_the_very_list_wins():
     roles = GuiderRoles({"positive": one, "negative": other})
     assert (roles.polarity(other), roles.polarity(one)) == (NEGATIVE, POSITIVE)
     assert polarities(roles, [other, one]) == (NEGATIVE, POSITIVE)
+
+
+def test_polarity_of_many_prompts_without_a_guider():
+    """Two are in ComfyUI's usual order; which of three is positive, nobody has said."""
+    assert polarities(None, [entries("a"), entries("b")]) == (POSITIVE, NEGATIVE)
+    with pytest.raises(SamplingError, match="3 prompts go into one call outside of a guider"):
+        polarities(None, [entries("a"), entries("b"), entries("c")])

@@ -170,23 +170,33 @@ class HidingGuider(CopyingGuider):
 
 
 class DirectGuider(comfy.samplers.CFGGuider):
-    """A guider that calls the model itself."""
+    """A guider that calls the model itself, for one prompt after the other, each of them the first of its call."""
 
     def predict_noise(self, x, timestep, model_options=None, seed=None):
-        entry = self.conds["positive"][0]["model_conds"]["c_crossattn"].cond
-        return self.inner_model.apply_model(
-            x,
-            timestep,
-            c_crossattn=entry,
-            transformer_options=model_options["transformer_options"] | {"cond_or_uncond": [0]},
+        options = model_options["transformer_options"] | {"cond_or_uncond": [0]}
+        negative, positive = (
+            self.inner_model.apply_model(x, timestep, c_crossattn=self.said(role), transformer_options=options)
+            for role in ("negative", "positive")
         )
+        return negative + 3 * (positive - negative)
+
+    def said(self, role):
+        """The text as the network gets it."""
+        return self.conds[role][0]["model_conds"]["c_crossattn"].cond.clone()
+
+
+class RewritingGuider(DirectGuider):
+    """One whose texts nobody else has."""
+
+    def said(self, role):
+        return text(5)[0][0]
 
 
 @pytest.mark.parametrize(
     ("kind", "said", "sides", "passes"),
     [
         (NamelessGuider, "'first'", BOTH, 2),
-        (DirectGuider, "calls the model directly", {"positive": [POSITIVE]}, 1),
+        (RewritingGuider, "calls the model directly", {"positive": [text(5)]}, 2),
     ],
 )
 def test_polarity_unknown_is_said_once(world, caplog, kind, said, sides, passes):
@@ -209,6 +219,17 @@ def test_polarity_of_copied_entries(world, caplog):
         guide(guider, steps=1)
     assert not caplog.messages
     world.check(BOTH, 2)
+
+
+def test_polarity_of_a_sampler_that_calls_the_model_itself(world, caplog):
+    """Each call has one pass, the first one: its text says of which side it is. Fails when its number alone does."""
+    guider = DirectGuider(world.model)
+    guider.set_conds(POSITIVE, NEGATIVE)
+    guider.set_cfg(4.0)
+    with caplog.at_level(logging.WARNING):
+        guide(guider, steps=2)
+    assert not caplog.messages
+    world.check(BOTH, 4)
 
 
 def test_polarity_of_prompts_that_nobody_knows(world):

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from pack.ipadapter_core.patchers.hooks.wrappers import RUN
 from pack.tools.miniature.executing import Step
 from pack.tools.miniature.files import TEXT, Workshop
 
@@ -63,8 +64,17 @@ def a_part_of_the_canvas_that_is_not_there(shop: Workshop) -> Step:
 
 def prompts_that_a_guider_hides(shop: Workshop) -> Step:
     """Another pack's guider that asks with prompts of its own, and does not say which is which."""
+    return _by_guider(shop, HidingGuider)
+
+
+def many_prompts_without_a_guider(shop: Workshop) -> Step:
+    """A sampling loop of another pack's own, which nobody has told about any guider."""
+    return _by_guider(shop, LonelyLoop)
+
+
+def _by_guider(shop: Workshop, kind: type[comfy.samplers.CFGGuider]) -> Step:
     applied = shop.applied(shop.checkpoint(), shop.adapter())
-    guider = Step("a guider of another pack", {"model": applied}, make=lambda: HidingGuider(applied.value()))
+    guider = Step("a guider of another pack", {"model": applied}, make=lambda: kind(applied.value()))
     return Step("SamplerCustomAdvanced", {"guider": guider}, make=lambda: _guided(guider.value()))
 
 
@@ -80,7 +90,17 @@ class HidingGuider(comfy.samplers.CFGGuider):
         return comfy.samplers.calc_cond_batch(self.inner_model, lists, x, timestep, model_options)[0]
 
 
-def _guided(guider: HidingGuider) -> torch.Tensor:
+class LonelyLoop(comfy.samplers.CFGGuider):
+    """It asks for three prompts at once; what was noted at the beginning of the run is gone."""
+
+    def predict_noise(self, x: Any, timestep: Any, model_options: Any = None, seed: Any = None) -> torch.Tensor:
+        """Three lists in one call."""
+        bare = {key: one for key, one in model_options["transformer_options"].items() if key != RUN}
+        lists, options = [*self.conds.values(), self.conds["positive"]], model_options | {"transformer_options": bare}
+        return comfy.samplers.calc_cond_batch(self.inner_model, lists, x, timestep, options)[0]
+
+
+def _guided(guider: comfy.samplers.CFGGuider) -> torch.Tensor:
     text, blank = [[torch.zeros(1, 7, TEXT["SD1.5"]), {}]], torch.zeros(1, 4, 8, 8)
     guider.set_conds(text, text)
     return guider.sample(blank, blank, comfy.samplers.sampler_object("euler"), torch.tensor([1.0, 0.0]), seed=1)
@@ -126,5 +146,5 @@ def _sample(model: ModelPatcher, images: int = 1) -> torch.Tensor:
 SAMPLING_GRAPHS = (
     a_batch_that_is_split_inside, a_batch_that_is_split_further_inside, a_batch_that_is_split_around,
     a_call_that_names_no_passes, images_that_are_shown_in_part, prompts_that_a_guider_hides,
-    a_part_of_the_canvas_that_is_not_there,
+    many_prompts_without_a_guider, a_part_of_the_canvas_that_is_not_there,
 )  # fmt: skip

@@ -17,7 +17,7 @@ from comfy.patcher_extension import WrappersMP
 from ...sampling.application import Application
 from ...sampling.layer_call import Observer
 from ...sampling.polarity import GuiderRoles
-from ...sampling.run import Run
+from ...sampling.run import Run, Step
 from ...sampling.timeline import Timeline
 from ...warn_once import warn_once
 from .batch_layout import LAYOUT, layout_of, passes_of
@@ -124,7 +124,7 @@ class ApplyModelWrapper:
         applications = applications_of(options)
         if applications and COMPOSED not in options:  # a wrapper that ComfyUI lists twice must not act twice
             model = executor.class_obj
-            options, run = _decided(options, applications, x, t, model)
+            options, run = _decided(options, applications, x, t, model, c_crossattn)
             masked = any(application.mask is not None for application in applications)
             layout = layout_of(options, options[STEP], x, masked)
             like = x.new_empty(0, dtype=model.get_dtype_inference())
@@ -152,13 +152,24 @@ class ApplyModelWrapper:
 
 
 def _decided(
-    options: Options, applications: list[Application], x: Tensor, t: Tensor, model: Any
+    options: Options, applications: list[Application], x: Tensor, t: Tensor, model: Any, text: Tensor | None
 ) -> tuple[Options, Run]:
     """Options with a step in them: the one that `begin_step` decided, or for a sampler that calls the model directly."""
     if STEP in options:
         return options, options.get(RUN) or Run()
-    run = Run(timeline=Timeline(model.model_sampling.percent_to_sigma))
+    run = options.get(RUN) or Run(timeline=Timeline(model.model_sampling.percent_to_sigma))
     passes = passes_of(options)
-    warn_once("a sampler calls the model directly, so the first of its passes is taken as positive")
     step = run.step([None] * (1 + max(passes)), x[: x.shape[0] // len(passes)], t, applications)
-    return options | {STEP: step}, run
+    return options | {STEP: step._replace(polarities=_polarities(run.roles, text, passes, step))}, run
+
+
+def _polarities(roles: GuiderRoles | None, text: Tensor | None, passes: list[int], step: Step) -> tuple[int, ...]:
+    """The side of each pass by its text, where the guider's prompts have it; else by its number, as ComfyUI counts them."""
+    sides = list(step.polarities)
+    parts = () if roles is None or text is None or len(text) % len(passes) else text.chunk(len(passes))
+    found = [roles.polarity_of_text(part) if roles else None for part in parts]
+    if not found or None in found:
+        warn_once("a sampler calls the model directly, so the first of its passes is taken as positive")
+    for number, side in zip(passes, found, strict=False):
+        sides[number] = sides[number] if side is None else side
+    return tuple(sides)
