@@ -1,0 +1,1 @@
+"""Trains an IP-Adapter on your images from the command line, and measures what it learned."""
