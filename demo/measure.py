@@ -10,8 +10,9 @@ from torch import Tensor
 
 from .fitting import Fit, evidence, fit_shape
 from .shapes import SHAPE_NAMES
+from .texture_fit import ANGLES, STRIPED, fit_textures
 from .words import OPEN, read
-from .world import COLOURS
+from .world import COLOURS, Scene
 
 
 def palette(pictures: Tensor, fit: Fit | None = None) -> Tensor:
@@ -55,3 +56,22 @@ def outline_followed(pictures: Tensor, masks: Tensor) -> Tensor:
     """How well each image's shape covers the filled outline: overlap (IoU) of the fitted shape and `masks` (B, 64, 64)."""
     found = fit_shape(pictures).mask
     return found.minimum(masks).sum(dim=(1, 2)) / found.maximum(masks).sum(dim=(1, 2))
+
+
+def textures_kept(pictures: Tensor, scene: Scene, fit: Fit | None = None) -> Tensor:
+    """Whether the texture found on each image's shape, and the one behind it, are those of a scene: (B, 2) bool."""
+    found = fit_textures(pictures, fit)
+    return torch.stack(
+        [found.inside.kind == scene.object_texture, found.outside.kind == scene.background_texture], dim=1
+    )
+
+
+def stripes_followed(pictures: Tensor, scene: Scene, fit: Fit | None = None) -> Tensor:
+    """For each striped surface of a scene, whether the image has stripes there that run the same way: (N) bool.
+
+    Stripes run in one of four directions, 45 degrees apart: by chance one in four of those that are stripes at all follow.
+    """
+    found = fit_textures(pictures, fit)
+    turn = (scene.angle / (torch.pi / len(ANGLES))).round().long() % len(ANGLES)
+    sides = ((found.inside, scene.object_texture), (found.outside, scene.background_texture))
+    return torch.cat([((side.kind == STRIPED) & (side.angle == turn))[wanted == STRIPED] for side, wanted in sides])

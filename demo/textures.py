@@ -13,7 +13,7 @@ def second_shade(colour: Tensor) -> Tensor:
     return torch.where(light, colour * 0.45, colour + (1 - colour) * 0.55)
 
 
-def _pattern(kind: int, x: Tensor, y: Tensor, phase: Tensor, sharpness: float) -> Tensor:
+def pattern(kind: int, x: Tensor, y: Tensor, phase: Tensor, sharpness: float) -> Tensor:
     """How much of the second shade a pixel shows, 0..1; x and y run over -1..1 and are turned already."""
     u = x * (PERIODS / 2) + phase[:, 0, None, None]
     v = y * (PERIODS / 2) + phase[:, 1, None, None]
@@ -36,6 +36,6 @@ def texture(colour: Tensor, kind: Tensor, angle: Tensor, phase: Tensor, x: Tenso
     for index in range(1, len(TEXTURE_NAMES)):
         rows = (kind == index).nonzero()[:, 0]
         if len(rows):
-            amount[rows] = _pattern(index, turned_x[rows], turned_y[rows], phase[rows], sharpness)
+            amount[rows] = pattern(index, turned_x[rows], turned_y[rows], phase[rows], sharpness)
     first, second = colour[:, :, None, None], second_shade(colour)[:, :, None, None]
     return first + (second - first) * amount[:, None]

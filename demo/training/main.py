@@ -15,6 +15,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from ...ipadapter_core.adapter.load import load_adapter
 from ...ipadapter_core.adapter.save import FileDtype, save_adapter
 from ...ipadapter_core.training.loop import Progress, Training
 from ...ipadapter_core.training.new_adapter import Size
@@ -25,10 +26,10 @@ from ..encoder import clip_vision
 from ..load import (
     ADAPTER_FILE,
     BASE_FILE,
+    BRAND_FILE,
     CONTROL_FILE,
     ENCODER_FILE,
     LORA_FILE,
-    PLUS_FILE,
     UNET_PREFIX,
     WEIGHTS,
     WORDS_PREFIX,
@@ -39,9 +40,11 @@ from ..load import (
 from ..text_encoder import new_word_encoder
 from .adapter import Frozen, train_demo_adapter
 from .base import train_base
+from .brand import train_brand_adapter
 from .control import train_control
 from .encoder import train_encoder
 from .lora import train_lora
+from .measured import measured, table
 
 logger = logging.getLogger(__name__)
 
@@ -49,12 +52,11 @@ SEED = 7
 SCHEDULES = {
     "encoder": Schedule(2600, 1.2e-3, warm_up=40, decay=0.4, average=0.99),
     "base": Schedule(5000, 8.0e-4, decay=0.35, average=0.997),
-    "adapter": Schedule(1500, 1.5e-3, warm_up=40, decay=0.4, average=0.98),
-    "plus adapter": Schedule(2400, 1.5e-3, warm_up=40, decay=0.4, average=0.98),
+    "adapter": Schedule(2700, 1.5e-3, warm_up=40, decay=0.4, average=0.98),
+    "brand adapter": Schedule(96, 5e-5, warm_up=20, average=0.98),
     "control": Schedule(360, 8.0e-4, decay=0.3, average=0.99),
     "lora": Schedule(200, 4.0e-3, warm_up=20, decay=0.4, average=0.97),
 }
-ADAPTERS = {"adapter": (Size.BASE, ADAPTER_FILE), "plus adapter": (Size.PLUS, PLUS_FILE)}
 CHECKPOINTS = Path("output/training")
 
 
@@ -137,14 +139,15 @@ def train_models(schedules: dict[str, Schedule], checkpoints: Path, weights: Pat
 
 
 def train_adapters(schedules: dict[str, Schedule], checkpoints: Path, weights: Path) -> dict[str, Stage]:
-    """The adapters, on the models in `weights`."""
-    frozen, stages = frozen_models(weights), {}
-    for name, (size, file) in ADAPTERS.items():
-        made = train_demo_adapter(frozen, size, schedules[name], checkpoints, SEED)
-        save_adapter(made.adapter, weights / file, FileDtype.FP16)
-        learned = sum(value.numel() for value in made.adapter.network.parameters())
-        stages[name] = Stage(made.progress, learned, schedules[name].learning_rate)
-    return stages
+    """The general adapter on the models in `weights`, and from it the one of a brand."""
+    frozen, schedule = frozen_models(weights), schedules["adapter"]
+    made = train_demo_adapter(frozen, Size.BASE, schedule, checkpoints, SEED)
+    save_adapter(made.adapter, weights / ADAPTER_FILE, FileDtype.FP16)
+    general = load_adapter(str(weights / ADAPTER_FILE))
+    tuned = train_brand_adapter(frozen, general, schedules["brand adapter"], checkpoints, SEED)
+    save_adapter(tuned.adapter, weights / BRAND_FILE, FileDtype.FP16)
+    learned = sum(value.numel() for value in made.adapter.network.parameters())
+    return {"adapter": Stage(made.progress, learned, schedule.learning_rate)}
 
 
 def main(argv: list[str]) -> int:
@@ -156,16 +159,21 @@ def main(argv: list[str]) -> int:
         "--scale", type=float, default=1.0, help="share of the steps to take; a small one tries the way"
     )
     parser.add_argument("--adapters", action="store_true", help="train the adapters alone, on the models in --weights")
+    parser.add_argument("--measure", action="store_true", help="train nothing, measure the adapters in --weights")
     parser.add_argument("--threads", type=int, default=0, help="processor threads; 0 leaves it to torch")
     arguments = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
+    if arguments.measure:
+        print(table(measured(arguments.weights)))
+        return 0
     schedules = {
         name: replace(plan, steps=max(1, round(plan.steps * arguments.scale))) for name, plan in SCHEDULES.items()
     }
     models = {} if arguments.adapters else train_models(schedules, arguments.checkpoints, arguments.weights)
     adapters = train_adapters(schedules, arguments.checkpoints, arguments.weights)
     write_report(models | adapters, arguments.weights)
+    print(table(measured(arguments.weights)))
     print(f"The demo world's files are in {arguments.weights}.")
     return 0

@@ -20,7 +20,10 @@ def write_whole(tensors: Mapping[str, Tensor], file: Path, metadata: Mapping[str
     with torch.inference_mode(False), torch.no_grad():
         own = {key: tensor.detach().cpu().clone().contiguous() for key, tensor in tensors.items()}
     try:
+        partial.touch()
+        mode = partial.stat().st_mode  # as any new file of this user's; safetensors' own is closed to everybody else
         save_file(own, partial, dict(metadata))
+        partial.chmod(mode)
         with partial.open("rb+") as written:
             os.fsync(written.fileno())
         partial.replace(file)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load, save, save_file
+from safetensors.torch import load, save
 from torch import Tensor
 
 from ..checkpoint.enums import Feature
@@ -50,10 +50,8 @@ def save_prompt(prompt: ImagePrompt, path: Path, note: str = "", shown: Tensor |
     tensors, metadata = packed(prompt)
     metadata |= {"note": note} if note else {}
     try:
-        if shown is None:
-            save_file(tensors, path, metadata)
-        else:
-            _write(path, with_prompt(save(tensors, metadata), shown))
+        content = save(tensors, metadata)
+        _write(path, content if shown is None else with_prompt(content, shown))
     except (OSError, SafetensorError) as error:
         reason, _, _ = (getattr(error, "strerror", None) or str(error)).partition(
             " at path "

@@ -148,6 +148,13 @@ def test_the_metadata_says_what_it_is(tmp_path):
     assert "XLabs" in header.metadata["adapter"] and json.loads(header.metadata["image_tokens"]) == 4
 
 
+def test_others_may_read_it_as_any_new_file(tmp_path):
+    """A server's files are read by more than the user that it runs as; safetensors' own are closed to everybody else."""
+    (tmp_path / "any").touch()
+    save_adapter(adapter(weights_of(FILES["XLabs"])), tmp_path / "a.safetensors", FileDtype.FP16)
+    assert (tmp_path / "a.safetensors").stat().st_mode == (tmp_path / "any").stat().st_mode
+
+
 def test_a_full_disk_leaves_nothing(tmp_path, monkeypatch):
     """What is in the way of a file is said, and no half of one is there."""
 

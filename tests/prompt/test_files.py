@@ -51,6 +51,13 @@ def test_every_feature_comes_back(feature, tmp_path):
             assert all(torch.equal(*pair) for pair in zip(found, wanted, strict=True))
 
 
+def test_others_may_read_it_as_any_new_file(tmp_path):
+    """A server's files are read by more than the user that it runs as; safetensors' own are closed to everybody else."""
+    (tmp_path / "any").touch()
+    save_prompt(prompt_of(next(iter(FEATURES))), tmp_path / "a.safetensors")
+    assert (tmp_path / "a.safetensors").stat().st_mode == (tmp_path / "any").stat().st_mode
+
+
 def changed(**metadata):
     return lambda tensors, words: (tensors, words | metadata)
 

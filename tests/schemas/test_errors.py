@@ -9,7 +9,7 @@ pytestmark = pytest.mark.seeing
 
 VERBS = (
     "choose|load|update|connect|download|change|use|give|set|put|combine|shorten|take|run|write|leave|disconnect"
-    "|encode|save"
+    "|encode|save|train"
 )
 ADVICE = re.compile(rf"(: |; |, or |, and |\. |instead)(?=.*\b({VERBS}|expected)\b)", re.IGNORECASE)
 

@@ -42,7 +42,7 @@ def test_the_tiny_run_holds_every_bar(ran):
     result = json.loads((out / "gpu.json").read_text())
     assert [one for one in result["findings"] if one["passed"] is False] == []
     assert run.returncode == 0, run.stdout + run.stderr
-    assert set(result["parts"]) >= {"right", "laws", "memory", "syncs", "speed", "table"}
+    assert set(result["parts"]) >= {"right", "laws", "memory", "syncs", "speed", "table", "training"}
     assert {one["part"] for one in result["findings"]} == set(PARTS)
     for family in world.FAMILIES:
         assert any(one["what"].startswith(f"{family.name}: error against float32") for one in result["findings"])
@@ -52,7 +52,7 @@ def test_what_a_cpu_cannot_show_is_said(ran):
     """It is neither held nor missed."""
     found = json.loads((ran[1] / "gpu.json").read_text())["findings"]
     absent = [one for one in found if "needs a CUDA GPU" in one["note"]]
-    assert {one["part"] for one in absent} == {"right", "laws", "memory", "speed", "table"}
+    assert {one["part"] for one in absent} == {"right", "laws", "memory", "speed", "table", "training"}
     assert all(one["passed"] is None and one["value"] is None for one in absent)
 
 

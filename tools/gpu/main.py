@@ -7,7 +7,7 @@ from time import perf_counter
 ROOT = Path(__file__).resolve().parents[2]
 BUNDLE = ROOT / "output" / "gpu-bundle"
 REPEATS, FEWEST = 9, 7
-PARTS = ("right", "laws", "memory", "syncs", "speed", "table")
+PARTS = ("right", "laws", "memory", "syncs", "speed", "table", "training")
 
 
 def main(argv: list[str]) -> int:
@@ -59,7 +59,7 @@ def _run(given: argparse.Namespace) -> int:
 
 
 def _works(name: str) -> list:
-    from . import compiling, laws, layers, memory, models, quantised, speed, syncs, tune
+    from . import compiling, laws, layers, memory, models, quantised, speed, syncs, training, tune
 
     return {
         "right": [layers.layers_are_right, models.models_are_right],
@@ -68,6 +68,7 @@ def _works(name: str) -> list:
         "syncs": [syncs.nothing_waits],
         "speed": [speed.speed_is_kept],
         "table": [tune.the_kernel_is_tuned],
+        "training": [training.training_fits],
     }[name]
 
 

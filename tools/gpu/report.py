@@ -9,7 +9,7 @@ from .setup import Finding, Setup
 
 PARTS = {
     "right": "Right", "laws": "Laws", "memory": "Memory", "syncs": "Waits for the device", "speed": "Speed",
-    "table": "The kernel's table",
+    "table": "The kernel's table", "training": "Training",
 }  # fmt: skip
 WORDS = {True: "held", False: "MISSED", None: ""}
 

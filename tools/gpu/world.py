@@ -175,12 +175,13 @@ def sample(given: World, model: ModelPatcher, steps: int = 1, look: Callable[...
     """Latents by ComfyUI's own sampler, from the same noise and text at every call; `look` is called in every step."""
     noise = dit.noise(1, *given.latent, seed=5)
     cfg = 1.0 if given.family.passes == 1 else 4.0
-    texts = [_conditioning(given, seed) for seed in (6, 7)]
+    texts = [conditioning(given, seed) for seed in (6, 7)]
     options = {"seed": 1, "disable_pbar": True, "callback": look}
     return comfy.sample.sample(model, noise, steps, cfg, "euler", "simple", *texts, torch.zeros_like(noise), **options)
 
 
-def _conditioning(given: World, seed: int) -> list:
+def conditioning(given: World, seed: int) -> list:
+    """A text of noise, of the family's length and widths."""
     sizes = given.model.model.model_config.unet_config
     context = sizes.get("context_dim") or sizes.get("context_in_dim") or sizes.get("crossattn_emb_channels")
     context = context or sizes["context_embedder_config"]["params"]["in_features"]
