@@ -6,7 +6,7 @@ from pack.demo.measure import stripes_followed, textures_kept
 from pack.demo.texture_fit import fit_textures
 from pack.demo.world import random_scene, render
 
-pytestmark = pytest.mark.seeing
+pytestmark = [pytest.mark.seeing, pytest.mark.tool]
 
 COUNT = 128
 

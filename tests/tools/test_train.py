@@ -12,7 +12,7 @@ from pack.tools.train.arguments import parse
 from PIL import Image
 from safetensors import safe_open
 
-pytestmark = pytest.mark.training
+pytestmark = [pytest.mark.training, pytest.mark.tool]
 
 SHORT = ("--batch", "2", "--weights", "1", "--sampling-steps", "2", "--views", "1")
 
