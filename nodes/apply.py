@@ -1,5 +1,7 @@
 """*Apply IP-Adapter*."""
 
+from dataclasses import replace
+
 from torch import Tensor
 
 from comfy.model_patcher import ModelPatcher
@@ -9,6 +11,7 @@ from ..ipadapter_core.adapter.managed import ManagedAdapter
 from ..ipadapter_core.patchers.apply import apply_image_prompt
 from ..ipadapter_core.prompt.combine import ReferenceMode
 from ..ipadapter_core.prompt.image_prompt import ImagePrompt
+from ..ipadapter_core.sampling.identity_method import IdentityMethod
 from ..ipadapter_core.sampling.strength import Strength
 from ..ipadapter_core.weights.layer_weights import LayerWeights
 from ..ipadapter_core.weights.parsing import read_numbers
@@ -97,6 +100,25 @@ class ApplyIPAdapter(CheckedNode):
                     advanced=True,
                     tooltip="Multipliers for the images of a batch in turn: '1, 0.8, 0.5'. The last value repeats.",
                 ),
+                io.Combo.Input(
+                    "identity_method",
+                    options=IdentityMethod,
+                    default=IdentityMethod.AUTO,
+                    optional=True,
+                    advanced=True,
+                    tooltip="PuLID for SDXL only: likeness (fidelity), more of the prompt's style, or plain attention "
+                    "(neutral). auto is what the file was published with.",
+                ),
+                io.Int.Input(
+                    "zero_tokens",
+                    default=-1,
+                    min=-1,
+                    max=256,
+                    optional=True,
+                    advanced=True,
+                    tooltip="PuLID for SDXL only: empty tokens that take attention away from the face. More leave more to the "
+                    "prompt; -1 is the method's own number.",
+                ),
             ],
             outputs=[
                 io.Model.Output("MODEL", tooltip="For a sampler, a ControlNet workflow, or another Apply IP-Adapter.")
@@ -118,10 +140,14 @@ class ApplyIPAdapter(CheckedNode):
         embeds_scaling: str = Scaling.V_ONLY,
         references: str = ReferenceMode.TOGETHER,
         frame_weights: str = "",
+        identity_method: str = IdentityMethod.AUTO,
+        zero_tokens: int = -1,
     ) -> io.NodeOutput:
         """Patches a clone."""
         frames = read_numbers(frame_weights, "frame_weights of Apply IP-Adapter") or None
         strength = Strength(weight, start_percent, end_percent, weight_schedule, frames, Scaling(embeds_scaling))
+        zeros = None if zero_tokens < 0 else zero_tokens
+        strength = replace(strength, method=IdentityMethod(identity_method), zero_tokens=zeros)
         per_frame = ReferenceMode(references) is ReferenceMode.PER_FRAME
         return io.NodeOutput(
             apply_image_prompt(model, ip_adapter, image_prompt, strength, mask, per_frame, layer_weights)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..prompt.features import Features, each
+from ..prompt.features import Features, each, shapes_of
 from .network import Adapter
 
 NEGATIVE, POSITIVE = 0, 1  # rows of a bank; also the order in which ComfyUI runs the two passes
@@ -31,6 +31,12 @@ class KeyValueBank:
         """The bank of image tokens that were multiplied by `gain`: keys and values are linear in them."""
         return KeyValueBank(tuple(key * gain for key in self.keys), tuple(value * gain for value in self.values))
 
+    def first(self, tokens: int) -> "KeyValueBank":
+        """The bank of the first image tokens alone."""
+        return KeyValueBank(
+            tuple(key[:, :tokens] for key in self.keys), tuple(value[:, :tokens] for value in self.values)
+        )
+
 
 def project(
     adapter: Adapter,
@@ -41,17 +47,24 @@ def project(
 ) -> KeyValueBank:
     """Runs the projector and every key and value projection once, for one reference.
 
-    features and negative: (1, E) or (1, L, E), or parts of such shapes, as the adapter's spec asks. The adapter's layers
-    cast their own weights to the input's device, so none of them has to live there. `translate` is the model's own text
-    projection, where the adapter's tokens have to pass it (Kolors FaceID). The bank is made of ordinary tensors, although
-    ComfyUI runs nodes in inference mode, so that training through a patched model can save them for its backward pass.
+    features and negative: (1, E) or (1, L, E), or parts of such shapes, as the adapter's spec asks; they differ in
+    length where several images are read as one. The adapter's layers cast their own weights to the input's device, so none of
+    them has to live there. `translate` is the model's own text projection, where the adapter's tokens have to pass it (Kolors
+    FaceID). The bank is made of ordinary tensors, although ComfyUI runs nodes in inference mode, so that training through a
+    patched model can save them for its backward pass.
     """
 
+    def placed(one: Tensor) -> Tensor:
+        return one.to(device, torch.promote_types(one.dtype, torch.float32))
+
     def both(one: Tensor, other: Tensor) -> Tensor:
-        return torch.cat((one, other)).to(device, torch.promote_types(other.dtype, torch.float32))
+        return placed(torch.cat((one.to(other.dtype), other)))
 
     with torch.inference_mode(False), torch.no_grad():
-        tokens = adapter.image_tokens(each(both, negative, features))
+        if shapes_of(negative) == shapes_of(features):
+            tokens = adapter.image_tokens(each(both, negative, features))
+        else:
+            tokens = torch.cat([adapter.image_tokens(each(placed, side)) for side in (negative, features)])
         tokens = tokens if translate is None else translate(tokens)
         pairs = [tuple(part.cpu() for part in adapter.key_value(layer.number, tokens)) for layer in adapter.spec.layers]
     keys, values = zip(*pairs, strict=True)

@@ -12,16 +12,19 @@ import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
+from .orthogonal_attention import Orthogonality
+
 
 class LayerKeyValue(NamedTuple):
     """What one layer attends to for one application: key and value (C, N, D), and what the output is multiplied by.
 
-    The multiplier is (1 or B, 1 or L, 1), None for one.
+    The multiplier is (1 or B, 1 or L, 1), None for one. `orthogonality` is there where the output is held against the text's.
     """
 
     key: Tensor
     value: Tensor
     multiplier: Tensor | None
+    orthogonality: Orthogonality | None = None
 
 
 def image_attention(query: Tensor, key: Tensor, value: Tensor, heads: int) -> Tensor:

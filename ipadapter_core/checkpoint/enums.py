@@ -31,6 +31,14 @@ class Negative(str, Enum):
     REFERENCE = "the reference itself"
 
 
+class Joining(str, Enum):
+    """What becomes of several references that are attended to together."""
+
+    BESIDE = "the tokens of each beside one another"
+    READ_TOGETHER = "read by the projector as one"
+    IDENTITY_BESIDE = "of all but the first the identity's tokens alone"
+
+
 class ProjectorKind(str, Enum):
     """How features become image tokens."""
 
@@ -47,6 +55,7 @@ class ProjectorKind(str, Enum):
     TIME_RESAMPLER = "time-dependent resampler"
     PERCEIVER = "perceiver"
     ID_FORMER = "IDFormer"
+    ID_ENCODER = "identity and hidden states"
     NONE = "no"
 
 
@@ -70,6 +79,8 @@ class FormatName(str, Enum):
     LUCIFERTC = "LuciferTC"
     PE_CORE = "PE-Core perceiver"
     PULID = "PuLID"
+    PULID_V1 = "PuLID v1"
+    PULID_V1_1 = "PuLID v1.1"
 
     def __str__(self) -> str:
         """The readable name, in every Python version."""

@@ -1,10 +1,13 @@
 """Rows for PuLID.
 
-Layout: ToTheBeginning/PuLID (1aa2fc7), pulid/encoders_transformer.py and pulid/pipeline_flux.py; keys are those below
-`image_proj.`.
+Layouts: ToTheBeginning/PuLID (1aa2fc7), pulid/encoders_transformer.py, pulid/pipeline_flux.py and, for SDXL,
+pulid/pipeline_v1_1.py and pulid/encoders.py; keys are those below `image_proj.`. huchenlei/ipadapter_pulid has v1 under
+IP-Adapter's own names.
 """
 
-from .enums import BaseModel, Feature, FormatName, LayerKind, ProjectorKind
+from dataclasses import replace
+
+from .enums import BaseModel, Feature, FormatName, Joining, LayerKind, ProjectorKind
 from .formats import HEAD_WIDTH, Format, Layout, depth, dimensions
 from .spec import ProjectorSpec, Shapes
 
@@ -14,6 +17,7 @@ ID_FORMER = dimensions(
     matrices="proj_out layers.0.0.to_q.weight id_embedding_mapping.0.weight id_embedding_mapping.6.weight mapping_0.0.weight",
     cubes="latents",
 )
+ID_ENCODER = dimensions(matrices="body.0.weight body.6.weight mapping_0.0.weight mapping_patch_0.0.weight")
 
 
 def _id_former(shapes: Shapes, context_width: int) -> ProjectorSpec:
@@ -36,6 +40,32 @@ def _is_id_former(shapes: Shapes) -> bool:
     return depth(shapes, "layers.") % STATES == 0 and identity == STATES * width
 
 
+def _id_former_sdxl(shapes: Shapes, context_width: int) -> ProjectorSpec:
+    return replace(_id_former(shapes, context_width), joining=Joining.READ_TOGETHER)
+
+
+def _id_encoder(shapes: Shapes, context_width: int) -> ProjectorSpec:
+    width, condition = shapes["body.0.weight"]
+    return ProjectorSpec(
+        ProjectorKind.ID_ENCODER,
+        Feature.IDENTITY_AND_STATES,
+        feature_width=condition,
+        context_width=context_width,
+        tokens=2 * STATES,
+        width=width,
+        picture_width=shapes["mapping_0.0.weight"][1],
+        joining=Joining.IDENTITY_BESIDE,
+    )
+
+
+SDXL_FORMATS = (
+    Format(FormatName.PULID_V1, ID_ENCODER, _id_encoder),
+    Format(FormatName.PULID_V1_1, ID_FORMER, _id_former_sdxl, _is_id_former),
+)
+SDXL_RENAMES = (
+    (r"id_adapter_attn_layers\.([0-9]+)\.id_to_([kv])\.", r"ip_adapter.\1.to_\2_ip."),
+    (r"id_adapter\.", "image_proj."),
+)
 PULID_FLUX = Layout(
     "FLUX.1 by PuLID",
     0,

@@ -32,8 +32,6 @@ LAYER = r"ip_adapter\.[0-9]+\."
 
 ADAPTERS = (  # adapters of other kinds, which may have much in common with ours
     Signature("PuLID FLUX.2", "PuLID for FLUX.2", LATER, (r"id_former\.latents", r"double_ca\.0\.")),
-    Signature("PuLID SDXL", "PuLID for SDXL", LATER, (r"id_adapter(_attn_layers)?\.",)),
-    Signature("PuLID SDXL, renamed", "PuLID for SDXL", LATER, (r"image_proj\.mapping_patch_0\.",)),
     Signature("Lynx layers", "the layers of Lynx for Wan", LATER, (r"blocks\.[0-9]+\.cross_attn\.ip_adapter\.",)),
     Signature("Lynx reference layers", "the reference layers of Lynx for Wan", LATER,
               (r"blocks\.[0-9]+\.self_attn\.ref_adapter\.",)),

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import NewType
 
-from .enums import BaseModel, Feature, FormatName, LayerKind, Negative, ProjectorKind
+from .enums import BaseModel, Feature, FormatName, Joining, LayerKind, Negative, ProjectorKind
 from .features import encoder_name
 
 Shapes = dict[str, tuple[int, ...]]
@@ -33,6 +33,7 @@ class ProjectorSpec:
     parts: tuple["ProjectorSpec", ...] = ()
     time_width: int = 0
     negative: Negative = Negative.ZERO_FEATURES
+    joining: Joining = Joining.BESIDE
 
 
 @dataclass(frozen=True)

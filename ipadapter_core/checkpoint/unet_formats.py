@@ -18,6 +18,7 @@ from .formats import (
     measure_linear,
     measure_resampler,
 )
+from .pulid_formats import SDXL_FORMATS, SDXL_RENAMES
 from .spec import ProjectorSpec, Shapes
 
 KOLORS_WIDTH = 2048  # of the Kolors resampler; no other plus adapter has one as wide
@@ -53,11 +54,12 @@ UNET_LAYOUT = Layout(
     2,
     KEY_VALUE,
     LayerKind.PLAIN,
-    UNET_FORMATS + FACE_FORMATS,
+    UNET_FORMATS + FACE_FORMATS + SDXL_FORMATS,
     renames=(
         (r"adapter_modules\.([0-9]+)\.to_([kv])_face\.", r"ip_adapter.\1.to_\2_ip."),
         (r"adapter_modules\.", "ip_adapter."),
         (r"image_proj_model\.", "image_proj."),
         *FACE_RENAMES,
+        *SDXL_RENAMES,
     ),
 )

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from ..adapter.key_value_bank import POSITIVE
 from ..attention.image_attention import split_heads
+from ..attention.orthogonal_attention import softmax_beside
 from ..masks.token_grid import Area, Size
 from ..sampling.application import Application
 from ..sampling.batch_layout import BatchLayout
@@ -139,8 +140,11 @@ def _maps(application: Application, index: int, call: LayerCall, own: slice, pai
     query = call.query[own, call.before : call.query.shape[1] - call.after]
     key, value = pair
     sizes = _token_counts(application, index, key.shape[1], call.query.shape[1])
-    of_layer = measures if application.folding is None else folded_measures
-    found = of_layer(query, key, value, call.heads, sizes)
+    if application.folding is None:
+        zeros = application.orthogonality.zeros if application.orthogonality else 0
+        found = measures(query, key, value, call.heads, sizes, zeros)
+    else:
+        found = folded_measures(query, key, value, call.heads, sizes)
     found[0] /= found[0].sum(dim=0, keepdim=True).mean(dim=-1, keepdim=True).clamp(min=torch.finfo(found.dtype).tiny)
     assert call.layout is not None
     return _by_reference(found, application, call.layout.frames[own])
@@ -149,7 +153,7 @@ def _maps(application: Application, index: int, call: LayerCall, own: slice, pai
 def _token_counts(application: Application, index: int, keys: int, queries: int) -> list[int]:
     """How many of the last keys belong to each reference; beside an image's own keys all references have as many."""
     if application.banks:
-        counts = [bank.keys[index].shape[1] for bank, _ in application.banks]
+        counts = [one.bank.keys[index].shape[1] for one in application.banks]
     else:
         assert application.live is not None
         together = 1 if application.per_frame else len(application.live.references)
@@ -157,22 +161,23 @@ def _token_counts(application: Application, index: int, keys: int, queries: int)
     return counts[:1] if application.per_frame else counts
 
 
-def measures(query: Tensor, key: Tensor, value: Tensor, heads: int, sizes: Sequence[int]) -> Tensor:
+def measures(query: Tensor, key: Tensor, value: Tensor, heads: int, sizes: Sequence[int], zeros: int = 0) -> Tensor:
     """Norm of what is brought and share of the attention, (2, R, F, L), for the last R groups of keys.
 
-    query (F, L, D), key and value (F or 1, N, D), `sizes` the tokens of each group.
+    query (F, L, D), key and value (F or 1, N, D), `sizes` the tokens of each group; `zeros` stand beside the keys.
     """
     dtype = torch.promote_types(query.dtype, torch.float32)
     keys, values = (split_heads(one.to(dtype), heads) for one in (key, value))
     step = max(1, AT_ONCE // (query.shape[0] * heads * keys.shape[2]))
     parts = [
-        _attended(split_heads(rows.to(dtype), heads), keys, values, sizes) for rows in torch.split(query, step, dim=1)
+        _attended(split_heads(rows.to(dtype), heads), keys, values, sizes, zeros)
+        for rows in torch.split(query, step, dim=1)
     ]
     return torch.cat(parts, dim=-1)
 
 
-def _attended(query: Tensor, keys: Tensor, values: Tensor, sizes: Sequence[int]) -> Tensor:
-    weights = (query @ keys.mT * query.shape[-1] ** -0.5).softmax(dim=-1)[..., -sum(sizes) :]
+def _attended(query: Tensor, keys: Tensor, values: Tensor, sizes: Sequence[int], zeros: int) -> Tensor:
+    weights = softmax_beside(query @ keys.mT * query.shape[-1] ** -0.5, zeros)[..., -sum(sizes) :]
     groups = zip(
         torch.split(weights, list(sizes), dim=-1),
         torch.split(values[:, :, -sum(sizes) :], list(sizes), dim=2),

@@ -8,6 +8,7 @@ from typing import Any
 from PIL import Image
 from torch import Tensor
 
+from ..attention.orthogonal_attention import Orthogonality
 from ..errors import RecordingError
 from ..prompt.image_prompt import Reference
 from ..sampling.application import Application
@@ -48,6 +49,7 @@ def _application(application: Application, active: tuple[int, ...]) -> Trace:
     layers = {places[part, number]: [layer.positive, layer.negative] for (part, number, _), layer in weights}
     return {
         **_origin(application),
+        **_orthogonality(application.orthogonality),
         "weight": strength.weight,
         "window": [strength.start_percent, strength.end_percent],
         "schedule": None if strength.schedule is None else [list(point) for point in strength.schedule.points],
@@ -65,8 +67,9 @@ def _origin(application: Application) -> Trace:
     origin = application.origin
     if origin is None:
         return {}
-    tokens = [bank.tokens for bank, _ in application.banks]
-    tokens = tokens or [origin.spec.projector.tokens] * len(origin.prompt.references)
+    tokens = [0 if application.banks else origin.spec.projector.tokens] * len(origin.prompt.references)
+    for bank, _, place in application.banks:
+        tokens[place] = bank.tokens  # of references that are read as one the first one has them
     pairs = zip(origin.prompt.references, tokens, strict=True)
     return {
         "adapter": origin.spec.file,
@@ -75,6 +78,11 @@ def _origin(application: Application) -> Trace:
         "encoder": origin.prompt.encoder,
         "references": [_reference(*pair) for pair in pairs],
     }
+
+
+def _orthogonality(how: Orthogonality | None) -> Trace:
+    """What PuLID for SDXL does beside its attention; nothing for other adapters."""
+    return {} if how is None else {"zero_tokens": how.zeros, "projection": how.projection.value}
 
 
 def _reference(reference: Reference, tokens: int) -> Trace:

@@ -7,13 +7,15 @@ from comfy.ldm.chroma_radiance.model import ChromaRadiance
 from comfy.model_patcher import ModelPatcher
 
 from ..adapter.managed import ManagedAdapter
+from ..adapter.several_references import Banks, banks_of
 from ..checkpoint.spec import AdapterSpec, BaseModel, LayerKind
 from ..errors import ImagePromptError, ModelMismatchError
 from ..masks.canvas_mask import CanvasMask, canvas_mask, product, sequence
 from ..masks.mask import Mask
 from ..prompt.features import alone, leading
 from ..prompt.image_prompt import ImagePrompt, Reference, Words
-from ..sampling.application import Application, Block, LiveAdapter, LiveReference, Provenance, WeightedBank
+from ..sampling.application import Application, Block, LiveAdapter, LiveReference, Provenance
+from ..sampling.identity_method import orthogonality
 from ..sampling.strength import Strength
 from ..weights.layer_weights import LayerWeight, LayerWeights
 from .families.anima import ANIMA
@@ -154,19 +156,9 @@ def _application(
     """One application: keys and values made beforehand, and what has to stay loaded where a part depends on the step."""
     references = prompt.references
     kind = adapter.spec.layer_kind
-    live = None
-    banks: tuple[WeightedBank, ...] = ()
-    if kind is LayerKind.JOINT:
-        live = LiveAdapter(
-            adapter.patcher,
-            tuple(
-                LiveReference(alone(one.image.features), alone(one.image.negative), one.weight) for one in references
-            ),
-        )
-    else:
-        banks = tuple(WeightedBank(adapter.bank(one.image, text_projection), one.weight) for one in references)
-    if kind is LayerKind.GATED:
-        live = LiveAdapter(adapter.patcher)
+    banks: Banks = ()
+    if kind is not LayerKind.JOINT:
+        banks = banks_of(adapter, references, per_frame, text_projection)
     folding = adapter.folding() if kind is LayerKind.OWN else None
     words = tuple(one.words for one in (references if per_frame else references[:1]))
     return Application(
@@ -176,10 +168,23 @@ def _application(
         strength,
         mask,
         per_frame,
-        live,
+        _live(adapter, references),
         Provenance(adapter.spec, prompt),
         folding,
         words if any(words) else (),
+        orthogonality(adapter.spec, strength.method, strength.zero_tokens),
+    )
+
+
+def _live(adapter: ManagedAdapter, references: tuple[Reference, ...]) -> LiveAdapter | None:
+    """What stays loaded while sampling: adapters whose keys or gates depend on the step."""
+    if adapter.spec.layer_kind is LayerKind.GATED:
+        return LiveAdapter(adapter.patcher)
+    if adapter.spec.layer_kind is not LayerKind.JOINT:
+        return None
+    return LiveAdapter(
+        adapter.patcher,
+        tuple(LiveReference(alone(one.image.features), alone(one.image.negative), one.weight) for one in references),
     )
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor
 
 Features = Tensor | tuple[Tensor, ...]
@@ -17,6 +18,11 @@ def each(function: Callable[..., Tensor], *features: Features) -> Features:
 def leading(features: Features) -> Tensor:
     """The part that the others accompany: what a width or an image is told from."""
     return features if isinstance(features, Tensor) else features[0]
+
+
+def shapes_of(features: Features) -> tuple[torch.Size, ...]:
+    """The shape of each part."""
+    return tuple(part.shape for part in ((features,) if isinstance(features, Tensor) else features))
 
 
 def alone(features: Features) -> Tensor:

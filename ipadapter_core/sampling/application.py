@@ -6,8 +6,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from ..adapter.key_value_bank import KeyValueBank
 from ..adapter.own_attention import Folding
+from ..adapter.several_references import Banks
+from ..attention.orthogonal_attention import Orthogonality
 from ..checkpoint.spec import AdapterSpec
 from ..masks.mask import Mask
 from ..masks.token_grid import CANVAS, Area, Size
@@ -18,13 +19,6 @@ from .device_cache import DeviceCache, PlacedLayer, PlacedLayers
 from .strength import Strength
 
 Block = tuple[str, int, int]  # (kind of place, its number, the depth inside it); each family names its own kinds
-
-
-class WeightedBank(NamedTuple):
-    """The bank of one reference and the reference's own weight."""
-
-    bank: KeyValueBank
-    weight: float = 1.0
 
 
 class LiveReference(NamedTuple):
@@ -62,14 +56,15 @@ class Application:
     the canvas, with one mask for all images or one for each (the last one for all that follow), and `words` say the same by
     words of the text: nothing, those of all references, or those of each image's. `live` is there only
     where a part of the adapter depends on the step, `folding` where its layers ask with projections of their own: then what
-    is placed on a device are keys and values folded with these.
+    is placed on a device are keys and values folded with these. `orthogonality` is there where what the references add is
+    held against the text's own output.
 
     Data, apart from `cache`: what is placed on a device is remembered there until `cleanup`, which ComfyUI calls when a run
     ends, and does not travel with a pickle.
     """
 
     blocks: tuple[Block, ...]
-    banks: tuple[WeightedBank, ...]
+    banks: Banks
     layers: tuple[LayerWeight, ...]
     strength: Strength = Strength()
     mask: Mask | None = None
@@ -78,6 +73,7 @@ class Application:
     origin: Provenance | None = field(default=None, repr=False)
     folding: Folding | None = field(default=None, repr=False)
     words: tuple[Words | None, ...] = ()
+    orthogonality: Orthogonality | None = None
     cache: DeviceCache = field(default_factory=DeviceCache, init=False, repr=False)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Application":
@@ -138,7 +134,7 @@ class Application:
         weights = torch.tensor((layer.negative, layer.positive), dtype=torch.float64).view(2, 1, 1)
         weights = weights * self.strength.weight
         parts: list[tuple[Tensor, ...]] = []
-        for bank, weight in self.banks:
+        for bank, weight, _ in self.banks:
             key, value = bank.keys[index], bank.values[index]
             if layer.negative_sees_reference:
                 key, value = (part[1:].expand_as(part) for part in (key, value))

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from ..attention.image_attention import LayerKeyValue, image_attention
+from ..attention.orthogonal_attention import orthogonal_attention
 from ..masks.token_grid import Size
 from ..weights.scaling import scale
 from .batch_layout import BatchLayout
@@ -87,7 +88,7 @@ def layer_key_value(
     if application.words and call.text is not None:
         words = word_mask(application, prepared.layout, call.query, call.text, call.heads)
         weight = words if weight is None else words * weight
-    return LayerKeyValue(key, value, weight)
+    return LayerKeyValue(key, value, weight, application.orthogonality)
 
 
 def mask_multiplier(call: LayerCall, prepared: PreparedApplication) -> Tensor:
@@ -104,20 +105,26 @@ def mask_multiplier(call: LayerCall, prepared: PreparedApplication) -> Tensor:
     return whole if part is None else whole[:, part.start : part.start + part.length]
 
 
-def attend(query: Tensor, to: LayerKeyValue, heads: int) -> Weighed:
-    """Attention to one application's keys and values."""
-    out, multiplier = image_attention(query, to.key, to.value, heads), to.multiplier
+def attend(query: Tensor, to: LayerKeyValue, heads: int, text: Tensor | None = None) -> Weighed:
+    """Attention to one application's keys and values; `text` (B, L, D) is what the layer's text brings, for those who ask."""
+    multiplier = to.multiplier
+    if to.orthogonality is None:
+        out = image_attention(query, to.key, to.value, heads)
+    else:
+        assert text is not None, "only families whose text has an attention of its own read such adapters"
+        out = orthogonal_attention(query, text, to.key, to.value, heads, to.orthogonality)
     return Weighed(out, multiplier if multiplier is None or out.ndim == 3 else multiplier.unsqueeze(1))
 
 
 def add_attention(base: Tensor, query: Tensor, to: Sequence[LayerKeyValue], heads: int, exclusive: bool) -> Tensor:
-    """`base` (B, L, D) and attention from its query to each of `to`.
+    """`base` (B, L, D), the text's output, and attention from its query to each of `to`.
 
     In place only where nobody else holds `base`, as nobody holds our sums: another pack or a backward pass may still need
-    what it gave.
+    what it gave, and so does attention that is held against the text's.
     """
+    text, exclusive = base, exclusive and all(one.orthogonality is None for one in to)
     for one in to:
-        base, exclusive = add_weighed(base, attend(query, one, heads), exclusive), True
+        base, exclusive = add_weighed(base, attend(query, one, heads, text), exclusive), True
     return base
 
 

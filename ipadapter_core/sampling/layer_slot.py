@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from ..attention.orthogonal_attention import Projection
 from .application import Application, Block
 
 
@@ -23,6 +24,12 @@ class LayerSlot:
     def worded(self) -> bool:
         """Whether it has to see a layer's attention to the text."""
         return bool(self.application.words)
+
+    @property
+    def every_token(self) -> bool:
+        """Whether it has to be called with all tokens of an image, because it sums over them."""
+        how = self.application.orthogonality
+        return how is not None and how.projection is not Projection.NONE
 
 
 Slots = Mapping[Block, tuple[LayerSlot, ...]]

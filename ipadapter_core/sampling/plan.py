@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from math import prod
 from typing import Any, NamedTuple
 
 from torch import Tensor
@@ -113,13 +114,15 @@ class ModelCallPlan:
         if query.dtype != self.like.dtype or query.device != self.like.device:
             return None
         found: list[SlotKeyValue] = []
+        whole = not call.before and not call.after and call.part is None and call.shapes
         for slot, key_value, masks in ready:
+            if slot.every_token and not (whole and prod(call.shapes[0]) == query.shape[-2]):
+                return None
             if masks is not None:
-                whole = not call.before and not call.after and call.part is None and call.shapes
                 mask = masks.get(call.shapes[0]) if whole else None
                 if mask is None or mask.shape[1] != query.shape[-2]:
                     return None
-                key_value = LayerKeyValue(key_value.key, key_value.value, mask)
+                key_value = key_value._replace(multiplier=mask)
             found.append(SlotKeyValue(slot, key_value))
         return found
 
@@ -128,7 +131,7 @@ class ModelCallPlan:
         if not acting:
             return []
         call, observers = call._replace(layout=self._layout_for(call.query.shape[0])), self.observers
-        needed = call.own is not None or any(slot.masked for slot in acting)
+        needed = call.own is not None or any(slot.masked or slot.every_token for slot in acting)
         if observers or needed:
             call = self._located(call, needed)
         if observers and (call.grid is None or call.part is not None):
@@ -140,8 +143,8 @@ class ModelCallPlan:
     def _located(self, call: LayerCall, needed: bool) -> LayerCall:
         """The call with its token grid, and where an engine splits sequences, the part of it that the tokens are.
 
-        Raises `SamplingError` where they are `needed` and cannot be known: with a mask, or where a layer attends to the
-        latent's own tokens, too.
+        Raises `SamplingError` where they are `needed` and cannot be known: with a mask, where a layer attends to the
+        latent's own tokens, too, or where an adapter sums over all of them.
         """
         tokens, beside = call.query.shape[-2], call.before + call.after
         shapes = call.shapes or (self.layout.latent,)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from ..weights.scaling import Scaling
 from ..weights.schedule import WeightSchedule
+from .identity_method import IdentityMethod
 from .polarity import PolarityRule
 
 
@@ -12,7 +13,8 @@ class Strength:
     """How strongly an application acts, when, and in which way.
 
     `frames` are weights for the images of a batch in turn, times `weight`; the last one repeats.
-    `polarity_rule` says how a pass is known to be one that sees the reference.
+    `polarity_rule` says how a pass is known to be one that sees the reference. `method` is PuLID's for SDXL, `zero_tokens`
+    None for as many as the method has.
     """
 
     weight: float = 1.0
@@ -22,6 +24,8 @@ class Strength:
     frames: tuple[float, ...] | None = None
     scaling: Scaling = Scaling.V_ONLY
     polarity_rule: PolarityRule = PolarityRule.BY_ROLE
+    method: IdentityMethod = IdentityMethod.AUTO
+    zero_tokens: int | None = None
 
     @property
     def whole_run(self) -> bool:

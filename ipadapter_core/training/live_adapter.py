@@ -14,6 +14,7 @@ from comfy.model_patcher import ModelPatcher
 from ..adapter.key_value_bank import KeyValueBank
 from ..adapter.managed import ManagedAdapter
 from ..adapter.network import Adapter
+from ..adapter.several_references import WeightedBank
 from ..checkpoint.enums import LayerKind
 from ..checkpoint.features import FEATURES
 from ..checkpoint.spec import AdapterSpec
@@ -22,7 +23,7 @@ from ..patchers.apply import FAMILIES, fitting_blocks
 from ..patchers.hooks.wrappers import add_application
 from ..prompt.features import alone
 from ..prompt.image_prompt import EncodedImage
-from ..sampling.application import Application, Block, LiveAdapter, LiveReference, WeightedBank
+from ..sampling.application import Application, Block, LiveAdapter, LiveReference
 from ..weights.layer_weights import LayerWeights
 
 

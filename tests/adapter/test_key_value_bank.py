@@ -7,8 +7,9 @@ import pytest
 import torch
 from pack.ipadapter_core.adapter.key_value_bank import KeyValueBank
 from pack.ipadapter_core.adapter.network import Adapter
+from pack.ipadapter_core.adapter.several_references import WeightedBank
 from pack.ipadapter_core.patchers.hooks.wrappers import applications_of
-from pack.ipadapter_core.sampling.application import Application, WeightedBank
+from pack.ipadapter_core.sampling.application import Application
 from pack.ipadapter_core.sampling.strength import Strength
 from pack.ipadapter_core.weights.layer_weights import LayerWeight
 from pack.tests.oracles.recorded_passes import EULER, patched, picture, sample, short_adapter, short_model

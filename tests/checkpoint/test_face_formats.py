@@ -52,5 +52,9 @@ def test_damage_is_said():
         detect({"image_proj.strange.weight": (1, 1)} | layers(SD15, 768), "s.bin")
     with pytest.raises(CheckpointError, match="unknown keys ip_adapter.1.to_q_ip.weight"):
         detect(shapes | {"ip_adapter.1.to_q_ip.weight": (320, 768)}, "q.bin")
+    for file, lost in (("pulid_v1", "id_adapter.mapping_patch_0.0.weight"), ("pulid_v1.1", "id_adapter.proj_out")):
+        left = {key: shape for key, shape in PUBLISHED[file][0].items() if key != lost}
+        with pytest.raises(CheckpointError, match="unknown image projector"):
+            detect(canonical(left), "p.bin")
     with pytest.raises(CheckpointError, match="unknown keys conv_in_unet_sd"):
         detect(canonical(CSGO | layers(SDXL[:60], 2048) | {"conv_in_unet_sd.weight": (320, 4, 3, 3)}), "c.bin")

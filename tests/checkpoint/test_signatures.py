@@ -12,8 +12,6 @@ pytestmark = [pytest.mark.inputs, pytest.mark.adapters]
 KV = {f"ip_adapter.{n}.to_{part}_ip.weight": (8, 4) for n in (1, 3) for part in "kv"}
 EXAMPLES = {  # keys as the published files have them; shapes only where a row looks at them
     "PuLID FLUX.2": ["id_former.latents", "double_ca.0.to_q.weight", "single_ca.0.to_q.weight"],
-    "PuLID SDXL": ["id_adapter.latents", "id_adapter_attn_layers.1.id_to_k.weight"],
-    "PuLID SDXL, renamed": ["image_proj.body.0.weight", "image_proj.mapping_patch_0.0.weight", *KV],
     "Lynx layers": ["blocks.0.cross_attn.ip_adapter.to_k_ip.weight", "blocks.0.cross_attn.ip_adapter.to_v_ip.weight"],
     "Lynx reference layers": ["blocks.0.self_attn.ref_adapter.to_k_ref.weight"],
     "Lynx layers, published": ["0.to_k_ip.weight", "0.to_v_ip.weight", "1.to_k_ip.weight"],

@@ -71,14 +71,16 @@ def test_a_unets_batch_in_parts(images, way, how):
     assert split.calls
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if not case.startswith("SD3")])
+@pytest.mark.parametrize(
+    "case", ["UNet PuLID v1", "UNet PuLID v1.1", *(case for case in CASES if not case.startswith("SD3"))]
+)
 @pytest.mark.parametrize("how", HOW)
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("images", [1, 3])
-def test_a_transformers_batch_in_parts(case, images, way, how):
-    """The same for every transformer family that ComfyUI lets wrappers stand around; SD3.5's network it does not."""
-    name, base, adapter, prompt = world(case)
-    call = some_call(name, 2 * images)
+def test_each_familys_batch_in_parts(case, images, way, how):
+    """The same for every family that ComfyUI lets wrappers stand around; SD3.5's network it does not."""
+    _, base, adapter, prompt = world(case)
+    call = call_of(case, images=images)
     masks = torch.rand(images, 8, 6, generator=torch.Generator().manual_seed(1))
     both = prompt.with_references(prompt.references + other_prompt(case).references)
     model = apply_image_prompt(

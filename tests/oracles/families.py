@@ -11,6 +11,7 @@ from pack.ipadapter_core.prompt.image_prompt import ImagePrompt
 from pack.tests.oracles.recorded_passes import WIDTH, short_model
 from pack.tools.miniature.models import adapter_weights, widths_of
 from pack.tools.miniature.pulid import face_features, pulid_flux
+from pack.tools.miniature.pulid_sdxl import pulid_v1, pulid_v1_1
 from pack.tools.miniature.transformers import (
     Call,
     adapter,
@@ -59,6 +60,10 @@ def _of_shapes(shapes: dict[str, tuple[int, ...]]) -> Callable[[], dict[str, Ten
     return weights
 
 
+def _of_layers(shapes: Callable[[list[int], int], dict[str, tuple[int, ...]]]) -> Callable[[], dict[str, Tensor]]:
+    return lambda: weights_of(shapes(widths_of(short_model()), WIDTH))
+
+
 def _of_unet(kind: str) -> Callable[[], dict[str, Tensor]]:
     return lambda: adapter_weights(kind, widths_of(short_model()), WIDTH)
 
@@ -66,6 +71,8 @@ def _of_unet(kind: str) -> Callable[[], dict[str, Tensor]]:
 FAMILIES = {
     "UNet base": Row(UNET, _of_unet("base"), (64,)),
     "UNet plus": Row(UNET, _of_unet("plus"), (9, 64)),
+    "UNet PuLID v1": Row(UNET, _of_layers(pulid_v1), face_features),
+    "UNet PuLID v1.1": Row(UNET, _of_layers(pulid_v1_1), face_features),
     "FLUX XLabs": Row("FLUX", _of_shapes(xlabs(2, 256, 64)), (48,)),
     "FLUX InstantX": Row("FLUX", _of_shapes(instantx_flux(5, 256, 64)), (48,)),
     "FLUX PuLID": Row("FLUX", _of_shapes(pulid_flux(2, 256)), face_features),

@@ -5,10 +5,11 @@ from collections import Counter
 import pytest
 import torch
 from pack.ipadapter_core.adapter.key_value_bank import KeyValueBank
+from pack.ipadapter_core.adapter.several_references import WeightedBank
 from pack.ipadapter_core.masks.canvas_mask import canvas_mask
 from pack.ipadapter_core.patchers.families.unet import compose
 from pack.ipadapter_core.patchers.hooks.wrappers import LIKE, STEP
-from pack.ipadapter_core.sampling.application import Application, WeightedBank
+from pack.ipadapter_core.sampling.application import Application
 from pack.ipadapter_core.sampling.run import Run
 from pack.ipadapter_core.sampling.strength import Strength
 from pack.ipadapter_core.sampling.timeline import Timeline

@@ -9,7 +9,9 @@ from pack.tools.comfyui.client import GraphError
 from pack.tools.miniature.eva_clip import tiny_eva
 from pack.tools.miniature.face_analysis import face_models
 from pack.tools.miniature.face_parser import parser_weights
+from pack.tools.miniature.models import tiny_model, widths_of
 from pack.tools.miniature.pulid import id_former, pulid_flux
+from pack.tools.miniature.pulid_sdxl import id_encoder, pulid_v1, pulid_v1_1
 from pack.tools.miniature.transformers import tiny_transformer, weights_of
 from PIL import Image
 from safetensors.torch import save_file
@@ -18,6 +20,8 @@ from skimage import data
 pytestmark = [pytest.mark.adapters, pytest.mark.faces]
 
 FLUX, ADAPTER = "renamed_p.safetensors", "who.safetensors"
+SDXL = {"PuLID v1": "first.bin", "PuLID v1.1": "second.safetensors"}
+TEXT = 96
 
 
 @pytest.fixture(scope="module")
@@ -27,6 +31,9 @@ def photograph(server, client, adapters, encoders, transformers):
     save_file({key: one.clone() for key, one in network.state_dict().items()}, transformers / FLUX)
     save_file(weights_of(pulid_flux(2, 256, former=id_former(64, condition=544, look=128))), adapters / ADAPTER)
     torch.save(tiny_eva(), encoders / "eva.pt")
+    widths, sizes = widths_of(tiny_model("SDXL")), {"condition": 544, "look": 128}
+    torch.save(weights_of(pulid_v1(widths, TEXT, id_encoder(TEXT, **sizes))), adapters / SDXL["PuLID v1"])
+    save_file(weights_of(pulid_v1_1(widths, TEXT, id_former(TEXT, **sizes))), adapters / SDXL["PuLID v1.1"])
     astronaut = data.astronaut()
     models = server.folder / "models"
     face_models(models / "insightface" / "models" / "antelopev2", torch.from_numpy(astronaut).float() / 255)
@@ -76,6 +83,39 @@ def test_pulid_runs_in_a_server(client, photograph, capsys):
     nowhere["mask"] = node("SolidMask", value=0.0, width=64, height=48)
     nowhere[APPLY]["inputs"]["mask"] = link("mask")
     assert torch.equal(latent(client, client.run(nowhere)), without)
+
+
+@pytest.mark.parametrize("release", SDXL)
+def test_pulid_for_sdxl_runs_in_a_server(client, photograph, release, capsys):
+    """Weight 0 is no adapter to the bit; each method, number of zeros and second photograph gives another image."""
+    prompt = graph(photograph) | {
+        "model": node("TinyModel", kind="SDXL"),
+        **sampled(link(APPLY), width=TEXT, pooled=1280),
+    }
+    prompt["adapter"]["inputs"]["ip_adapter_name"] = SDXL[release]
+    prompt["both"] = node("ImageBatch", image1=link("photograph"), image2=link("photograph"))
+
+    def run(**inputs):
+        other = copy.deepcopy(prompt)
+        other["sampler"]["inputs"]["model"] = link(APPLY if inputs else "model")
+        other[APPLY]["inputs"] |= inputs
+        outputs = client.run(other)
+        return latent(client, outputs), outputs
+
+    first, outputs = run(weight=0.8)
+    plain, _ = run()
+    effect = float((first - plain).norm() / plain.norm())
+    with capsys.disabled():
+        print(f"\n  {release}, effect in a server {effect:.3f}")
+    assert f"{release}\n" in said(outputs, "adapter") and torch.isfinite(first).all() and effect > 0.02
+    assert torch.equal(run(weight=0.0)[0], plain)
+    assert torch.equal(run(weight=0.8, identity_method="fidelity")[0], first)
+    others = [run(weight=0.8, **more)[0] for more in (
+        {"identity_method": "style"}, {"identity_method": "neutral"}, {"zero_tokens": 0},
+    )]  # fmt: skip
+    prompt["prompt"]["inputs"]["image"] = link("both")
+    others += [run(weight=0.8)[0], first]
+    assert not any(torch.equal(one, other) for number, one in enumerate(others) for other in others[:number])
 
 
 def test_without_a_parser_the_file_is_named(client, photograph, server):

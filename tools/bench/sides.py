@@ -18,11 +18,12 @@ from comfy.model_patcher import ModelPatcher
 from comfy.patcher_extension import WrapperExecutor, WrappersMP
 
 from ...ipadapter_core.adapter.key_value_bank import KeyValueBank
+from ...ipadapter_core.adapter.several_references import WeightedBank
 from ...ipadapter_core.masks.canvas_mask import canvas_mask
 from ...ipadapter_core.patchers.families.flux import FLUX
 from ...ipadapter_core.patchers.families.unet import UNET, layer_map
 from ...ipadapter_core.patchers.hooks.wrappers import RUN, add_application
-from ...ipadapter_core.sampling.application import Application, WeightedBank
+from ...ipadapter_core.sampling.application import Application
 from ...ipadapter_core.sampling.polarity import GuiderRoles
 from ...ipadapter_core.sampling.run import Run
 from ...ipadapter_core.sampling.strength import Strength

@@ -11,6 +11,7 @@ from pack.ipadapter_core.prompt.image_prompt import EncodedImage, ImagePrompt, R
 from pack.tools.miniature.faces import weights_of
 from pack.tools.miniature.models import adapter_weights, randomise
 from pack.tools.miniature.pulid import pulid_flux
+from pack.tools.miniature.pulid_sdxl import pulid_v1
 from pack.tools.miniature.transformers import instantx_flux, lucifer, perceiver, xlabs
 from pack.tools.miniature.transformers import weights_of as transformer_weights
 
@@ -26,6 +27,7 @@ ADAPTERS: list[dict[str, torch.Tensor]] = [
     transformer_weights(lucifer(2, 128)),
     transformer_weights(perceiver(2, 128)),
     transformer_weights(pulid_flux(2, 128)),
+    transformer_weights(pulid_v1(WIDTHS, 96)),
 ]
 BLOCKS = tuple([("input", number, 0) for number in (1, 2, 4, 5, 7, 8)] + [("middle", 0, 0)]
                + [("output", number, 0) for number in range(3, 12)])  # fmt: skip

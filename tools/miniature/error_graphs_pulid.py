@@ -48,6 +48,11 @@ def an_eva_clip_of_another_size(shop: Workshop) -> Step:
     return _face(shop, _parser(), clip_vision=Step("IPAdapterCoreLoadEncoder", {"encoder_name": "eva.pt"}))
 
 
+def a_method_for_another_adapter(shop: Workshop) -> Step:
+    """Only PuLID for SDXL has one."""
+    return shop.applied(shop.checkpoint(), shop.adapter(), identity_method="style")
+
+
 def _parser() -> Any:
     return SimpleNamespace(classes=lambda crop: torch.ones(crop.shape[:2], dtype=torch.long))
 
@@ -65,4 +70,5 @@ def _face(shop: Workshop, parser: Any, **inputs: Step) -> Step:
 
 PULID_GRAPHS = (
     half_an_eva_clip, a_face_analysis_without_a_parser, half_a_face_parser, clip_where_eva_belongs, an_eva_clip_of_another_size,
+    a_method_for_another_adapter,
 )  # fmt: skip

@@ -1,6 +1,8 @@
 """Keys and shapes of the published face, style and instruction adapters."""
 
 from pack.tools.miniature.faces import affine, norm, perceiver_layer
+from pack.tools.miniature.pulid import id_former
+from pack.tools.miniature.pulid_sdxl import id_encoder, pulid_v1, pulid_v1_1
 
 SD15 = [320, 320, 640, 640, 1280, 1280, 1280, 1280, 1280, 640, 640, 640, 320, 320, 320, 1280]
 
@@ -66,6 +68,9 @@ CSGO = {f"{part}_image_proj.{key}": shape for part, tokens in (("content", 4), (
         for key, shape in resampler(2048, 768, 1664, 2048, tokens).items()}  # fmt: skip
 
 
+ID_ENCODER, ID_FORMER = id_encoder(2048, 1024, 1280, 1024), id_former(2048, 1024, 32, 1280, 1024)
+
+
 PUBLISHED = {  # millions of parameters, LoRA included, as the files' sizes say
     "faceid_sd15": (projector(face(768, 4)) | layers(SD15, 768, True), "FaceID", "SD1.5", 4, 48.35),
     "faceid_sdxl": (projector(face(2048, 4)) | layers(SDXL, 2048, True), "FaceID", "SDXL", 4, 535.5),
@@ -80,6 +85,9 @@ PUBLISHED = {  # millions of parameters, LoRA included, as the files' sizes say
     "instruct_sd15": (projector(instruct(768, 768, 768)) | layers(SD15, 768), "IP-Adapter-Instruct", "SD1.5", 16, None),
     "instruct_sdxl": (projector(instruct(1280, 1280, 2048)) | layers(SDXL, 2048), "IP-Adapter-Instruct", "SDXL", 16, None),
     "id_animator": (animator(), "plus", "SD1.5", 16, None),
+    "pulid_v1": (pulid_v1(SDXL, 2048, ID_ENCODER), "PuLID v1", "SDXL", 10, 395.7),
+    "pulid_v1_renamed": (projector(ID_ENCODER) | layers(SDXL, 2048), "PuLID v1", "SDXL", 10, 395.7),
+    "pulid_v1.1": (pulid_v1_1(SDXL, 2048, ID_FORMER), "PuLID v1.1", "SDXL", 32, 492.19),
     "csgo": (CSGO | layers(SDXL[:60], 2048), "CSGO", "SDXL", 20, None),
 }  # fmt: skip
 

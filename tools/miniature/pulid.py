@@ -75,12 +75,18 @@ def stated_attention(part: dict[str, Tensor], source: Tensor, query: Tensor, hea
     return (scores @ value).transpose(1, 2).flatten(2) @ part["to_out.weight"].T
 
 
-def stated_former(weights: dict[str, Tensor], prefix: str, features: tuple[Tensor, ...]) -> Tensor:
-    """The tokens (B, N, C) of an IDFormer in float64. ToTheBeginning/PuLID, pulid/encoders_transformer.py."""
+def stated_former(
+    weights: dict[str, Tensor], prefix: str, features: tuple[Tensor, ...], identity: Tensor | None = None
+) -> Tensor:
+    """The tokens (B, N, C) of an IDFormer in float64; `identity` are its identity tokens where there are several conditions.
+
+    ToTheBeginning/PuLID, pulid/encoders_transformer.py.
+    """
     part = part_of(weights, prefix)
     condition, *states = (one.double() for one in features)
     width = part["latents"].shape[-1]
-    identity = stated_mapping(part, "id_embedding_mapping", condition).unflatten(-1, (IDENTITY_TOKENS, width))
+    if identity is None:
+        identity = stated_mapping(part, "id_embedding_mapping", condition).unflatten(-1, (IDENTITY_TOKENS, width))
     latents = torch.cat((part["latents"].expand(len(condition), -1, -1), identity), 1)
     depth = 1 + max(int(key.split(".")[1]) for key in part if key.startswith("layers."))
     for number, state in enumerate(states):

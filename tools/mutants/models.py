@@ -185,7 +185,7 @@ MODEL_MUTATIONS = (
         "program name without rows",
         "two compiled programs whose passes have other sides share a name",
         HOOKS + "torch_compile.py",
-        "given: tuple[Any, ...] = (layout.polarities, len(layout.frames), layout.latent, layout.passes)",
+        "given: tuple[Any, ...] = (layout.polarities, len(layout.frames), layout.latent, layout.passes, layout.texts)",
         "given: tuple[Any, ...] = (len(layout.frames), layout.latent)",
         ("tests/sampling/test_devices.py::test_compile_when_passes_run_apart",),
     ),

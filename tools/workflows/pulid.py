@@ -3,12 +3,18 @@
 from collections.abc import Callable
 
 from .graph import Graph, Output
+from .stage import SDXL
 from .transformers import FLUX, flux_sampled
 
 HUB = "https://huggingface.co"
 PULID_FLUX = {
     "name": "pulid_flux_v0.9.1.safetensors",
     "url": f"{HUB}/guozinan/PuLID/resolve/main/pulid_flux_v0.9.1.safetensors",
+    "directory": "ipadapter",
+}
+PULID_SDXL = {
+    "name": "pulid_v1.1.safetensors",
+    "url": f"{HUB}/guozinan/PuLID/resolve/main/pulid_v1.1.safetensors",
     "directory": "ipadapter",
 }
 EVA = {
@@ -30,7 +36,7 @@ def flux_pulid() -> Graph:
 
     Needs antelopev2 in models/insightface/models, parsing_bisenet.pth in models/facexlib and EVA02-CLIP in models/clip_vision.
     """
-    stage = _Stage()
+    stage = _Stage(FLUX, PULID_FLUX)
     return stage.finished(stage.person("Person"), "portrait of a person in a library, reading, photograph")
 
 
@@ -39,7 +45,7 @@ def flux_pulid_two_people() -> Graph:
 
     Regional Image Prompts gives each face its place; the second region is the rest.
     """
-    stage = _Stage()
+    stage = _Stage(FLUX, PULID_FLUX)
     first, second = stage.person("Left"), stage.person("Right")
     graph = stage.graph
     nowhere = graph.add("SolidMask", "Nowhere", value=0.0, width=SIZE, height=SIZE)
@@ -52,16 +58,46 @@ def flux_pulid_two_people() -> Graph:
     return stage.finished(both[0], "two people side by side at a café table, half-length photograph")
 
 
-GRAPHS: dict[str, Callable[[], Graph]] = {"flux_pulid": flux_pulid, "flux_pulid_two_people": flux_pulid_two_people}
+def sdxl_pulid() -> Graph:
+    """SDXL with PuLID v1.1: the person of a photograph in an image that the text describes, in its style.
+
+    identity_method and zero_tokens, advanced inputs of Apply IP-Adapter, trade likeness for the prompt's style. Needs what
+    flux_pulid does beside the model.
+    """
+    stage = _Stage(SDXL.checkpoint, PULID_SDXL)
+    person, graph = stage.person("Person"), stage.graph
+    model = stage.applied(person, weight=0.8, start=0.0)
+    positive, negative = (
+        graph.add("CLIPTextEncode", title, clip=stage.checkpoint[1], text=text)[0]
+        for title, text in (
+            ("Prompt", "pixel art portrait of a person, city at night"),
+            ("Negative prompt", "blurry, deformed, low quality"),
+        )
+    )
+    latent = graph.add("EmptyLatentImage", width=896, height=1152, batch_size=1)
+    noise = graph.add(
+        "KSampler", model=model, seed=1, steps=25, cfg=7.0, sampler_name="dpmpp_2m", scheduler="karras", positive=positive,
+        negative=negative, latent_image=latent[0], denoise=1.0,
+    )  # fmt: skip
+    picture = graph.add("VAEDecode", samples=noise[0], vae=stage.checkpoint[2])
+    graph.add("SaveImage", images=picture[0], filename_prefix="ip_adapter")
+    return graph
+
+
+GRAPHS: dict[str, Callable[[], Graph]] = {
+    "flux_pulid": flux_pulid,
+    "flux_pulid_two_people": flux_pulid_two_people,
+    "sdxl_pulid": sdxl_pulid,
+}
 
 
 class _Stage:
-    """What both workflows have: the model, the adapter, and what looks at faces."""
+    """What these workflows have: a model, an adapter, and what looks at faces."""
 
-    def __init__(self) -> None:
+    def __init__(self, model: dict[str, str], adapter: dict[str, str]) -> None:
         self.graph = Graph()
-        self.checkpoint = self.graph.add("CheckpointLoaderSimple", None, [FLUX], ckpt_name=FLUX["name"])
-        self.adapter = self.graph.add("IPAdapterCoreLoad", None, [PULID_FLUX], ip_adapter_name=PULID_FLUX["name"])
+        self.checkpoint = self.graph.add("CheckpointLoaderSimple", None, [model], ckpt_name=model["name"])
+        self.adapter = self.graph.add("IPAdapterCoreLoad", None, [adapter], ip_adapter_name=adapter["name"])
         self.vision = self.graph.add("IPAdapterCoreLoadEncoder", None, [EVA], encoder_name=EVA["name"])
         self.analysis = self.graph.add(
             "IPAdapterCoreLoadFaceAnalysis", None, [PARSER], model_name="antelopev2", provider="CPU"
@@ -76,11 +112,14 @@ class _Stage:
             structure=1.0,
         )[0]  # fmt: skip
 
+    def applied(self, prompt: Output, weight: float, start: float) -> Output:
+        """The model with the prompt, from a part of the run on."""
+        return self.graph.add(
+            "IPAdapterCoreApply", model=self.checkpoint[0], ip_adapter=self.adapter[0], image_prompt=prompt, weight=weight,
+            start_percent=start, end_percent=1.0,
+        )[0]  # fmt: skip
+
     def finished(self, prompt: Output, text: str) -> Graph:
-        """Applied from a tenth of the run on, and sampled."""
-        steered = self.graph.add(
-            "IPAdapterCoreApply", model=self.checkpoint[0], ip_adapter=self.adapter[0], image_prompt=prompt, weight=1.0,
-            start_percent=BEGIN, end_percent=1.0,
-        )  # fmt: skip
-        flux_sampled(self.graph, self.checkpoint, steered[0], text)
+        """Applied from a tenth of the run on, and sampled as FLUX.1 dev is."""
+        flux_sampled(self.graph, self.checkpoint, self.applied(prompt, 1.0, BEGIN), text)
         return self.graph

@@ -7,6 +7,7 @@ from torch import nn
 from ...checkpoint.spec import ProjectorKind, ProjectorSpec
 from ...host import Operations
 from .face import FacePlusProjector, FaceProjector, IdentityResampler
+from .id_encoder import IDEncoder
 from .id_former import IDFormer
 from .identity import NoProjector
 from .instructed_resampler import InstructedResampler
@@ -31,6 +32,7 @@ PROJECTORS = {
     ProjectorKind.TIME_RESAMPLER: TimeResampler,
     ProjectorKind.PERCEIVER: Perceiver,
     ProjectorKind.ID_FORMER: IDFormer,
+    ProjectorKind.ID_ENCODER: IDEncoder,
     ProjectorKind.NONE: NoProjector,
 }
 

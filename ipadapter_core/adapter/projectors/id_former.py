@@ -44,9 +44,13 @@ class IDFormer(nn.Module):
             self.add_module(f"mapping_{number}", mapping(hidden, hidden, width, operations, **options))
 
     def forward(self, features: tuple[Tensor, ...]) -> Tensor:
-        """The condition (B, E), identity and pooled face, and five hidden states (B, L, P) -> (B, N, C)."""
+        """The condition (B, E), identity and pooled face, and five hidden states (B, L, P) -> (B, N, C).
+
+        Of several images of a person the conditions are (B, R, E), and their states follow one another.
+        """
         condition, *states = features
         identity = self.id_embedding_mapping(condition).unflatten(-1, self.shape)
+        identity = identity.flatten(1, -2)
         latents = self.latents.to(condition).expand(condition.shape[0], -1, -1)
         tokens = torch.cat((latents, identity), dim=1)
         for number, state in enumerate(states):

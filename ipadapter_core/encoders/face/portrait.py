@@ -67,7 +67,8 @@ def portrait(spec: AdapterSpec, analysis: Any, encoder: Any, picture: Tensor, fa
 def silence(spec: AdapterSpec) -> Features:
     """Features of the right shape for an image that contributes nothing."""
     condition = intermediate(torch.zeros(1, spec.projector.feature_width))
-    return condition, *[intermediate(torch.zeros(1, 1, spec.projector.picture_width))] * STATES
+    state = intermediate(torch.zeros(1, 2, spec.projector.picture_width))  # of a class token and one patch
+    return condition, *[state] * STATES
 
 
 def aligned_face(picture: Tensor, landmarks: Tensor) -> Tensor:

@@ -50,6 +50,7 @@ def program_name(applications: Sequence[Application], plan: ModelCallPlan) -> st
             application.words,
             application.strength.scaling,
             application.strength.polarity_rule,
+            application.orthogonality,
             tuple(layer and _shapes(layer) for layer in application.placed(like.device, like.dtype)),
             prepared and _prepared(prepared),
         )

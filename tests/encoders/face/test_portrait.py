@@ -15,9 +15,12 @@ from pack.ipadapter_core.patchers.apply import apply_image_prompt
 from pack.ipadapter_core.patchers.hooks.wrappers import applications_of
 from pack.ipadapter_core.prompt.files import load_prompt, save_prompt
 from pack.ipadapter_core.sampling.strength import Strength
+from pack.tests.oracles.recorded_passes import WIDTH, short_model
 from pack.tools.miniature.eva_clip import stated, tiny_eva
 from pack.tools.miniature.faces import tiny_encoder
+from pack.tools.miniature.models import widths_of
 from pack.tools.miniature.pulid import id_former, pulid_flux
+from pack.tools.miniature.pulid_sdxl import id_encoder, pulid_v1, pulid_v1_1
 from pack.tools.miniature.transformers import adapter, relative, tiny_transformer, weights_of
 from PIL import Image
 from torchvision.transforms.functional import InterpolationMode, resize
@@ -117,6 +120,20 @@ def test_several_people(spec, encoder, tmp_path):
     (application,) = applications_of(model.model_options["transformer_options"])
     value = application.placed(torch.device("cpu"), torch.float32)[0].value
     assert value[0].any() and not value[1].any()
+
+
+@pytest.mark.parametrize("release", [pulid_v1, pulid_v1_1])
+def test_the_same_face_for_sdxl(encoder, release):
+    """Both releases read what FLUX.1's reads; an image without a face is silent in a batch, not NaN."""
+    model = short_model()
+    reader = (id_encoder if release is pulid_v1 else id_former)(WIDTH, condition=544, look=128)
+    ip_adapter = adapter(weights_of(release(widths_of(model), WIDTH, reader)))
+    given = torch.cat((picture(1), picture(0)))
+    prompt = encode_faces(ip_adapter.spec, Analysis(), encoder, given, FaceOptions()).prompt
+    patched = apply_image_prompt(model, ip_adapter, prompt, Strength(), per_frame=True)
+    (application,) = applications_of(patched.model_options["transformer_options"])
+    value = application.placed(torch.device("cpu"), torch.float32)[0].value
+    assert value[0].any() and not value[1].any() and torch.isfinite(value).all()
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""torch.compile on transformers with an adapter: whole graphs, one program for a structure, the image of the plain run."""
+"""torch.compile on transformers and on PuLID's UNet: whole graphs, a program for a structure, the image of the plain run."""
 
 import pytest
 import torch
@@ -6,8 +6,11 @@ from pack.ipadapter_core.patchers.apply import apply_image_prompt
 from pack.ipadapter_core.sampling.strength import Strength
 from pack.ipadapter_core.weights.schedule import WeightSchedule
 from pack.tests.oracles.compiler import Compiler
+from pack.tests.oracles.families import call_of
+from pack.tests.oracles.recorded_passes import WIDTH, short_model
 from pack.tests.oracles.transformer_world import mask_of, sample
-from pack.tools.miniature.pulid import face_features, pulid_flux
+from pack.tools.miniature.pulid import face_features, id_former, pulid_flux
+from pack.tools.miniature.pulid_sdxl import pulid_v1_1
 from pack.tools.miniature.transformers import (
     SD3,
     adapter,
@@ -34,10 +37,14 @@ pytestmark = pytest.mark.dit
 LIMIT = 1e-5
 NARROW = SD3["context_embedder_config"] | {"params": {"in_features": 64, "out_features": 64}}
 PAIR, ONE = {"depth": 1, "depth_single_blocks": 1}, {"num_blocks": 1}
+SHALLOW = {
+    "channel_mult": [1], "num_res_blocks": [1], "transformer_depth": [1], "transformer_depth_output": [1, 1],
+}  # fmt: skip
 CASES = {  # a block of each kind: compiling takes its time
     "FLUX XLabs": ("FLUX", PAIR, xlabs(1, 256, 64), (48,)),
     "FLUX InstantX": ("FLUX", PAIR, instantx_flux(2, 256, 64), (48,)),
     "FLUX PuLID": ("FLUX", PAIR, pulid_flux(2, 256), face_features),
+    "SDXL PuLID": ("UNet", SHALLOW, pulid_v1_1([32] * 4, WIDTH, id_former(WIDTH, depth=5)), face_features),
     "SD3.5 InstantX": ("SD3", {"depth": 1, "context_embedder_config": NARROW}, instantx_sd3(1, 64, depth=1), (9, 48)),
     "Anima LuciferTC": ("Anima", ONE, lucifer(1, 128), (9, 48)),
     "Anima PE-Core": ("Anima", ONE, perceiver(1, 128, depth=1), (9, 48)),
@@ -59,7 +66,11 @@ def attention_as_on_a_gpu(monkeypatch):
 def test_dit_compile_without_breaks_or_recompilation(case):
     """No break is allowed at all; a program for each structure, none from step to step, and the same latent."""
     name, sizes, shapes, features = CASES[case]
-    model, ip_adapter, call = tiny_transformer(name, **sizes), adapter(weights_of(shapes)), some_call(name)
+    ip_adapter = adapter(weights_of(shapes))
+    if name == "UNet":
+        model, call = short_model(**sizes), call_of("UNet PuLID v1.1")
+    else:
+        model, call = tiny_transformer(name, **sizes), some_call(name)
     fading = Strength(schedule=WeightSchedule(((0.0, 1.0), (1.0, 0.2))))
 
     def applied(strength, seed=8, mask=None):
