@@ -15,6 +15,7 @@ from .encode_multi_image import EncodeContentAndStyle, EncodeInstructedImage
 from .faces import ApplyFaceLora, EncodeFace, LoadFaceAnalysis
 from .folders import register_folders
 from .frames import FrameWeights, PromptsOverFrames, ReferencesOverFrames
+from .image_guider import ImagePromptGuider
 from .layer_weights import LayerWeightsNode
 from .load import LoadIPAdapter
 from .new_adapter import NewIPAdapter
@@ -49,6 +50,7 @@ NODES: list[type[io.ComfyNode]] = [
     WordsForReference,
     ApplyStyleAndComposition,
     ScaleImagePrompts,
+    ImagePromptGuider,
     EncodeTiledReference,
     EncodeReferenceInDetail,
     NoiseForNegative,

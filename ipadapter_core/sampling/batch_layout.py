@@ -14,7 +14,8 @@ class BatchLayout(NamedTuple):
 
     `polarities`, `areas` and `passes`, ComfyUI's own indices, have an entry for each pass, `frames` the place in the whole
     batch of each row, pass by pass; `latent` is the size of the latent that the model sees. `texts` are the tokens of each
-    pass, only where a reference belongs to words.
+    pass, only where a reference belongs to words. `announced` where the guider itself says the sides, among them a text that
+    is on the other side than its words.
     """
 
     polarities: tuple[int, ...]
@@ -23,6 +24,7 @@ class BatchLayout(NamedTuple):
     latent: Size
     passes: tuple[int, ...] = ()
     texts: tuple[TextTokens | None, ...] = ()
+    announced: bool = False
 
     @property
     def batch(self) -> int:
@@ -45,7 +47,7 @@ class BatchLayout(NamedTuple):
 
     def under(self, rule: PolarityRule) -> "BatchLayout":
         """The layout with the side that each pass has under a rule."""
-        if rule is PolarityRule.BY_ROLE:
+        if rule is PolarityRule.BY_ROLE or self.announced:
             return self
         return self._replace(polarities=tuple(old_polarity_of_index(index) for index in self.passes))
 
@@ -64,7 +66,12 @@ class BatchLayout(NamedTuple):
         return found._replace(frames=tuple(self.frames[row] for row in rows))
 
     def enlarged(self, batch: int) -> "BatchLayout | None":
-        """The layout of a batch that another pack made larger by repeating the positive passes; None if it did not do that."""
+        """The layout of a batch that another pack made larger by repeating the positive passes; None if it did not do that.
+
+        Nor where sides are announced: which passes are positive to that pack cannot be known.
+        """
+        if self.announced:
+            return None
         positives = self.polarities.count(POSITIVE)
         passes, rest = divmod(batch, self.images)
         copies, uneven = divmod(passes - len(self.polarities) + positives, max(positives, 1))

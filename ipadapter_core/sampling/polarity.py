@@ -1,7 +1,7 @@
 """Which side of guidance a pass belongs to: does it see the reference, or its negative?
 
 ComfyUI labels the passes of a model call with indices into whatever list the guider handed over; the index is no polarity.
-What tells is which of the guider's own named lists an entry came from.
+What tells is which of the guider's own named lists an entry came from, or the entry itself, where a guider of ours says it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,10 +15,28 @@ from ..adapter.key_value_bank import NEGATIVE, POSITIVE
 from ..errors import SamplingError
 from ..warn_once import warn_once
 
+SIDE = "ipadapter_core_side"  # the key under which an entry itself says its side
 NEGATIVE_ROLES = ("neg", "empty", "uncond")
 POSITIVE_ROLES = ("pos", "cond", "middle")
 
 Conds = Sequence[Mapping[str, Any]]
+
+
+def announced(entries: Conds, side: int) -> list[dict[str, Any]]:
+    """The entries with their side written in each, so that it stays known whoever copies, cuts or shares them out."""
+    return [{**entry, SIDE: side} for entry in entries]
+
+
+def announced_side(entries: Conds | None) -> int | None:
+    """The side that the entries of a list say themselves; None where they say nothing, or not the same."""
+    sides = {entry[SIDE] for entry in entries or () if SIDE in entry}
+    return sides.pop() if len(sides) == 1 else None
+
+
+def are_announced(conds: Sequence[Conds | None]) -> bool:
+    """Whether every list of a call says its side itself."""
+    given = [entries for entries in conds if entries]
+    return bool(given) and all(announced_side(entries) is not None for entries in given)
 
 
 class PolarityRule(Enum):
@@ -111,7 +129,7 @@ def polarities(roles: GuiderRoles | None, conds: Sequence[Conds | None]) -> tupl
     what tells. Both are said once in the log. Raises `SamplingError` where a guider knows none of several lists, and where
     more than two come from no guider at all.
     """
-    known = [roles.polarity(entries) if roles else None for entries in conds]
+    known = [_side(roles, entries) for entries in conds]
     given = [index for index, entries in enumerate(conds) if entries]
     unknown = [index for index in given if known[index] is None]
     if roles is None and len(unknown) > 2:
@@ -130,3 +148,8 @@ def polarities(roles: GuiderRoles | None, conds: Sequence[Conds | None]) -> tupl
         warn_once("another node asks for a prompt that the guider does not know, which is taken as a negative one")
         known = [NEGATIVE if index in unknown else side for index, side in enumerate(known)]
     return tuple(polarity_of_index(index) if side is None else side for index, side in enumerate(known))
+
+
+def _side(roles: GuiderRoles | None, entries: Conds | None) -> int | None:
+    side = announced_side(entries)
+    return side if side is not None or roles is None else roles.polarity(entries)

@@ -9,7 +9,7 @@ from torch import Tensor
 from ..masks.token_grid import Area
 from ..prompt.words import TextTokens
 from .application import Application
-from .polarity import GuiderRoles, polarities
+from .polarity import GuiderRoles, are_announced, polarities
 from .step_weight import StepWeight, step_weight
 from .text_attention import texts_of
 from .timeline import Timeline
@@ -20,7 +20,7 @@ class Step(NamedTuple):
 
     `polarities` by index into the guider's list; `pictures` in a pass; `weights` in the order of the applications; `areas`
     by the uuid of the entries that cover a part of the canvas, which is the latent (B, C, H, W) of the step; `texts` by uuid
-    of those that see references, None where no reference has words.
+    of those that see references, None where no reference has words. `announced` where every list says its side itself.
     """
 
     polarities: tuple[int, ...]
@@ -29,6 +29,7 @@ class Step(NamedTuple):
     areas: dict[Any, Area]
     canvas: Tensor
     texts: Mapping[Any, TextTokens] | None = None
+    announced: bool = False
 
 
 class Composed(NamedTuple):
@@ -72,6 +73,7 @@ class Run:
             areas=_areas(conds, x),
             canvas=x,
             texts=texts_of(applications, sides, conds),
+            announced=are_announced(conds),
         )
 
 

@@ -42,7 +42,8 @@ def texts_of(
             if tokens is None:
                 raise SamplingError(
                     "a reference belongs to words, but a prompt that sees it does not say where its words are: connect the "
-                    "positive output of Words for Reference to the sampler, or take Words for Reference out"
+                    "positive output of Words for Reference to the sampler, choose 'text, then image' in Image Prompt "
+                    "Guider, or take Words for Reference out"
                 )
             texts[entry.get("uuid")] = tokens
     for words in wanted:

@@ -3,7 +3,7 @@
 import pytest
 from pack.ipadapter_core.adapter.key_value_bank import NEGATIVE, POSITIVE
 from pack.ipadapter_core.errors import SamplingError
-from pack.ipadapter_core.sampling.polarity import GuiderRoles, polarities
+from pack.ipadapter_core.sampling.polarity import SIDE, GuiderRoles, announced, are_announced, polarities
 
 pytestmark = pytest.mark.engine
 
@@ -51,3 +51,20 @@ def test_polarity_of_many_prompts_without_a_guider():
     assert polarities(None, [entries("a"), entries("b")]) == (POSITIVE, NEGATIVE)
     with pytest.raises(SamplingError, match="3 prompts go into one call outside of a guider"):
         polarities(None, [entries("a"), entries("b"), entries("c")])
+
+
+def test_what_entries_say_themselves_wins():
+    """Over what the guider calls them, without a guider, and for entries that it does not know."""
+    roles, said = GuiderRoles(ROLES), announced(ROLES["negative"], POSITIVE)
+    for given in (roles, None):
+        assert polarities(given, [announced(entries("new"), NEGATIVE), said]) == (NEGATIVE, POSITIVE)
+    assert [entry["uuid"] for entry in said] == ["c", "shared"] and not any(SIDE in one for one in ROLES["negative"])
+
+
+def test_some_entries_say_nothing_or_not_the_same():
+    """One that says it speaks for those that another pack put beside it; where they disagree the guider's names tell."""
+    mixed = [*announced(entries("d"), NEGATIVE), *entries("d")]
+    torn = [*announced(entries("c"), POSITIVE), *announced(entries("c"), NEGATIVE)]
+    assert polarities(GuiderRoles(ROLES), [mixed, torn]) == (NEGATIVE, NEGATIVE)
+    assert are_announced([mixed, None]) and not are_announced([mixed, torn])
+    assert not are_announced([None, []]) and not are_announced([ROLES["positive"]])

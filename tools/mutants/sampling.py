@@ -162,7 +162,7 @@ SAMPLING_MUTATIONS = (
         "the index is the side",
         "the first list that a guider hands over is taken for the positive one",
         SAMPLING + "polarity.py",
-        "known = [roles.polarity(entries) if roles else None for entries in conds]",
+        "known = [_side(roles, entries) for entries in conds]",
         "known = [polarity_of_index(index) for index, entries in enumerate(conds)]",
         ("tests/sampling/test_polarity.py::test_polarity_for_every_guider[together-dual_regular]",),
     ),

@@ -32,6 +32,32 @@ def scale_applied(scene: Scene) -> None:
         scene.sample(label, scaled[0])
 
 
+def image_guider(scene: Scene) -> None:
+    """The same model and texts at several scales, in both orders."""
+    model = scene.apply(scene.encode(scene.reference())[0])
+    scene.sample("no adapter", scene.model)
+    for order in ("image, then text", "text, then image"):
+        for image_scale in (0.5, 2.0, 4.0):
+            label = "both at 2" if image_scale == 2.0 else f"{order} {image_scale:g}"
+            if (order, image_scale) != ("text, then image", 2.0):  # which is the same as the other order
+                _guided(scene, label, model, order, image_scale)
+
+
+def _guided(scene: Scene, label: str, model: Output, order: str, image_scale: float) -> None:
+    """An image by the guider, with the text at 2."""
+    graph, (positive, negative) = scene.graph, scene.texts("a star")
+    scales = {"text_scale": 2.0, "image_scale": image_scale, "order": order}
+    guider = graph.add("IPAdapterCoreImageGuider", model=model, positive=positive, negative=negative, **scales)[0]
+    latent = graph.add("EmptyChromaRadianceLatentImage", width=64, height=64, batch_size=1)[0]
+    given = {
+        "noise": graph.add("RandomNoise", noise_seed=1)[0],
+        "sampler": graph.add("KSamplerSelect", sampler_name="euler")[0],
+        "sigmas": graph.add("BasicScheduler", model=model, scheduler="simple", steps=20, denoise=1.0)[0],
+    }
+    sampled = graph.add("SamplerCustomAdvanced", guider=guider, latent_image=latent, **given)[0]
+    scene.show(label, graph.add("VAEDecode", samples=sampled, vae=scene.vae)[0])
+
+
 def noise(scene: Scene) -> None:
     """The four kinds."""
     reference = scene.reference()
@@ -97,6 +123,7 @@ FURTHER: dict[str, Callable[[Scene], None]] = {
     "IPAdapterCoreRegions": regions,
     "IPAdapterCoreEncodeTiled": encode_tiled,
     "IPAdapterCoreScaleApplied": scale_applied,
+    "IPAdapterCoreImageGuider": image_guider,
     "IPAdapterCoreNoise": noise,
     "IPAdapterCoreFrameWeights": frame_weights,
     "IPAdapterCoreAttentionMaps": attention_maps,

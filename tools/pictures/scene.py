@@ -59,10 +59,14 @@ class Scene:
         window = {"start_percent": 0.0, "end_percent": 1.0}
         return self.graph.add("IPAdapterCoreApply", **(given | window | inputs))[0]
 
+    def texts(self, text: str) -> list[Output]:
+        """A text and an empty one, encoded."""
+        return [self.graph.add("CLIPTextEncode", clip=self.clip, text=words)[0] for words in (text, "")]
+
     def sample(self, label: str | None, model: Output, text: str = "a star", seed: int = 1, batch: int = 1,
                outline: Output | None = None) -> Output:  # fmt: skip
         """A finished image, shown unless its label is None; with an outline the ControlNet follows it."""
-        texts = [self.graph.add("CLIPTextEncode", clip=self.clip, text=words)[0] for words in (text, "")]
+        texts = self.texts(text)
         if outline is not None:
             controlled = self.graph.add(
                 "ControlNetApplyAdvanced", positive=texts[0], negative=texts[1], control_net=self.control, image=outline,

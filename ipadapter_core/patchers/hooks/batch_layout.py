@@ -46,8 +46,9 @@ def layout_of(options: Options, step: Step, x: Tensor | None = None, masked: boo
         areas = _located(areas, x, frames, step)
     size = (x.shape[-2], x.shape[-1])
     rows = frames * len(passes) * tiles
-    texts = _texts(options, step, polarities)
-    return BatchLayout(tuple(polarities * tiles), rows, tuple(areas), size, tuple(passes) * tiles, tuple(texts * tiles))
+    texts = tuple(_texts(options, step, polarities) * tiles)
+    sides, indices = tuple(polarities * tiles), tuple(passes) * tiles
+    return BatchLayout(sides, rows, tuple(areas), size, indices, texts, step.announced)
 
 
 def _texts(options: Options, step: Step, polarities: Sequence[int]) -> list[TextTokens | None]:

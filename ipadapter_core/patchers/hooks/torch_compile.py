@@ -42,7 +42,7 @@ def program_name(applications: Sequence[Application], plan: ModelCallPlan) -> st
     """A name for the program that the layers now make up: everything that a compiled one takes as given."""
     layout, like = plan.layout, plan.like
     given: tuple[Any, ...] = (layout.polarities, len(layout.frames), layout.latent, layout.passes, layout.texts)
-    given += (plan.output_is_exclusive,)
+    given += (layout.announced, plan.output_is_exclusive)
     for application, prepared in zip(applications, plan.prepared, strict=True):
         given += (
             application.blocks,

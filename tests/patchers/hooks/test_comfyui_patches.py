@@ -5,8 +5,8 @@ from typing import NamedTuple
 import pytest
 import torch
 from pack.ipadapter_core.sampling.strength import Strength
+from pack.tests.oracles.control_net import control_net
 from pack.tests.oracles.recorded_passes import (
-    SHORT,
     Recorder,
     alone,
     error,
@@ -18,7 +18,6 @@ from pack.tests.oracles.recorded_passes import (
     short_model,
     text,
 )
-from pack.tools.miniature.models import SD15_UNET, randomise
 
 import comfy.cldm.cldm
 import comfy.controlnet
@@ -112,13 +111,6 @@ def test_neighbour(world, neighbour, first):
     assert result.isfinite().all() and not torch.allclose(result, without)
     assert torch.equal(silent, without)
     assert not torch.allclose(without, sample(world.model, steps=1))
-
-
-def control_net():
-    """A ControlNet of ComfyUI's own class, on the short model's structure."""
-    sizes = {key: value for key, value in (SD15_UNET | SHORT).items() if key not in ("out_channels", "image_size")}
-    network = comfy.cldm.cldm.ControlNet(image_size=32, hint_channels=3, dtype=torch.float32, **sizes)
-    return comfy.controlnet.ControlNet(randomise(network, 6), load_device=torch.device("cpu"))
 
 
 def test_control_net(world):
