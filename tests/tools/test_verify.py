@@ -8,6 +8,8 @@ from diffusers import UNet2DConditionModel
 from pack.ipadapter_core.checkpoint import unet_formats
 from pack.ipadapter_core.checkpoint.enums import BaseModel
 from pack.tools.miniature import faces, models, transformers
+from pack.tools.miniature.pulid import pulid_flux
+from pack.tools.miniature.pulid_sdxl import pulid_v1, pulid_v1_1
 from pack.tools.verify import found, main, pair, reference_unet, report
 from safetensors.torch import save_file
 
@@ -20,6 +22,7 @@ SD15 = {"context_dim": 768, "num_heads": 8}
 SDXL = {"context_dim": 2048, "model_channels": 64, "num_head_channels": 64}
 FLUX = {"in_channels": 16, "out_channels": 16}
 SD3 = {"in_channels": 16, "out_channels": 16}
+PULID = ("pulid_v1.safetensors", "pulid_v11.safetensors", "pulid_flux.safetensors")  # diffusers has none of them
 TRANSFORMERS = {  # file name, model and its changes, adapter file and its keys and shapes
     "flux.safetensors": ("FLUX", FLUX, "xlabs.safetensors", transformers.xlabs(2, 256, 64)),
     "sd35.safetensors": ("SD3", SD3, "sd35_ipa.safetensors", transformers.instantx_sd3(3, 192)),
@@ -65,6 +68,14 @@ def kolors_file(folder):
     saved(faces.weights_of("Kolors plus", widths, 96), folder / "ipadapter" / "kolors_plus.safetensors")
 
 
+def pulid_files(folder):
+    """PuLID for SDXL, both releases, and for FLUX.1."""
+    widths = models.widths_of(models.tiny_model("SDXL", **SDXL))
+    shapes = {"v1": pulid_v1(widths, 2048), "v11": pulid_v1_1(widths, 2048), "flux": pulid_flux(2, 256)}
+    for name, one in shapes.items():
+        saved(transformers.weights_of(one), folder / "ipadapter" / f"pulid_{name}.safetensors")
+
+
 @pytest.fixture
 def small_sizes(monkeypatch):
     """ComfyUI's detection, told of the miniatures' sizes, which are nobody's."""
@@ -98,6 +109,7 @@ def folder(sd15_folder):
         saved(model.model.diffusion_model.state_dict(), sd15_folder / "diffusion_models" / file)
         saved(transformers.weights_of(shapes), sd15_folder / "ipadapter" / adapter)
     kolors_file(sd15_folder)
+    pulid_files(sd15_folder)
     return sd15_folder
 
 
@@ -112,11 +124,11 @@ def test_every_family_is_verified(folder, capsys):
     assert set(rows) == {
         "base_sd15.safetensors", "plus_sd15.safetensors", "faceid_sd15.safetensors", "base_sdxl.safetensors",
         "plus_sdxl.safetensors", "xlabs.safetensors", "sd35_ipa.safetensors", "anima_ipa.safetensors",
-        "faceplus_sd15.safetensors", "kolors_plus.safetensors",
+        "faceplus_sd15.safetensors", "kolors_plus.safetensors", *PULID,
     }  # fmt: skip
     assert all(row["zero_is_identical"] and row["passed"] and 1e-4 < row["effect"] < 10 for row in rows.values())
     compared = {name for name, row in rows.items() if row["error"] is not None}
-    assert compared == set(rows) - {"anima_ipa.safetensors"}
+    assert compared == set(rows) - {"anima_ipa.safetensors", *PULID}
     assert all(rows[name]["error"] <= pair.BAR for name in compared), {name: rows[name]["error"] for name in compared}
     assert all(row["adapter"] in (out / "verify.md").read_text() and row["adapter"] in said for row in rows.values())
     assert rows["base_sd15.safetensors"]["adapter_sha256"] == found.sha256(

@@ -16,13 +16,18 @@ from comfy.model_patcher import ModelPatcher
 from ...ipadapter_core.adapter.load import adapter_from_weights
 from ...ipadapter_core.adapter.managed import ManagedAdapter
 from ...ipadapter_core.patchers.apply import apply_image_prompt
-from ...ipadapter_core.prompt.image_prompt import EncodedImage, ImagePrompt, Reference
+from ...ipadapter_core.prompt.features import Features
+from ...ipadapter_core.prompt.image_prompt import ImagePrompt
 from ...ipadapter_core.sampling.strength import Strength
 from ..bench import scenes
 from ..bench.adapters import NOISE, file_weights, filled
 from ..bench.steps import fill
 from ..miniature import models as tiny
 from ..miniature import transformers as dit
+from ..miniature.published_faces import PUBLISHED as FACES
+from ..miniature.published_transformers import FILES as TRANSFORMERS
+from ..miniature.pulid import face_features, pulid_flux
+from ..miniature.pulid_sdxl import pulid_v1_1
 from .setup import Setup
 
 SD35_LARGE = {
@@ -46,16 +51,28 @@ MODELS = scenes.MODELS | {
 TRUE_LATENT = {"SD1.5": (4, 64, 64), "SDXL": (4, 128, 128), "Anima": (16, 1, 128, 128)}  # of what is not 16 x 128 x 128
 
 
-class Family(NamedTuple):
-    """How to make one family: an adapter's keys and shapes and its reference's features, at true size and in miniature."""
+FeaturesOf = tuple[int, ...] | Callable[[int], Features]  # of a reference: their shape, or what makes them of a seed
 
-    name: str
+
+class Family(NamedTuple):
+    """How to make one family: an adapter's keys and shapes and its reference's features, at true size and in miniature.
+
+    `adapter` is named where a model has several.
+    """
+
+    model: str
     miniature: str
     true_shapes: Callable[[], dict[str, tuple[int, ...]]]
-    true_features: tuple[int, ...]
+    true_features: FeaturesOf
     tiny_shapes: Callable[[], dict[str, tuple[int, ...]]]
-    tiny_features: tuple[int, ...]
+    tiny_features: FeaturesOf
     passes: int = 2
+    adapter: str = ""
+
+    @property
+    def name(self) -> str:
+        """Model and adapter."""
+        return " ".join(word for word in (self.model, self.adapter) if word)
 
 
 def _unet(base: str) -> Callable[[], dict[str, tuple[int, ...]]]:
@@ -64,10 +81,18 @@ def _unet(base: str) -> Callable[[], dict[str, tuple[int, ...]]]:
 
 def tiny_unet(base: str, **changes: Any) -> Callable[[], dict[str, tuple[int, ...]]]:
     def shapes() -> dict[str, tuple[int, ...]]:
-        widths = tiny.widths_of(tiny.tiny_model(base, seed=None, **changes))
+        widths = _tiny_widths(base, **changes)
         return {key: tuple(tensor.shape) for key, tensor in tiny.adapter_weights("base", widths, 96).items()}
 
     return shapes
+
+
+def _tiny_widths(base: str, **changes: Any) -> list[int]:
+    return tiny.widths_of(tiny.tiny_model(base, seed=None, **changes))
+
+
+def _true_face(seed: int) -> Features:
+    return face_features(seed, condition=1280, look=1024, places=577)
 
 
 FAMILIES = (
@@ -77,6 +102,10 @@ FAMILIES = (
     Family("SD3.5 Large", "SD3", lambda: dit.instantx_sd3(38, 2432, 1152, 1280, 64, 320), (729, 1152),
            lambda: dit.instantx_sd3(3, 192), (9, 48)),
     Family("FLUX", "FLUX", lambda: dit.xlabs(19, 3072, 4096, 16, 768), (768,), lambda: dit.xlabs(2, 256, 64), (48,), 1),
+    Family("SDXL", "SDXL", lambda: FACES["pulid_v1.1"][0], _true_face, lambda: pulid_v1_1(_tiny_widths("SDXL"), 96),
+           face_features, adapter="PuLID"),
+    Family("FLUX", "FLUX", lambda: TRANSFORMERS["PuLID FLUX"][0], _true_face, lambda: pulid_flux(2, 256), face_features, 1,
+           "PuLID"),
 )  # fmt: skip
 
 
@@ -87,22 +116,18 @@ class World(NamedTuple):
     model: ModelPatcher
     adapter: ManagedAdapter
     prompt: ImagePrompt
-    features: tuple[int, ...]
+    features: FeaturesOf
     latent: tuple[int, ...]
 
     def applied(self, strength: Strength | None = None, mask: Tensor | None = None, seed: int = 8) -> ModelPatcher:
         """The model with the adapter, through Apply IP-Adapter's own function."""
-        prompt = (
-            self.prompt
-            if seed == 8
-            else _prompt(self.adapter, self.prompt.references[0].image.features.shape[1:], seed)
-        )
+        prompt = self.prompt if seed == 8 else _prompt(self.adapter, self.features, seed)
         return apply_image_prompt(self.model, self.adapter, prompt, strength or Strength(), mask)
 
 
 def dtype_of(family: Family, setup: Setup) -> torch.dtype:
     """As users load it: transformers in bf16, UNets in fp16."""
-    return setup.half if family.name in ("SD1.5", "SDXL") else torch.bfloat16
+    return setup.half if family.model in ("SD1.5", "SDXL") else torch.bfloat16
 
 
 def world(family: Family, setup: Setup, model: ModelPatcher | None = None) -> World:
@@ -116,7 +141,7 @@ def world(family: Family, setup: Setup, model: ModelPatcher | None = None) -> Wo
     weights = {key: tensor * 0.2 if key.startswith("lora") else tensor for key, tensor in weights.items()}
     adapter = adapter_from_weights(weights, f"{family.name}.safetensors")
     features = family.tiny_features if setup.tiny else family.true_features
-    latent = _tiny_latent(family) if setup.tiny else TRUE_LATENT.get(family.name, (16, 128, 128))
+    latent = _tiny_latent(family) if setup.tiny else TRUE_LATENT.get(family.model, (16, 128, 128))
     return World(family, model, adapter, _prompt(adapter, features, 8), features, latent)
 
 
@@ -138,7 +163,7 @@ def network(
     `changes` make it another size.
     """
     table = {**tiny.UNETS, **dit.MODELS} if setup.tiny else MODELS
-    kind, sizes = table[family.miniature if setup.tiny else family.name]
+    kind, sizes = table[family.miniature if setup.tiny else family.model]
     config = kind(sizes | changes)
     config.unet_config |= sizes | changes
     config.set_inference_dtype(dtype, cast)
@@ -160,15 +185,13 @@ def same_weights(given: World, setup: Setup, dtype: torch.dtype, cast: torch.dty
     return given._replace(model=model)
 
 
-def _prompt(adapter: ManagedAdapter, features: tuple[int, ...], seed: int) -> ImagePrompt:
-    image = dit.noise(1, *features, seed=seed)
-    return ImagePrompt(
-        (Reference(EncodedImage(image, torch.zeros_like(image))),), adapter.spec.projector.feature, "noise"
-    )
+def _prompt(adapter: ManagedAdapter, features: FeaturesOf, seed: int) -> ImagePrompt:
+    image = features(seed) if callable(features) else dit.noise(1, *features, seed=seed)
+    return dit.prompt_for(adapter, image)
 
 
 def _tiny_latent(family: Family) -> tuple[int, ...]:
-    return (16, 1, 16, 16) if family.name == "Anima" else (4, 16, 16)
+    return (16, 1, 16, 16) if family.model == "Anima" else (4, 16, 16)
 
 
 def sample(given: World, model: ModelPatcher, steps: int = 1, look: Callable[..., None] | None = None) -> Tensor:
@@ -185,7 +208,7 @@ def conditioning(given: World, seed: int) -> list:
     sizes = given.model.model.model_config.unet_config
     context = sizes.get("context_dim") or sizes.get("context_in_dim") or sizes.get("crossattn_emb_channels")
     context = context or sizes["context_embedder_config"]["params"]["in_features"]
-    length = 512 if given.family.name in ("FLUX", "Anima") and given.latent[-1] > 16 else 77
-    pooled = 1280 if given.family.name == "SDXL" else sizes.get("vec_in_dim") or sizes.get("adm_in_channels") or 1280
+    length = 512 if given.family.model in ("FLUX", "Anima") and given.latent[-1] > 16 else 77
+    pooled = 1280 if given.family.model == "SDXL" else sizes.get("vec_in_dim") or sizes.get("adm_in_channels") or 1280
     extra = {"pooled_output": dit.noise(1, pooled, seed=seed), "guidance": 3.5}
     return [[dit.noise(1, length, context, seed=seed), extra]]

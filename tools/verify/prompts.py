@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ...ipadapter_core.checkpoint.enums import Feature
+from ...ipadapter_core.checkpoint.pulid_formats import STATES
 from ...ipadapter_core.checkpoint.spec import AdapterSpec
 from ...ipadapter_core.encoders.clip_vision import encode_references
 from ...ipadapter_core.encoders.load import load_image_encoder
@@ -19,6 +20,7 @@ SEQUENCES = {Feature.HIDDEN: 257, Feature.LAST: 1024, Feature.PERCEPTION: 577}  
 SINGLE = (Feature.POOLED, Feature.STYLE, Feature.FACE, Feature.RAW_FACE, Feature.ATTENTION_POOLED)
 
 
+PLACES = 577  # of the hidden states that PuLID reads
 FROM_AN_IMAGE = (*SEQUENCES, Feature.POOLED, Feature.STYLE, Feature.ATTENTION_POOLED)
 
 
@@ -42,6 +44,8 @@ def prompt_for(spec: AdapterSpec, encoders: Sequence[Path]) -> Given | None:
         return _of_noise(spec, (1, SEQUENCES[feature], spec.projector.feature_width))
     if feature is Feature.FACE_AND_PICTURE:
         return _of_a_face(spec)
+    if feature is Feature.IDENTITY_AND_STATES:
+        return _of_a_portrait(spec)
     if feature in SINGLE:
         return _of_noise(spec, (1, spec.projector.feature_width))
     return None
@@ -56,6 +60,14 @@ def _of_a_face(spec: AdapterSpec) -> Given:
     face = (torch.nn.functional.normalize(identity, dim=-1), seen, blend)
     nothing = (torch.zeros_like(identity), torch.zeros_like(seen), blend)
     return _given(spec, EncodedImage(face, nothing))
+
+
+def _of_a_portrait(spec: AdapterSpec) -> Given:
+    """Identity and pooled face, and five hidden states of the face's image, as PuLID reads them."""
+    generator, sizes = torch.Generator().manual_seed(3), spec.projector
+    states = torch.randn(STATES, 1, PLACES, sizes.picture_width, generator=generator)
+    features = torch.randn(1, sizes.feature_width, generator=generator), *states
+    return _given(spec, EncodedImage(features, tuple(torch.zeros_like(part) for part in features)))
 
 
 def _of_noise(spec: AdapterSpec, shape: tuple[int, ...]) -> Given:
