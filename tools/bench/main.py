@@ -63,7 +63,7 @@ def _parse(argv: list[str]) -> argparse.Namespace:
 
 
 def _measure(arguments: argparse.Namespace) -> dict[str, Any]:
-    from ..bench import rows, stages, steps
+    from ..bench import portraits, rows, stages, steps
     from .peer import machine_of_peer
     from .scenes import SCENES
     from .timing import kept_memory
@@ -95,6 +95,8 @@ def _measure(arguments: argparse.Namespace) -> dict[str, Any]:
     if not arguments.quick:
         models = tuple(dict.fromkeys(scene.model for scene in scenes if scene.model != "FLUX"))
         result["stages"] = stages.stages(models, machine, peer, deep=True)
+        for model in dict.fromkeys(scene.model for scene in scenes):
+            result["stages"] += portraits.portrait_rows(model, machine)
         big = [scene for scene in scenes if steps.room_for(scene, bench)]
         result["steps"] = [steps.step_rows(scene, bench, steps.whole_model(scene, bench)) for scene in big]
     return result
