@@ -10,6 +10,7 @@ from pack.nodes import NODES
 from pack.nodes.folders import register_folders
 from pack.tools.docs import help_pages, models_page
 from pack.tools.docs import main as docs
+from pack.tools.docs.licences import LICENCES, UNREAD, licence
 from pack.tools.environment import ROOT
 from pack.tools.node_texts import native_nodes
 from pack.tools.workflows.catalogue import GRAPHS
@@ -109,3 +110,13 @@ def test_models_page_lists_what_the_presets_mean():
     asked = {(one.repository, one.file) for meaning in MEANINGS.values() for one in meaning.files.values()}
     assert asked <= listed
     assert {row.layout for row in models_page.ROWS} <= models_page.layouts().keys()
+
+
+def test_models_page_has_a_licence_for_every_file():
+    """The publisher's word, or that it was not read; none is guessed from another repository's."""
+    page = models_page.pages()[models_page.PAGE]
+    rows = [line for line in page.splitlines() if line.startswith("| [") or "huggingface.co" in line.partition(" |")[2]]
+    known = {*LICENCES.values(), UNREAD}
+    assert len(rows) > len(models_page.ROWS) and all(line.split(" | ")[-1].removesuffix(" |") in known for line in rows)
+    assert licence("h94/IP-Adapter") == "Apache-2.0" and licence("h94/IP-Adapter-FaceID") == "non-commercial"
+    assert licence("somebody/else") == UNREAD

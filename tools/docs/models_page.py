@@ -11,6 +11,7 @@ from ...ipadapter_core.presets.catalogue import ENCODER_FILES, Published
 from ..environment import ROOT
 from ..workflows import pulid
 from ..workflows import transformers as graphs
+from .licences import UNREAD, licence
 
 PAGE = ROOT / "docs" / "models.md"
 PLAIN, FACES, OSTRIS = "h94/IP-Adapter", "h94/IP-Adapter-FaceID", "ostris/ip-composition-adapter"
@@ -21,6 +22,9 @@ Files are recognised by their tensors, whatever their names, as `.safetensors` o
 their originals, and so do checkpoints as training scripts leave them. `python3 dev.py identify FILE...` says what any file is.
 The columns are what *Load IP-Adapter* finds in each layout. Adapters belong into `models/ipadapter`. InstantX' SD3.5 adapter is
 read under diffusers' names, too (`ip-adapter_diffusers.safetensors`).
+
+The licence is that of the weights in the publisher's words, and *not stated here* says that nobody has read them for this
+page: look at the file's own. The licences of the base model, the image encoder and the face models hold beside it.
 """
 ENCODERS_HEAD = """## Image encoders
 
@@ -109,7 +113,7 @@ ROWS = (
 def pages() -> dict[Path, str]:
     """The page with its text."""
     shapes = layouts()
-    table = ["| File | Takes | Model | Kind | Tokens | Image encoder | Encode with |", "| --- " * 7 + "|"]
+    table = ["| File | Takes | Model | Kind | Tokens | Image encoder | Encode with | Licence |", "| --- " * 8 + "|"]
     table += [_line(row, detect(shapes[row.layout], row.layout)) for row in ROWS]
     return {PAGE: "\n".join([HEAD, *table, "", ENCODERS_HEAD, *_encoders(), "", TAIL])}
 
@@ -130,9 +134,8 @@ def layouts() -> dict[str, Shapes]:
 def _line(row: Row, spec: AdapterSpec) -> str:
     tokens = str(spec.projector.tokens or "one for each patch")
     node = encode_node(spec)
-    return (
-        "| " + " | ".join((_link(row.file), row.takes, spec.base.value, spec.format, tokens, spec.encoder, node)) + " |"
-    )
+    found = (spec.base.value, spec.format, tokens, spec.encoder, node)
+    return "| " + " | ".join((_link(row.file), row.takes, *found, licence(row.file.repository))) + " |"
 
 
 def _link(file: Published) -> str:
@@ -149,10 +152,10 @@ def _encoders() -> list[str]:
     files = {sizes.name: file for sizes, file in ENCODER_FILES}
     files |= {"CLIP ViT-L/14": _dit(graphs.CLIP_L), "SigLIP-so400m-384": _dit(graphs.SIGLIP)}
     files |= {"SigLIP2-base-512": _dit(graphs.SIGLIP2), "EVA02-CLIP-L/14-336": _dit(pulid.EVA)}
-    lines = [f"| {name} | {_link(file)} |" for name, file in files.items()]
+    lines = [f"| {name} | {_link(file)} | {licence(file.repository)} |" for name, file in files.items()]
     return [
-        "| Encoder | File |",
-        "| --- | --- |",
+        "| Encoder | File | Licence |",
+        "| --- | --- | --- |",
         *lines,
-        "| CSD ViT-L | [learn2phoenix/CSD](https://github.com/learn2phoenix/CSD) |",
+        f"| CSD ViT-L | [learn2phoenix/CSD](https://github.com/learn2phoenix/CSD) | {UNREAD} |",
     ]
