@@ -52,12 +52,13 @@ __all__ = [
 ]  # fmt: skip
 
 
-def load_adapter(path: str | Path) -> ManagedAdapter:
+def load_adapter(path: str | Path, resampler: str | Path | None = None) -> ManagedAdapter:
     """An adapter file, recognised by its tensors and loaded: what the IP_ADAPTER socket carries.
 
-    Raises `CheckpointError` where the file cannot be read or is no adapter that the pack knows.
+    `resampler` is the second file of an adapter that is published as two (Lynx).
+    Raises `CheckpointError` where a file cannot be read, is no adapter that the pack knows, or the two do not belong together.
     """
-    return adapter_file.load_adapter(str(path))
+    return adapter_file.load_adapter(str(path), None if resampler is None else str(resampler))
 
 
 def load_image_encoder(path: str | Path) -> ImageEncoder:

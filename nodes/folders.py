@@ -5,6 +5,7 @@ from pathlib import Path
 
 import folder_paths
 
+from ..ipadapter_core.checkpoint.second_file import is_half, nearest_resampler
 from ..ipadapter_core.presets.identify import identify
 from ..ipadapter_core.presets.load import ModelFolders
 from ..ipadapter_core.prompt.files import EMBEDS, PromptForm
@@ -12,7 +13,7 @@ from ..ipadapter_core.prompt.png_prompts import holds_prompt
 from ..ipadapter_core.quoting import quoted
 from .file_names import known_name
 
-FOLDER = "ipadapter"
+FOLDER, AUTO = "ipadapter", "auto"
 PROMPTS = "image_prompts"
 PROMPT_IMAGES = "image_prompt_images"  # PNGs of the input folder, where Load Image finds its own
 TRAININGS = "ipadapter_training"
@@ -58,6 +59,23 @@ def adapter_path(name: str) -> str:
     return folder_paths.get_full_path_or_raise(FOLDER, known_name(name, adapter_files()))
 
 
+def resampler_files() -> list[str]:
+    """The names of files that are half of an adapter, a resampler alone."""
+    return [name for name, path in _listed(FOLDER).items() if identify(path).resampler]
+
+
+def resampler_path(layers: str, name: str) -> str | None:
+    """The full path of a chosen second file; with AUTO the one that fits the layers' file, None where it needs none."""
+    if name != AUTO:
+        return folder_paths.get_full_path_or_raise(FOLDER, known_name(name, resampler_files()))
+    spec = identify(Path(layers)).spec
+    if spec is None or not is_half(spec):
+        return None
+    widths = {path: identify(path).resampler for path in _listed(FOLDER).values()}
+    found = nearest_resampler(spec, Path(layers), {path: width for path, width in widths.items() if width})
+    return None if found is None else str(found)
+
+
 PYTORCH = (".safetensors", ".pth", ".pt")
 FACE_MODELS = ("buffalo_l", "antelopev2")  # the sets that published adapters were trained with
 
@@ -70,7 +88,9 @@ def face_model_folders() -> dict[str, Path]:
 
 
 def face_parser_files(model_name: str) -> list[Path]:
-    """Files among which a face parser may be: those in models/facexlib, and PyTorch's beside a set of face models."""
+    """Files among which a face parser or a second recogniser may be: those in models/facexlib, and PyTorch's beside a set of
+    face models.
+    """
     beside = [path for path in sorted(face_model_folders()[model_name].glob("*")) if path.suffix.lower() in PYTORCH]
     root = Path(folder_paths.models_dir) / "facexlib"
     there = sorted(root.rglob("*")) if root.is_dir() else []

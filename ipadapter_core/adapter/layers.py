@@ -12,6 +12,7 @@ from torch.nn.functional import rms_norm, silu
 
 from ..checkpoint.spec import AdapterSpec, LayerKind, LayerSpec
 from ..host import Operations
+from .lynx_layers import LynxFullLayer, LynxLiteLayer
 from .own_attention import FLUX_HEAD_WIDTH, OwnAttentionLayer
 
 SD3_HEAD_WIDTH = 64  # of every SD3 model
@@ -131,6 +132,8 @@ LAYERS = {
     LayerKind.SCALED: ScaledLayer,
     LayerKind.JOINT: JointLayer,
     LayerKind.OWN: OwnAttentionLayer,
+    LayerKind.WIDE_NORM: LynxLiteLayer,
+    LayerKind.MODEL_NORM: LynxFullLayer,
 }
 
 

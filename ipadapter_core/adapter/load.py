@@ -14,6 +14,7 @@ import comfy.ops
 from ..checkpoint.headers import AGAIN, Header, flattened, header_of, read_header
 from ..checkpoint.key_names import LORA, is_lora
 from ..checkpoint.recognise import Recognised, recognise
+from ..checkpoint.second_file import check_whole, fitting_resampler
 from ..checkpoint.tensors import check_numbers
 from ..errors import CheckpointError, is_out_of_memory
 from ..host import read_tensors
@@ -22,16 +23,22 @@ from .managed import ManagedAdapter
 from .network import Adapter
 
 
-def load_adapter(path: str) -> ManagedAdapter:
-    """Reads, recognises and loads an adapter file.
+def load_adapter(path: str, resampler: str | None = None) -> ManagedAdapter:
+    """Reads, recognises and loads an adapter file, with the second file that an adapter in two files is made of.
 
-    Raises `CheckpointError` when the file cannot be read or is no adapter that we know.
+    Raises `CheckpointError` when a file cannot be read, is no adapter that we know, or the two do not belong together.
     """
     file = Path(path)
     header = read_header(file)
     found = recognise(header, file.name)
-    tensors = _read(file, header)
-    return _managed(found, {name: tensors[key] for key, name in found.names.items()})
+    if resampler is None:
+        check_whole(found.spec)
+        return _managed(found, _named(_read(file, header), found.names))
+    other = Path(resampler)
+    second = read_header(other)
+    half = fitting_resampler(found.spec, second, other.name)
+    tensors = _named(_read(file, header), found.names) | _named(_read(other, second), half.names)
+    return _managed(recognise(header_of(tensors), file.name), tensors)
 
 
 def adapter_from_weights(weights: Mapping[str, Any], file: str) -> ManagedAdapter:
@@ -44,7 +51,12 @@ def adapter_from_weights(weights: Mapping[str, Any], file: str) -> ManagedAdapte
     except ValueError as error:
         raise CheckpointError(f"{quoted(file)}: {error}, expected the weights of an IP-Adapter") from error
     found = recognise(header_of(tensors), file)
-    return _managed(found, {name: tensors[key] for key, name in found.names.items()})
+    check_whole(found.spec)
+    return _managed(found, _named(tensors, found.names))
+
+
+def _named(tensors: Mapping[str, Tensor], names: Mapping[str, str]) -> dict[str, Tensor]:
+    return {name: tensors[key] for key, name in names.items()}
 
 
 def _managed(found: Recognised, tensors: Mapping[str, Tensor]) -> ManagedAdapter:

@@ -8,8 +8,11 @@ from ..checkpoint.spec import AdapterSpec, FileNumber
 from ..host import Operations
 from ..prompt.features import Features
 from .layers import KeyValueLayer, build_layer
+from .lynx_layers import LynxLiteLayer
 from .own_attention import OwnAttentionLayer
 from .projectors.build import build_projector
+
+AnyLayer = KeyValueLayer | OwnAttentionLayer | LynxLiteLayer
 
 
 class Adapter(nn.Module):
@@ -32,13 +35,13 @@ class Adapter(nn.Module):
         """Projects features, (B, E) or (B, L, E) or what the projector takes in parts, to image tokens (B, N, C)."""
         return self.image_proj(features)
 
-    def numbered_layer(self, number: FileNumber) -> KeyValueLayer | OwnAttentionLayer:
+    def numbered_layer(self, number: FileNumber) -> AnyLayer:
         """The layer that has `number` in the file."""
         layer = self.ip_adapter[str(number)]
-        assert isinstance(layer, KeyValueLayer | OwnAttentionLayer)
+        assert isinstance(layer, AnyLayer)
         return layer
 
-    def layer_at(self, index: int) -> KeyValueLayer | OwnAttentionLayer:
+    def layer_at(self, index: int) -> AnyLayer:
         """The layer in a place, counted from 0 in the file's order."""
         return self.numbered_layer(self.spec.layers[index].number)
 

@@ -152,19 +152,27 @@ def _layers(shapes: Shapes, file: str) -> tuple[Layout, tuple[LayerSpec, ...], i
     first = shapes[f"{numbers[0]}.{layout.reads[0]}"]
     context_width = first[1] if len(first) == 2 else 0
     for key, shape in shapes.items():
-        part = matches[key][2]
-        width = context_width if part in layout.reads else None
-        matrix = part in (*layout.reads, layout.ends, layout.asks)
-        if matrix and (len(shape) != 2 or shape[1] != (width or shape[1])):
-            raise CheckpointError(
-                f"{file}: {LAYERS}{key} has shape {quoted(shape)}, expected [width, {width or 'width'}]: {LOAD_NODE}"
-            )
+        _check_shape(key, shape, matches[key][2], layout, context_width, file)
     return layout, tuple(_layer(number, shapes, layout) for number in numbers), context_width
+
+
+def _check_shape(key: str, shape: tuple[int, ...], part: str, layout: Layout, context_width: int, file: str) -> None:
+    """Raises where a layer's matrix does not read the image tokens' width, or its registers are no such tokens."""
+    width = context_width if part in layout.reads else None
+    matrix = part in (*layout.reads, layout.ends, layout.asks)
+    expected = ""
+    if matrix and (len(shape) != 2 or shape[1] != (width or shape[1])):
+        expected = f"[width, {width or 'width'}]"
+    elif part == layout.appends and (len(shape) != 3 or shape[::2] != (1, context_width)):
+        expected = f"[1, tokens, {context_width}]"
+    if expected:
+        raise CheckpointError(f"{file}: {LAYERS}{key} has shape {quoted(shape)}, expected {expected}: {LOAD_NODE}")
 
 
 def _layer(number: int, shapes: Shapes, layout: Layout) -> LayerSpec:
     inner = shapes[f"{number}.{layout.asks}"][0] if layout.asks else 0
-    return LayerSpec(FileNumber(number), shapes[f"{number}.{layout.ends}"][0], inner=inner)
+    registers = shapes[f"{number}.{layout.appends}"][1] if layout.appends else 0
+    return LayerSpec(FileNumber(number), shapes[f"{number}.{layout.ends}"][0], inner=inner, registers=registers)
 
 
 def _some(keys: list[str]) -> str:

@@ -18,6 +18,7 @@ class Feature(str, Enum):
     LAST = "last_hidden_state"  # (B, L, E), the last layer after its norm
     PERCEPTION = "perception_features"  # (B, L, E), PE-Core's last hidden states
     ATTENTION_POOLED = "pooler_output"  # (B, E), what a SigLIP model's pooling head makes of the last layer
+    IR_SE50 = "IR-SE50 identity"  # (B, E), a face's identity by facexlib's ArcFace, of length one
     IDENTITY_AND_STATES = "embedding and hidden states"  # raw identity beside the pooled face, five hidden states of it
 
 
@@ -57,6 +58,7 @@ class ProjectorKind(str, Enum):
     ID_FORMER = "IDFormer"
     ID_ENCODER = "identity and hidden states"
     NONE = "no"
+    SECOND_FILE = "second file's"  # not in this file
 
 
 class FormatName(str, Enum):
@@ -81,6 +83,7 @@ class FormatName(str, Enum):
     PULID = "PuLID"
     PULID_V1 = "PuLID v1"
     PULID_V1_1 = "PuLID v1.1"
+    LYNX = "Lynx"
 
     def __str__(self) -> str:
         """The readable name, in every Python version."""
@@ -97,6 +100,7 @@ class BaseModel(str, Enum):
     FLUX = "FLUX.1"
     SD35_LARGE = "SD3.5 Large"
     ANIMA = "Anima"
+    WAN = "Wan 14B"
 
 
 class LayerKind(str, Enum):
@@ -109,3 +113,5 @@ class LayerKind(str, Enum):
     SCALED = "with a factor of its own"
     JOINT = "joined to the image's own keys"
     OWN = "a cross-attention of its own"
+    WIDE_NORM = "with keys normalised over all heads at once"
+    MODEL_NORM = "with registers, and keys under the model's own norm"

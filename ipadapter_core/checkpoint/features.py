@@ -68,6 +68,7 @@ FEATURES: dict[Feature, FeatureRow] = {
     Feature.IDENTITY_AND_STATES: FeatureRow(
         (VECTOR, *[ROWS] * 5), {1024: f"{ANTELOPE} with a face parser, and {EVA} {OURS}"}, FACE_NODE
     ),
+    Feature.IR_SE50: FeatureRow((VECTOR,), {512: "face analysis with IR-SE50"}, FACE_NODE),
     Feature.CONTENT_AND_STYLE: FeatureRow((ROWS, ROWS), {1664: BIGG}, "Encode Content and Style"),
     Feature.INSTRUCTED: FeatureRow((ROWS, ROWS, ROWS), {1280: H}, "Encode Instructed Image"),
 }

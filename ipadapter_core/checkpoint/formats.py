@@ -45,7 +45,8 @@ class Layout:
     them. `publishes` are the ways back, from those names to the published file's. `options` are what trainers write into a
     file's metadata and the values that we compute, where the tensors do not show them. `base` is None where sizes tell it.
     `reads` are the parts that image tokens pass, `ends` is the part whose outputs are as wide as the model, `asks` the one
-    that makes queries, where the adapter has its own.
+    that makes queries, where the adapter has its own, `appends` one of learned tokens (1, R, C), where a layer reads some
+    beside a reference's.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Layout:
     reads: tuple[str, ...] = ("to_k_ip.weight", "to_v_ip.weight")
     ends: str = "to_k_ip.weight"
     asks: str | None = None
+    appends: str | None = None
 
 
 def dimensions(vectors: str = "", matrices: str = "", cubes: str = "") -> dict[str, int]:

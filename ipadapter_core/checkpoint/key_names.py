@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 from .formats import NUMBER
 from .layouts import canonical
+from .lynx_formats import numbered_one_by_one
 
 PROJECTOR, LAYERS, LORA = "image_proj.", "ip_adapter.", "lora."
 WRAPPERS = ("state_dict.", "model_state_dict.", "model.", "module.", "ema_model.", "weights.", "params.")
@@ -66,7 +67,7 @@ def _named(names: dict[str, str]) -> dict[str, str]:
     for key, match in places.items():
         number = 2 * ranks[_place(match)] + int(match[5]) - 1
         named[key] = f"{LAYERS}{number}.{match[6]}.weight"
-    return named
+    return numbered_one_by_one(named)
 
 
 def _place(match: re.Match[str]) -> tuple[int, int, int, int]:

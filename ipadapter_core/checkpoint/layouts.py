@@ -4,11 +4,14 @@ import re
 
 from .enums import LayerKind
 from .formats import Layout
+from .lynx_formats import LYNX_FULL, LYNX_LITE
 from .pulid_formats import PULID_FLUX
 from .transformer_formats import INSTANTX_FLUX, INSTANTX_SD3, LUCIFERTC, PE_CORE, XLABS_FLUX
 from .unet_formats import UNET_LAYOUT
 
-LAYOUTS: tuple[Layout, ...] = (UNET_LAYOUT, XLABS_FLUX, INSTANTX_FLUX, INSTANTX_SD3, LUCIFERTC, PE_CORE, PULID_FLUX)
+LAYOUTS: tuple[Layout, ...] = (
+    UNET_LAYOUT, XLABS_FLUX, INSTANTX_FLUX, INSTANTX_SD3, LUCIFERTC, PE_CORE, PULID_FLUX, LYNX_LITE, LYNX_FULL,
+)  # fmt: skip
 RENAMES = tuple((re.compile(pattern), name) for row in LAYOUTS for pattern, name in row.renames)
 
 

@@ -28,14 +28,18 @@ CLIP = "use Load CLIP, models/text_encoders"
 LORA = "use Load LoRA, models/loras"
 VAE = "use Load VAE, models/vae"
 EMBEDDING = "write embedding:name in a prompt, models/embeddings"
+LYNX = "choose the file with Lynx' ip layers, which act without them"
 LAYER = r"ip_adapter\.[0-9]+\."
 
 ADAPTERS = (  # adapters of other kinds, which may have much in common with ours
     Signature("PuLID FLUX.2", "PuLID for FLUX.2", LATER, (r"id_former\.latents", r"double_ca\.0\.")),
-    Signature("Lynx layers", "the layers of Lynx for Wan", LATER, (r"blocks\.[0-9]+\.cross_attn\.ip_adapter\.",)),
-    Signature("Lynx reference layers", "the reference layers of Lynx for Wan", LATER,
+    Signature("Lynx reference layers", "the reference layers of Lynx for Wan", LYNX,
               (r"blocks\.[0-9]+\.self_attn\.ref_adapter\.",)),
-    Signature("Lynx layers, published", "the layers of Lynx for Wan", LATER, (r"[0-9]+\.to_k_ip\.weight$",)),
+    Signature("Lynx reference layers, published", "the reference layers of Lynx for Wan", LYNX,
+              (r"[0-9]+\.to_k_ref\.weight$",)),
+    Signature("Lynx resampler", "the resampler of Lynx for Wan, half of an adapter",
+              "choose the file with its ip layers, and this one as resampler_name of Load IP-Adapter",
+              (r"latents$", r"proj_in\.weight$", r"proj_out\.weight$", r"layers\.0\.0\.to_q\.weight$")),
     Signature("InstantCharacter", "InstantCharacter for FLUX.1", LATER, (LAYER + r"norm_ip_q\.scale",)),
     Signature("WithAnyone", "WithAnyone for FLUX.1", LATER, (r"ipa_arc\.0\.",)),
     Signature("WithAnyone Kontext", "WithAnyone for FLUX.1 Kontext", LATER, (r"ipa\.[0-9]+\.", r"arcface_in\.")),
@@ -87,7 +91,8 @@ OTHERS = (  # files with nothing of an adapter in them
     Signature("image encoder", "an image encoder", VISION, (r"(vision_model\.|visual\.|.*\.vision_tower\.)",)),
     Signature("DINOv2", "the image encoder DINOv2", VISION, (r"(dinov2\.)?embeddings\.patch_embeddings\.projection",)),
     Signature("face parser", "a face parser (BiSeNet)", LATER, (r"cp\.resnet\.",)),
-    Signature("face recognition", "a face recognition model", "use Load Face Analysis with models in onnx format",
+    Signature("face recognition", "a face recognition model",
+              "use Load Face Analysis: IR-SE50 in models/facexlib, others in onnx format in models/insightface/models",
               (r"(output_layer\.|input_layer\.)", r"body\.0\.")),
     Signature("text encoder", "a text encoder", CLIP,
               (r"(text_model\.|transformer\.resblocks\.|encoder\.block\.[0-9]+\.layer|model\.layers\.[0-9]+\.self_attn)",)),

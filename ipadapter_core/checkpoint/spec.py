@@ -41,13 +41,15 @@ class LayerSpec:
     """One cross-attention layer of the adapter: its number in the file and its width in the model.
 
     `tokens` are the first and the end of the image tokens that it reads, where that is not all of them. `inner` is the width
-    of its keys and values where that is not the model's, because it brings its own query and output projections.
+    of its keys and values where that is not the model's, because it brings its own query and output projections. `registers`
+    are learned tokens that it reads beside a reference's.
     """
 
     number: FileNumber
     width: int
     tokens: tuple[int, int] | None = None
     inner: int = 0
+    registers: int = 0
 
 
 @dataclass(frozen=True)
@@ -81,10 +83,13 @@ class AdapterSpec:
     def describe(self) -> str:
         """What was found, for the node's face: base model, format, tokens, layers, encoder."""
         tokens = f"{self.projector.tokens} image tokens" if self.projector.tokens else "a token for each patch"
+        projector = f"{self.projector.kind.value} projector, {tokens}"
+        if self.projector.kind is ProjectorKind.SECOND_FILE:
+            projector = f"its resampler, for image tokens of width {self.text_width}, is a second file"
         return "\n".join(
             (
                 self.kind,
-                f"{self.projector.kind.value} projector, {tokens}",
+                projector,
                 f"{len(self.layers)} cross-attention layers",
                 f"image encoder: {self.encoder}",
                 *((f"a LoRA of rank {self.lora_rank} inside: Apply FaceID LoRA",) if self.lora_rank else ()),

@@ -3,7 +3,6 @@
 import torch
 from torch import Tensor, nn
 
-from comfy.ldm.chroma_radiance.model import ChromaRadiance
 from comfy.model_patcher import ModelPatcher
 
 from ..adapter.managed import ManagedAdapter
@@ -23,6 +22,7 @@ from .families.family import Family
 from .families.flux import FLUX
 from .families.sd3 import SD3
 from .families.unet import UNET
+from .families.wan import WAN
 from .hooks.wrappers import add_application
 
 FAMILIES: dict[BaseModel, Family] = {
@@ -33,11 +33,14 @@ FAMILIES: dict[BaseModel, Family] = {
     BaseModel.FLUX: FLUX,
     BaseModel.SD35_LARGE: SD3,
     BaseModel.ANIMA: ANIMA,
+    BaseModel.WAN: WAN,
 }
-NOT_MEANT = (ChromaRadiance,)  # built on a class that fits, but on pixels
+NOT_MEANT = (  # built on a class that fits, but on pixels, or on keys of its own text that pass no hook
+    "ChromaRadiance",
+    "CausalWanModel",
+)
 WITHOUT_WEIGHTS = {  # by the start of the name of ComfyUI's model class
     "Flux2": "the model's own reference images (ReferenceLatent)",
-    "WAN": "WanImageToVideo's clip_vision_output, WanVaceToVideo or WanPhantomSubjectToVideo",
     "QwenImage": "TextEncodeQwenImageEditPlus with a Qwen-Image-Edit checkpoint",
     "Lumina2": "a LoRA, or TextEncodeZImageOmni with a Z-Image-Omni checkpoint,",
     "ZImage": "a LoRA of the subject or style",
@@ -113,7 +116,7 @@ def _network(model: ModelPatcher, spec: AdapterSpec) -> nn.Module:
         raise ModelMismatchError(
             f"the model is {name}, and this pack reads no IP-Adapter for it: use {instead} instead of Apply IP-Adapter"
         )
-    if not isinstance(network, family.models) or type(network) in NOT_MEANT:
+    if not isinstance(network, family.models) or type(network).__name__ in NOT_MEANT:
         raise ModelMismatchError(
             f"{spec.file} is for {spec.base.value}, but the model is {name}: load a checkpoint that fits, or "
             "another file in Load IP-Adapter"

@@ -8,6 +8,7 @@ from ..checkpoint.enums import BaseModel, Feature
 from ..checkpoint.file_cache import FileCache
 from ..checkpoint.headers import read_header
 from ..checkpoint.recognise import recognise
+from ..checkpoint.second_file import resampler_in
 from ..checkpoint.spec import AdapterSpec
 from ..encoders.sizes import EncoderSizes, encoder_sizes
 from ..errors import CheckpointError
@@ -26,12 +27,16 @@ class FileKind(str, Enum):
 
 @dataclass(frozen=True)
 class Identity:
-    """What a file is, with its description where it is an adapter or a CLIP vision model, and in words."""
+    """What a file is, with its description where it is an adapter or a CLIP vision model, and in words.
+
+    `resampler` is the width of the tokens that a resampler alone makes, the second file of some adapters.
+    """
 
     kind: FileKind
     said: str
     spec: AdapterSpec | None = None
     encoder: EncoderSizes | None = None
+    resampler: int | None = None
 
 
 def _identify(path: Path) -> Identity:
@@ -44,7 +49,9 @@ def _identify(path: Path) -> Identity:
         return Identity(FileKind.ADAPTER, spec.describe(), spec)
     except CheckpointError as error:
         sizes = encoder_sizes(header.shapes)
-        return Identity(FileKind.ENCODER if sizes else FileKind.OTHER, str(error), encoder=sizes)
+        alone = resampler_in(header)
+        width = None if alone is None else alone.width
+        return Identity(FileKind.ENCODER if sizes else FileKind.OTHER, str(error), encoder=sizes, resampler=width)
 
 
 identify = FileCache(_identify)
@@ -52,7 +59,7 @@ identify = FileCache(_identify)
 
 def needs_encoder(spec: AdapterSpec) -> bool:
     """Whether the adapter looks at images; FaceID and Portrait read identities alone."""
-    return spec.projector.feature not in (Feature.FACE, Feature.RAW_FACE)
+    return spec.projector.feature not in (Feature.FACE, Feature.RAW_FACE, Feature.IR_SE50)
 
 
 def encoder_fits(sizes: EncoderSizes, spec: AdapterSpec) -> bool:

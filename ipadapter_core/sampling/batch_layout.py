@@ -15,7 +15,7 @@ class BatchLayout(NamedTuple):
     `polarities`, `areas` and `passes`, ComfyUI's own indices, have an entry for each pass, `frames` the place in the whole
     batch of each row, pass by pass; `latent` is the size of the latent that the model sees. `texts` are the tokens of each
     pass, only where a reference belongs to words. `announced` where the guider itself says the sides, among them a text that
-    is on the other side than its words.
+    is on the other side than its words. `clip` is how many latent frames each row has, where rows are videos.
     """
 
     polarities: tuple[int, ...]
@@ -25,6 +25,7 @@ class BatchLayout(NamedTuple):
     passes: tuple[int, ...] = ()
     texts: tuple[TextTokens | None, ...] = ()
     announced: bool = False
+    clip: int = 1
 
     @property
     def batch(self) -> int:
@@ -64,6 +65,10 @@ class BatchLayout(NamedTuple):
         images = next(size for size in range(len(rows), 0, -1) if self._in_passes(rows, size))
         found = self._of_passes([row // self.images for row in rows[::images]])
         return found._replace(frames=tuple(self.frames[row] for row in rows))
+
+    def in_frames(self, frames: Sequence[int]) -> "BatchLayout":
+        """The layout of the same videos with every frame as a row: of each video these, by their place in it."""
+        return self._replace(frames=tuple(frames) * self.batch, clip=1)
 
     def enlarged(self, batch: int) -> "BatchLayout | None":
         """The layout of a batch that another pack made larger by repeating the positive passes; None if it did not do that.

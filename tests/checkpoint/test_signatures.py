@@ -12,9 +12,9 @@ pytestmark = [pytest.mark.inputs, pytest.mark.adapters]
 KV = {f"ip_adapter.{n}.to_{part}_ip.weight": (8, 4) for n in (1, 3) for part in "kv"}
 EXAMPLES = {  # keys as the published files have them; shapes only where a row looks at them
     "PuLID FLUX.2": ["id_former.latents", "double_ca.0.to_q.weight", "single_ca.0.to_q.weight"],
-    "Lynx layers": ["blocks.0.cross_attn.ip_adapter.to_k_ip.weight", "blocks.0.cross_attn.ip_adapter.to_v_ip.weight"],
     "Lynx reference layers": ["blocks.0.self_attn.ref_adapter.to_k_ref.weight"],
-    "Lynx layers, published": ["0.to_k_ip.weight", "0.to_v_ip.weight", "1.to_k_ip.weight"],
+    "Lynx reference layers, published": ["0.to_k_ref.weight", "0.to_v_ref.weight", "1.to_k_ref.weight"],
+    "Lynx resampler": ["latents", "proj_in.weight", "proj_out.weight", "layers.0.0.to_q.weight"],
     "InstantCharacter": ["image_proj.proj.fc1.weight", "ip_adapter.0.norm_ip_q.scale", "ip_adapter.0.to_k_ip.weight"],
     "WithAnyone": ["ipa_arc.0.to_kv.weight", "arcface_in_arc.0.weight", "ipa_sig.0.to_q.weight"],
     "WithAnyone Kontext": ["ipa.0.to_q.weight", "arcface_in.0.weight", "siglip_in.0.weight"],

@@ -21,6 +21,8 @@ WANTED = {
     "InstantX FLUX": (BaseModel.FLUX, LayerKind.NORMED_KEY, Feature.ATTENTION_POOLED, Negative.ZERO_FEATURES, 128, 57),
     "InstantX SD3.5": (BaseModel.SD35_LARGE, LayerKind.JOINT, Feature.HIDDEN, Negative.ZERO_FEATURES, 64, 38),
     "PuLID FLUX": (BaseModel.FLUX, LayerKind.OWN, Feature.IDENTITY_AND_STATES, Negative.ZERO_FEATURES, 32, 20),
+    "Lynx lite": (BaseModel.WAN, LayerKind.WIDE_NORM, Feature.IR_SE50, Negative.ZERO_FEATURES, 16, 20),
+    "Lynx full": (BaseModel.WAN, LayerKind.MODEL_NORM, Feature.IR_SE50, Negative.ZERO_FEATURES, 16, 40),
     "LuciferTC": (BaseModel.ANIMA, LayerKind.GATED, Feature.LAST, Negative.ZERO_FEATURES, 0, 28),
     "Anima PE-Core": (BaseModel.ANIMA, LayerKind.SCALED, Feature.PERCEPTION, Negative.REFERENCE, 16, 28),
 }
@@ -66,6 +68,9 @@ def test_anima_file_to_the_byte():
         ("Anima PE-Core", "ip_centroid", "unknown image projector"),
         ("PuLID FLUX", "pulid_ca.3.norm2.bias", "ip_adapter.3.norm2.bias are missing"),
         ("PuLID FLUX", "pulid_encoder.proj_out", "unknown image projector"),
+        ("Lynx lite", "7.to_k_ip.weight", "ip_adapter.7.cross.to_k_ip.weight are missing"),
+        ("Lynx full", "7.registers", "ip_adapter.7.cross.registers are missing"),
+        ("Lynx full", "image_proj.latents", "unknown image projector"),
     ],
 )
 def test_damaged_files(name, lost, message):

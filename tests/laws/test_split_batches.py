@@ -18,6 +18,7 @@ from pack.tests.oracles.transformer_world import CASES
 from pack.tools.miniature.transformers import predict, some_call
 
 import comfy.ldm.modules.attention
+import comfy.ldm.wan.model
 
 pytestmark = [pytest.mark.splits, pytest.mark.engine]
 
@@ -28,7 +29,8 @@ FRAMES = (0.3, 1.0, 0.7)
 def row_by_row(monkeypatch):
     """The base model's own bits must not depend on the size of the batch; its attention is a GPU's."""
     attention = comfy.ldm.modules.attention
-    monkeypatch.setattr(attention, "optimized_attention", attention.attention_pytorch)
+    for module in (attention, comfy.ldm.wan.model):
+        monkeypatch.setattr(module, "optimized_attention", attention.attention_pytorch)
     with RowByRow():
         yield
 

@@ -17,6 +17,7 @@ from pack.tests.oracles.transformer_world import sample as sample_transformer
 from pack.tools.miniature.transformers import tiny_transformer
 
 import comfy.ldm.modules.attention
+import comfy.ldm.wan.model
 
 pytestmark = [pytest.mark.splits, pytest.mark.dit]
 
@@ -28,7 +29,8 @@ SECOND = torch.device("cpu", 0)  # for ComfyUI another device than "cpu"
 def row_by_row(monkeypatch):
     """The base model's own bits must not depend on the size of the batch; its attention is a GPU's."""
     attention = comfy.ldm.modules.attention
-    monkeypatch.setattr(attention, "optimized_attention", attention.attention_pytorch)
+    for module in (attention, comfy.ldm.wan.model):
+        monkeypatch.setattr(module, "optimized_attention", attention.attention_pytorch)
     with RowByRow():
         yield
 

@@ -9,6 +9,7 @@ from pack.ipadapter_core.adapter.managed import ManagedAdapter
 from pack.ipadapter_core.prompt.features import Features
 from pack.ipadapter_core.prompt.image_prompt import ImagePrompt
 from pack.tests.oracles.recorded_passes import WIDTH, short_model
+from pack.tools.miniature.lynx import lynx_full, lynx_lite
 from pack.tools.miniature.models import adapter_weights, widths_of
 from pack.tools.miniature.pulid import face_features, pulid_flux
 from pack.tools.miniature.pulid_sdxl import pulid_v1, pulid_v1_1
@@ -81,6 +82,8 @@ FAMILIES = {
     "SD3.5 InstantX": Row("SD3", _of_shapes(instantx_sd3(3, 192)), (9, 48)),
     "Anima LuciferTC": Row("Anima", _of_shapes(lucifer(3, 128)), (9, 48)),
     "Anima PE-Core": Row("Anima", _of_shapes(perceiver(3, 128)), (9, 48)),
+    "Wan Lynx lite": Row("Wan", _of_shapes(lynx_lite()), (512,)),
+    "Wan Lynx full": Row("Wan", _of_shapes(lynx_full()), (512,)),
 }
 TRANSFORMERS = tuple(case for case, row in FAMILIES.items() if row.model != UNET)
 every_family = pytest.mark.parametrize("case", FAMILIES)

@@ -16,6 +16,7 @@ import comfy.ldm.cosmos.predict2 as predict2
 import comfy.ldm.flux.layers as flux_layers
 import comfy.ldm.modules.attention as attention
 import comfy.ldm.modules.diffusionmodules.mmdit as mmdit
+import comfy.ldm.wan.model as wan
 
 OVERRIDE = "optimized_attention_override"
 
@@ -106,8 +107,18 @@ def _with_patches(forward, change):
 
 
 def newer_sd3(monkeypatch: pytest.MonkeyPatch, _: nn.Module) -> Callable[[], None]:
-    """Who overrides a block's attention gets tensors in one block and containers in the next, and further words."""
-    function, told = mmdit.optimized_attention, []
+    """What `_newer_override` says, in SD3's blocks."""
+    return _newer_override(monkeypatch, mmdit)
+
+
+def newer_wan(monkeypatch: pytest.MonkeyPatch, _: nn.Module) -> Callable[[], None]:
+    """What `_newer_override` says, in Wan's."""
+    return _newer_override(monkeypatch, wan)
+
+
+def _newer_override(monkeypatch: pytest.MonkeyPatch, module: Any) -> Callable[[], None]:
+    """Who overrides a block's attention gets tensors in one call and containers in the next, and further words."""
+    function, told = module.optimized_attention, []
 
     def inner(query, key, value, *args, further=None, **kwargs):
         told.append(further)
@@ -121,7 +132,7 @@ def newer_sd3(monkeypatch: pytest.MonkeyPatch, _: nn.Module) -> Callable[[], Non
             return inner(*parts, *args, **kwargs, **options)
         return override(inner, *parts, *args, **kwargs, **options)
 
-    monkeypatch.setattr(mmdit, "optimized_attention", newer)
+    monkeypatch.setattr(module, "optimized_attention", newer)
 
     def check():
         assert len(told) > 1 and set(told) == {"a word"}
@@ -163,4 +174,5 @@ NEWER = {
     "Chroma": newer_flux,
     "SD3": newer_sd3,
     "Anima": newer_anima,
+    "Wan": newer_wan,
 }  # a stand-in for each kind of model; it returns what is to be checked after a call

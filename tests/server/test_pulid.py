@@ -37,7 +37,7 @@ def photograph(server, client, adapters, encoders, transformers):
     astronaut = data.astronaut()
     models = server.folder / "models"
     face_models(models / "insightface" / "models" / "antelopev2", torch.from_numpy(astronaut).float() / 255)
-    (models / "facexlib").mkdir()
+    (models / "facexlib").mkdir(exist_ok=True)
     torch.save(parser_weights(), models / "facexlib" / "parsing_bisenet.pth")
     path = server.folder / "astronaut_pulid.png"
     Image.fromarray(astronaut).save(path)

@@ -15,7 +15,7 @@ from .licences import UNREAD, licence
 
 PAGE = ROOT / "docs" / "models.md"
 PLAIN, FACES, OSTRIS = "h94/IP-Adapter", "h94/IP-Adapter-FaceID", "ostris/ip-composition-adapter"
-PULID = "guozinan/PuLID"
+PULID, LYNX = "guozinan/PuLID", "ByteDance/lynx"
 HEAD = """# Supported files
 
 Files are recognised by their tensors, whatever their names, as `.safetensors` or `.bin`: finetunes of these layouts work like
@@ -40,13 +40,23 @@ TAIL = """## Face models
 there. The Python package `onnxruntime` is needed, `insightface` is not.
 
 PuLID also wants a face parser: [parsing_bisenet.pth](https://github.com/xinntao/facexlib/releases/download/v0.2.0/parsing_bisenet.pth)
-in `models/facexlib`; BiSeNet for faces as `.safetensors`, `.pt` or `.onnx` does as well. Nothing is downloaded by the nodes.
+in `models/facexlib`; BiSeNet for faces as `.safetensors`, `.pt` or `.onnx` does as well. Lynx knows faces by
+[recognition_arcface_ir_se50.pth](https://github.com/xinntao/facexlib/releases/download/v0.1.0/recognition_arcface_ir_se50.pth)
+in the same folder, beside either set. Nothing is downloaded by the nodes.
+
+## Adapters in two files
+
+Lynx for Wan is published as `ip_layers.safetensors` and `resampler.safetensors` in a folder for each kind: put both, in that
+folder (`lynx_lite`, `lynx_full`), into `models/ipadapter` and choose the layers in *Load IP-Adapter*. It takes the resampler
+that fits, or the one that you choose in `resampler_name`. The same files as
+[Kijai](https://huggingface.co/Kijai/WanVideo_comfy/tree/main/Lynx) names them are read, too (`lynx_lite_resampler_fp32`,
+`Wan2_1-T2V-14B-Lynx_lite_ip_layers_fp16`). Lynx full also has `ref_layers.safetensors`, which are not read: its other layers
+act without them.
 
 ## Models without weights
 
-Nobody has published IP-Adapter weights for Qwen-Image, Z-Image, FLUX.2 and Krea 2, and those for Wan (Lynx) are not read
-yet; *Apply IP-Adapter* says so, and
-names what ComfyUI has instead.
+Nobody has published IP-Adapter weights for Qwen-Image, Z-Image, FLUX.2 and Krea 2, and for Wan only for its models with 14B
+parameters; *Apply IP-Adapter* says so, and names what ComfyUI has instead.
 """
 
 
@@ -106,6 +116,8 @@ ROWS = (
     Row("InstantX SD3.5", _dit(graphs.INSTANTX_SD35), "the image, closely"),
     Row("PuLID FLUX", Published(PULID, "pulid_flux_v0.9.0.safetensors"), "who it is, and the look of the face"),
     Row("PuLID FLUX", Published(PULID, "pulid_flux_v0.9.1.safetensors"), "who it is, and the look of the face"),
+    Row("Lynx lite", Published(LYNX, "lynx_lite/ip_layers.safetensors"), "who it is"),
+    Row("Lynx full", Published(LYNX, "lynx_full/ip_layers.safetensors"), "who it is"),
     Row("LuciferTC", _dit(graphs.LUCIFER), "a character"),
 )  # fmt: skip
 

@@ -9,6 +9,7 @@ from pack.ipadapter_core.checkpoint.enums import Feature
 from pack.ipadapter_core.masks.canvas_mask import canvas_mask
 from pack.ipadapter_core.prompt.image_prompt import EncodedImage, ImagePrompt, Reference
 from pack.tools.miniature.faces import weights_of
+from pack.tools.miniature.lynx import lynx_full, lynx_lite
 from pack.tools.miniature.models import adapter_weights, randomise
 from pack.tools.miniature.pulid import pulid_flux
 from pack.tools.miniature.pulid_sdxl import pulid_v1
@@ -28,6 +29,8 @@ ADAPTERS: list[dict[str, torch.Tensor]] = [
     transformer_weights(perceiver(2, 128)),
     transformer_weights(pulid_flux(2, 128)),
     transformer_weights(pulid_v1(WIDTHS, 96)),
+    transformer_weights(lynx_lite()),
+    transformer_weights(lynx_full()),
 ]
 BLOCKS = tuple([("input", number, 0) for number in (1, 2, 4, 5, 7, 8)] + [("middle", 0, 0)]
                + [("output", number, 0) for number in range(3, 12)])  # fmt: skip

@@ -13,6 +13,7 @@ from pack.tools.miniature.error_graphs_families import FAMILY_GRAPHS
 from pack.tools.miniature.error_graphs_files import FILE_GRAPHS
 from pack.tools.miniature.error_graphs_further import FURTHER_GRAPHS
 from pack.tools.miniature.error_graphs_inputs import INPUT_GRAPHS
+from pack.tools.miniature.error_graphs_lynx import LYNX_GRAPHS
 from pack.tools.miniature.error_graphs_old import OLD_GRAPHS
 from pack.tools.miniature.error_graphs_pulid import PULID_GRAPHS
 from pack.tools.miniature.error_graphs_python import PYTHON_GRAPHS
@@ -238,5 +239,5 @@ SETTING_GRAPHS = (
 ERROR_GRAPHS = (
     *FILE_GRAPHS, *DAMAGED_GRAPHS, *SETTING_GRAPHS, *FAMILY_GRAPHS, *INPUT_GRAPHS, *FURTHER_GRAPHS, *SAVED_GRAPHS,
     *OLD_GRAPHS, *SAMPLING_GRAPHS, *SPLIT_GRAPHS, *PYTHON_GRAPHS, *PULID_GRAPHS, *WORD_GRAPHS, *ENCODER_GRAPHS,
-    *TRAINING_GRAPHS,
+    *TRAINING_GRAPHS, *LYNX_GRAPHS,
 )  # fmt: skip

@@ -10,6 +10,7 @@ from pack.ipadapter_core.prompt.features import Features, each
 from pack.ipadapter_core.prompt.image_prompt import EncodedImage, ImagePrompt, Reference
 from pack.ipadapter_core.sampling.run import Run
 from pack.tools.miniature.models import randomise
+from pack.tools.miniature.wan import WAN_MODELS
 from torch import Tensor
 
 import comfy.model_patcher
@@ -40,8 +41,9 @@ ANIMA = {
 }  # fmt: skip
 MODELS = {
     "FLUX": (comfy.supported_models.Flux, FLUX), "Chroma": (comfy.supported_models.Chroma, CHROMA),
-    "SD3": (comfy.supported_models.SD3, SD3), "Anima": (comfy.supported_models.Anima, ANIMA),
+    "SD3": (comfy.supported_models.SD3, SD3), "Anima": (comfy.supported_models.Anima, ANIMA), **WAN_MODELS,
 }  # fmt: skip
+FRAMES = {"Anima": 1, **dict.fromkeys(WAN_MODELS, 3)}  # of the latents of models that have them
 
 
 def tiny_transformer(
@@ -81,7 +83,7 @@ class Call(NamedTuple):
 def some_call(name: str, batch: int = 2, size: tuple[int, int] = (8, 6)) -> Call:
     """Seeded inputs for a model."""
     sizes = MODELS[name][1]
-    latent = noise(batch, 16, 1, *size) if name == "Anima" else noise(batch, 4, *size)
+    latent = noise(batch, 16, FRAMES[name], *size) if name in FRAMES else noise(batch, 4, *size)
     arguments: dict[str, Any] = {"context": noise(batch, 7, 64, seed=6)}
     if name in ("FLUX", "SD3"):
         arguments["y"] = noise(batch, sizes.get("vec_in_dim") or sizes["adm_in_channels"], seed=7)

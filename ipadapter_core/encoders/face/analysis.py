@@ -11,6 +11,7 @@ from torch import Tensor
 from ...errors import FaceAnalysisError
 from .detection import Detector
 from .geometry import aligned_crop
+from .ir_se50 import SecondRecogniser, find_second_recogniser
 from .onnx_session import RECOGNITION_SIZE, Provider, Session, is_detection, is_recognition, open_session
 from .parser import FaceParser, find_parser
 
@@ -40,10 +41,17 @@ class AnalysedFace:
 class FaceAnalysis:
     """What the INSIGHTFACE socket carries when our loader made it."""
 
-    def __init__(self, detection: Session, recognition: Session, parser: FaceParser | None = None):
+    def __init__(
+        self,
+        detection: Session,
+        recognition: Session,
+        parser: FaceParser | None = None,
+        second: SecondRecogniser | None = None,
+    ):
         self.det_model = Detector(detection)
         self.recognition = recognition
         self.parser = parser
+        self.second = second
 
     def get(self, picture: Any, max_num: int = 0) -> list[AnalysedFace]:
         """The faces of an image, an array (H, W, 3) in BGR, 0..255; best score first. `max_num` 0 is all of them."""
@@ -75,10 +83,11 @@ class Loaded(NamedTuple):
     report: str
 
 
-def load_analysis(folder: Path, provider: Provider, parsers: Iterable[Path] = ()) -> Loaded:
+def load_analysis(folder: Path, provider: Provider, beside: Iterable[Path] = ()) -> Loaded:
     """Opens the detection and the recognition model of a folder, told by their signatures; others are left alone.
 
-    `parsers` are files among which a face parser may be, for adapters that want the face alone.
+    `beside` are files among which a face parser may be, for adapters that want the face alone, and a second recogniser, for
+    those that know faces by IR-SE50.
     Raises `FaceAnalysisError` when a detection or recognition model is missing.
     """
     files = sorted(folder.rglob("*.onnx"), key=_likely) if folder.is_dir() else []
@@ -103,10 +112,13 @@ def load_analysis(folder: Path, provider: Provider, parsers: Iterable[Path] = ()
             f"{folder}: {present} found, {missing} expected: download {ZIP.format(name=folder.name)} and unpack it there"
         )
     report = f"{folder.name}: {detection.file} finds faces, {recognition.file} knows them; on {said}"
-    parser = find_parser(parsers, provider)
+    beside = list(beside)
+    parser, second = find_parser(beside, provider), find_second_recogniser(beside)
     if parser is not None:
         report += f"; {parser.path.name} tells the face from what is beside it"
-    return Loaded(FaceAnalysis(detection, recognition, parser), report)
+    if second is not None:
+        report += f"; {second.path.name} knows faces for Lynx"
+    return Loaded(FaceAnalysis(detection, recognition, parser, second), report)
 
 
 def _likely(file: Path) -> tuple[int, str]:

@@ -21,11 +21,14 @@ from ..options import describe_source
 from ..preprocess import Preprocessing, pixels_for
 from .analysis import find_faces
 from .geometry import aligned_crop, square_crop
+from .ir_se50 import second_identity
+from .onnx_session import RECOGNITION_SIZE
 from .portrait import portrait, silence
 from .preview import draw_faces
 from .selection import Choice, Chosen, choose, sources
 
 WITH_PICTURE = (Feature.FACE_AND_PICTURE, Feature.RAW_FACE_AND_PICTURE)
+CROPS = {BaseModel.SDXL: 256, BaseModel.WAN: RECOGNITION_SIZE}  # sides of what is shown of a face
 RAW = (Feature.RAW_FACE, Feature.RAW_FACE_AND_PICTURE, Feature.IDENTITY_AND_STATES)
 
 
@@ -132,6 +135,8 @@ def _encode_face(
     vector = face.embedding if feature in RAW else face.normed_embedding
     identity = intermediate(torch.as_tensor(vector)).reshape(1, -1)
     opaque = picture[..., :3].cpu().float()
+    if feature is Feature.IR_SE50:
+        identity = intermediate(second_identity(analysis, opaque, face, spec.file)).reshape(1, -1)
     if feature is Feature.IDENTITY_AND_STATES:
         return EncodedFace(identity, *portrait(spec, analysis, encoder, opaque, face))
     crop = _crop(spec, encoder, opaque, face)
@@ -153,7 +158,7 @@ def _crop(spec: AdapterSpec, encoder: ImageEncoder | None, picture: Tensor, face
         left, top, right, bottom = (float(edge) for edge in face.bbox)
         square = square_crop(picture, (left, top, right, bottom))
         return pixels_for(encoder, square.unsqueeze(0), Preprocessing(ResizeMode.STRETCH, None))[0]
-    size = 256 if spec.base is BaseModel.SDXL else 224
+    size = CROPS.get(spec.base, 224)
     return aligned_crop(picture, torch.as_tensor(face.kps).float(), size).clamp(0, 1)
 
 

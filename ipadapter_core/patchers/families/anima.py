@@ -8,7 +8,6 @@ patches, ComfyUI's own way to replace a part of a model while a patched clone is
 Source: LuciferTC9527/ComfyUI-Anima_IP-Adapter; sorryhyun/anima_lora (3f7ca1f3~1), networks/methods/ip_adapter.py.
 """
 
-from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,12 +30,12 @@ from ...sampling.run import Run
 from ..hooks.attention_inputs import plain_tensor
 from ..hooks.hook_cache import cached_hooks
 from ..hooks.model_call import plan_of
-from ..hooks.wrappers import NAME, PLAN, CallState, Options, applications_of
+from ..hooks.module_hooks import AFTER, add_hook, put_back, remove_hooks
+from ..hooks.wrappers import PLAN, CallState, Options, applications_of
 from ..own_loras import add_own_lora
 from .family import Family
 
 MODELS = (Anima,)
-FORWARD_HOOKS = ("_forward_hooks", "_forward_hooks_with_kwargs")  # torch.nn.Module's own names
 INSIDE, BEHIND = 0, 1  # the last number of a place: before the cross-attention's projection, or behind the block
 PLACE = "block"
 
@@ -126,11 +125,7 @@ def prepare(model: ModelPatcher, adapter: ManagedAdapter) -> ModelPatcher:
         operation = prepared.get_model_object(f"{path}.cross_attn.attn_op")
         if not isinstance(operation, CrossAttention):
             prepared.add_object_patch(f"{path}.cross_attn.attn_op", CrossAttention(number, operation))
-            hooks, with_kwargs = (prepared.get_model_object(f"{path}.{name}") for name in FORWARD_HOOKS)
-            for name, entries in zip(
-                FORWARD_HOOKS, (hooks | {NAME: BehindBlock(number)}, with_kwargs | {NAME: True}), strict=True
-            ):
-                prepared.add_object_patch(f"{path}.{name}", OrderedDict(entries))
+        add_hook(prepared, path, AFTER, BehindBlock(number))
     present = applications_of(model.model_options["transformer_options"])
     if adapter.lora and all(one.live is None or one.live.patcher is not adapter.patcher for one in present):
         names = comfy.lora.model_lora_keys_unet(model.model, {})
@@ -143,16 +138,8 @@ def restore(model: ModelPatcher) -> None:
     """Takes the hooks of `prepare` out of the very `model`; what other packs set stays."""
     for path, patch in list(model.object_patches.items()):
         if isinstance(patch, CrossAttention):
-            _put_back(model, path, patch.original)
-        elif path.rpartition(".")[2] in FORWARD_HOOKS and NAME in patch:
-            _put_back(model, path, OrderedDict((key, hook) for key, hook in patch.items() if key != NAME))
-
-
-def _put_back(model: ModelPatcher, path: str, original: Any) -> None:
-    """What stood in a place before: the model's own, or another pack's patch."""
-    del model.object_patches[path]
-    if model.get_model_object(path) != original:
-        model.add_object_patch(path, original)
+            put_back(model, path, patch.original)
+    remove_hooks(model)
 
 
 ANIMA = Family(MODELS, blocks_for, compose, prepare, restore)

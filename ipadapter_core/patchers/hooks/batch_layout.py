@@ -19,6 +19,7 @@ from ...sampling.polarity import polarity_of_index
 from ...sampling.run import Step
 
 LAYOUT = "ipadapter_core_layout"
+VIDEO = 5  # dimensions of a latent (B, C, F, H, W)
 PROBES = 256  # places where a tile may be before it is given up
 
 Options = dict[str, Any]
@@ -48,7 +49,8 @@ def layout_of(options: Options, step: Step, x: Tensor | None = None, masked: boo
     rows = frames * len(passes) * tiles
     texts = tuple(_texts(options, step, polarities) * tiles)
     sides, indices = tuple(polarities * tiles), tuple(passes) * tiles
-    return BatchLayout(sides, rows, tuple(areas), size, indices, texts, step.announced)
+    clip = x.shape[2] if x.ndim == VIDEO else 1
+    return BatchLayout(sides, rows, tuple(areas), size, indices, texts, step.announced, clip)
 
 
 def _texts(options: Options, step: Step, polarities: Sequence[int]) -> list[TextTokens | None]:

@@ -9,6 +9,7 @@ from pack.tests.oracles.compiler import Compiler
 from pack.tests.oracles.families import call_of
 from pack.tests.oracles.recorded_passes import WIDTH, short_model
 from pack.tests.oracles.transformer_world import mask_of, sample
+from pack.tools.miniature.lynx import lynx_full, lynx_lite
 from pack.tools.miniature.pulid import face_features, id_former, pulid_flux
 from pack.tools.miniature.pulid_sdxl import pulid_v1_1
 from pack.tools.miniature.transformers import (
@@ -31,6 +32,7 @@ import comfy.ldm.cosmos.predict2
 import comfy.ldm.flux.math
 import comfy.ldm.modules.attention
 import comfy.ldm.modules.diffusionmodules.mmdit
+import comfy.ldm.wan.model
 
 pytestmark = pytest.mark.dit
 
@@ -48,6 +50,8 @@ CASES = {  # a block of each kind: compiling takes its time
     "SD3.5 InstantX": ("SD3", {"depth": 1, "context_embedder_config": NARROW}, instantx_sd3(1, 64, depth=1), (9, 48)),
     "Anima LuciferTC": ("Anima", ONE, lucifer(1, 128), (9, 48)),
     "Anima PE-Core": ("Anima", ONE, perceiver(1, 128, depth=1), (9, 48)),
+    "Wan Lynx lite": ("Wan", {"num_layers": 1}, lynx_lite(1), (512,)),
+    "Wan Lynx full": ("Wan", {"num_layers": 1}, lynx_full(1), (512,)),
 }
 
 
@@ -55,7 +59,13 @@ CASES = {  # a block of each kind: compiling takes its time
 def attention_as_on_a_gpu(monkeypatch):
     """PyTorch's attention; the CPU's default cannot be compiled at all."""
     attention = comfy.ldm.modules.attention
-    for module in (attention, comfy.ldm.flux.math, comfy.ldm.modules.diffusionmodules.mmdit, comfy.ldm.cosmos.predict2):
+    homes = (
+        comfy.ldm.flux.math,
+        comfy.ldm.modules.diffusionmodules.mmdit,
+        comfy.ldm.cosmos.predict2,
+        comfy.ldm.wan.model,
+    )
+    for module in (attention, *homes):
         monkeypatch.setattr(module, "optimized_attention", attention.attention_pytorch)
     torch._dynamo.reset()
     yield

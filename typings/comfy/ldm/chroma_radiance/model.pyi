@@ -1,3 +1,0 @@
-from ..chroma.model import Chroma
-
-class ChromaRadiance(Chroma): ...
