@@ -39,7 +39,7 @@ def register_folders() -> None:
 
 def adapter_files() -> list[str]:
     """The names to choose from: those of files that are adapters. Each file's header is read once."""
-    return [name for name, path in _listed(FOLDER).items() if identify(path).spec]
+    return [name for name, path in adapters_by_name().items() if identify(path).spec]
 
 
 def adapter_problem(name: object) -> str:
@@ -109,8 +109,17 @@ def encoder_path(name: str) -> Path:
 
 def model_folders() -> ModelFolders:
     """Everything that the preset loader may choose from."""
-    adapters, encoders = (list(_listed(folder).values()) for folder in (FOLDER, "clip_vision"))
-    return ModelFolders(adapters, encoders, face_model_folders())
+    return ModelFolders(list(adapters_by_name().values()), list(encoders_by_name().values()), face_model_folders())
+
+
+def adapters_by_name() -> dict[str, Path]:
+    """Every file of models/ipadapter."""
+    return _listed(FOLDER)
+
+
+def encoders_by_name() -> dict[str, Path]:
+    """Every file of models/clip_vision."""
+    return _listed("clip_vision")
 
 
 def _listed(folder: str) -> dict[str, Path]:

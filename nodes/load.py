@@ -6,6 +6,7 @@ from ..ipadapter_core.adapter.load import load_adapter
 from .checked import CheckedNode
 from .folders import AUTO, adapter_files, adapter_path, adapter_problem, resampler_files, resampler_path
 from .sockets import CATEGORY, IPAdapterSocket
+from .telling import adapters_told
 
 
 class LoadIPAdapter(CheckedNode):
@@ -24,6 +25,7 @@ class LoadIPAdapter(CheckedNode):
                 io.Combo.Input(
                     "ip_adapter_name",
                     options=adapter_files(),
+                    extra_dict={"told": adapters_told()},
                     tooltip="A file in models/ipadapter. The node shows which model and which image encoder it is for.",
                 ),
                 io.Combo.Input(

@@ -11,6 +11,7 @@ from .checked import CheckedNode
 from .file_names import check_name
 from .folders import encoder_files, encoder_path, model_folders
 from .sockets import CATEGORY, InsightFaceSocket, IPAdapterSocket
+from .telling import presets_told
 
 
 class LoadPreset(CheckedNode):
@@ -39,6 +40,7 @@ class LoadPreset(CheckedNode):
                     default=Preset.PLUS,
                     tooltip="STANDARD follows the reference loosely, PLUS closely; FACE and FACEID look at people, "
                     "COMPOSITION at the layout alone.",
+                    extra_dict={"told": presets_told()},
                 ),
                 io.Float.Input(
                     "lora_strength",

@@ -40,8 +40,8 @@ def select(preset: Preset, model: ModelSizes, adapters: Iterable[Path], encoders
     adapters, encoders = list(adapters), list(encoders)
     known = [(path, spec) for path in adapters if (spec := identify(path).spec) is not None]
     fitting = sorted(
-        ((path, spec) for path, spec in known if _means(spec, meaning) and _fits(spec, model)),
-        key=lambda pair: (not _published(pair[0], meaning), -_rank(pair[0], meaning), pair[0].name.lower()),
+        ((path, spec) for path, spec in known if means(spec, meaning) and _fits(spec, model)),
+        key=lambda pair: preference(pair[0], meaning),
     )
     if not fitting:
         raise PresetError(_missing_adapter(preset, model, known))
@@ -59,13 +59,18 @@ def select(preset: Preset, model: ModelSizes, adapters: Iterable[Path], encoders
     return Selection(path, spec, encoder, face_models, "\n".join(lines))
 
 
+def preference(path: Path, meaning: PresetSpec) -> tuple[bool, int, str]:
+    """By what files that are alike inside are ordered, the best first: the published name, then the preset's words."""
+    return not _published(path, meaning), -_rank(path, meaning), path.name.lower()
+
+
 def _passed_over(paths: list[Path]) -> list[str]:
     """A line that names files which cannot be read, if there are any."""
     broken = [path.name for path in paths if identify(path).kind is FileKind.UNREADABLE]
     return [f"passed over, cannot be read: {listed(broken)}"] if broken else []
 
 
-def _means(spec: AdapterSpec, meaning: PresetSpec) -> bool:
+def means(spec: AdapterSpec, meaning: PresetSpec) -> bool:
     """Whether an adapter is what a preset means; for models without published adapters any width of features will do."""
     projector = spec.projector
     any_width = meaning.width is None or spec.base is BaseModel.OTHER
@@ -129,7 +134,7 @@ def _encoder_order(pair: tuple[Path, EncoderSizes]) -> tuple[bool, str]:
 def _missing_adapter(preset: Preset, model: ModelSizes, known: list[tuple[Path, AdapterSpec]]) -> str:
     meaning = MEANINGS[preset]
     here = [base for base in meaning.files if _model_is(base, model)]
-    alike = [(path, spec) for path, spec in known if _means(spec, meaning) or _fits(spec, model)]
+    alike = [(path, spec) for path, spec in known if means(spec, meaning) or _fits(spec, model)]
     near = listed([f"{path.name} ({spec.base.value} {spec.format})" for path, spec in alike], NEAR)
     if not here:
         bases = " and ".join(base.value for base in meaning.files)

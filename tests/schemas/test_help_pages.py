@@ -6,11 +6,11 @@ from urllib.parse import unquote
 
 import pytest
 from pack.ipadapter_core.presets.catalogue import MEANINGS
+from pack.ipadapter_core.presets.licences import LICENCES, UNREAD, licence
 from pack.nodes import NODES
 from pack.nodes.folders import register_folders
 from pack.tools.docs import help_pages, models_page
 from pack.tools.docs import main as docs
-from pack.tools.docs.licences import LICENCES, UNREAD, licence
 from pack.tools.environment import ROOT
 from pack.tools.node_texts import native_nodes
 from pack.tools.workflows.catalogue import GRAPHS

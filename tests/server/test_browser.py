@@ -23,7 +23,7 @@ from pack.tools.pictures.make import SHOWN, screenshots
 from pack.tools.workflows.apps import APPS
 from pack.tools.workflows.catalogue import GRAPHS
 from pack.tools.workflows.graph import Graph, Output
-from pack.tools.workflows.stage import DEMO, ENCODER
+from pack.tools.workflows.stage import DEMO, DEMO_ADAPTER, ENCODER, SDXL
 from safetensors.torch import save
 
 pytestmark = [pytest.mark.seeing, pytest.mark.browser, pytest.mark.server]
@@ -123,7 +123,37 @@ def test_seeing_a_run_and_the_help(frontend, client, tmp_path):
     assert picture.evaluate("image => image.naturalWidth") > 100
     assert frontend.problems() == []
     assert all((tmp_path / name).stat().st_size > 20_000 for name in ("graph.jpg", "help.jpg"))
-    assert frontend.shown_widgets("IPAdapterCoreApply") == 3  # the advanced ones are folded away
+    assert frontend.shown_widgets("IPAdapterCoreApply") == 4  # one is its text; the advanced ones are folded away
+
+
+def test_seeing_what_nodes_tell(frontend, client):
+    """What the chosen file is, before anything has run; another file, another text; and pairs that cannot work.
+
+    Nothing of it goes into the workflow or the prompt.
+    """
+    graph = Graph()
+    published = SDXL.adapter["name"]
+    first, second = (graph.add("IPAdapterCoreLoad", ip_adapter_name=name) for name in (published, DEMO_ADAPTER))
+    image = graph.add("LoadImage", image="example.png")
+    prompt = graph.add("IPAdapterCoreEncode", ip_adapter=second[0], image=image[0], fit="center")
+    graph.add("IPAdapterCoreEncodeFace", ip_adapter=second[0], image=image[0])
+    graph.add("IPAdapterCoreApply", ip_adapter=first[0], image_prompt=prompt[0])
+    graph.add("IPAdapterCoreLoadPreset", preset="PLUS (high strength)")
+    workflow = graph.workflow(client.object_info())
+    frontend.open(workflow)
+    told = frontend.told()
+    assert "4 image tokens\n7 cross-attention layers" in told["IPAdapterCoreLoad"]
+    assert (
+        "licence: not stated" in told["IPAdapterCoreLoad"] and "not in models/clip_vision" in told["IPAdapterCoreLoad"]
+    )
+    assert told["IPAdapterCoreEncodeFace"].endswith("is not for Encode Face: use Encode Reference Image")
+    assert told["IPAdapterCoreApply"].endswith(f"was encoded for {DEMO_ADAPTER}, not for {published}")
+    assert "SDXL: no file yet: https://huggingface.co/h94/IP-Adapter" in told["IPAdapterCoreLoadPreset"]
+    frontend.choose("IPAdapterCoreLoad", "ip_adapter_name", DEMO_ADAPTER)
+    assert frontend.told()["IPAdapterCoreApply"] == "connect clip_vision: an encoder with image_embeds of width 128"
+    kept = frontend.page.evaluate("() => window.app.graph.serialize().nodes.map(node => node.widgets_values ?? [])")
+    assert not [value for values in kept for value in values if "licence" in str(value)]
+    assert frontend.errors == []
 
 
 @pytest.mark.parametrize("name", APPS)

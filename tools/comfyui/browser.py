@@ -192,6 +192,23 @@ class Frontend:
         self.page.wait_for_timeout(2000)
         return panel.inner_text()
 
+    def told(self) -> dict[str, str]:
+        """What nodes of ours tell of their files, by their kinds; of those whose text is seen."""
+        return self.page.evaluate(
+            "() => Object.fromEntries(window.app.graph.nodes.flatMap(node => (node.widgets ?? [])"
+            " .filter(one => one.name === 'told' && one.element.getClientRects()[0]?.height > 10)"
+            " .map(one => [node.type, one.element.innerText])))"
+        )
+
+    def choose(self, kind: str, name: str, value: str) -> None:
+        """Sets a widget of the first node of a kind as its list does."""
+        self.page.evaluate(
+            "given => { const widget = window.app.graph.nodes.find(node => node.type === given[0])"
+            " .widgets.find(one => one.name === given[1]); widget.value = given[2]; widget.callback?.(given[2]); }",
+            [kind, name, value],
+        )
+        self.page.wait_for_timeout(500)
+
     def missing_models(self) -> list[str]:
         """What the frontend's panel says of files that are not there, line by line."""
         self.page.get_by_test_id("error-overlay-see-errors").click()

@@ -8,10 +8,10 @@ from ...ipadapter_core.checkpoint.key_names import canonical_names
 from ...ipadapter_core.checkpoint.spec import AdapterSpec, Shapes
 from ...ipadapter_core.encoders.features import encode_node
 from ...ipadapter_core.presets.catalogue import ENCODER_FILES, Published
+from ...ipadapter_core.presets.licences import UNREAD, licence
 from ..environment import ROOT
 from ..workflows import pulid
 from ..workflows import transformers as graphs
-from .licences import UNREAD, licence
 
 PAGE = ROOT / "docs" / "models.md"
 PLAIN, FACES, OSTRIS = "h94/IP-Adapter", "h94/IP-Adapter-FaceID", "ostris/ip-composition-adapter"
