@@ -24,7 +24,6 @@ ENCODER_FILE = "demo_world_clip_vision.safetensors"
 CONTROL_FILE = "demo_world_controlnet.safetensors"
 LORA_FILE = "loras/demo_world_frame.safetensors"
 ADAPTER_FILE = "ipadapter/demo_world_ip_adapter.safetensors"
-BRAND_FILE = "ipadapter/demo_world_ip_adapter_brand.safetensors"
 UNET_PREFIX, WORDS_PREFIX = "model.diffusion_model.", "words."
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from .fitting import Fit, evidence, fit_shape
 from .shapes import SHAPE_NAMES
 from .texture_fit import ANGLES, STRIPED, fit_textures
+from .textures import second_shade
 from .words import OPEN, read
 from .world import COLOURS, Scene
 
@@ -64,6 +65,14 @@ def textures_kept(pictures: Tensor, scene: Scene, fit: Fit | None = None) -> Ten
     return torch.stack(
         [found.inside.kind == scene.object_texture, found.outside.kind == scene.background_texture], dim=1
     )
+
+
+def second_shade_inside(pictures: Tensor, scene: Scene, fit: Fit | None = None) -> Tensor:
+    """How much of each image's shape is nearer to the second shade of a scene's object than to its colour: (B) in 0..1."""
+    mask = ((fit or fit_shape(pictures)).mask > 0.5).to(pictures)
+    shades = (scene.object_colour, second_shade(scene.object_colour))
+    near, far = ((pictures[..., :3] - shade[:, None, None]).norm(dim=-1) for shade in reversed(shades))
+    return ((near < far) * mask).sum(dim=(1, 2)) / mask.sum(dim=(1, 2))
 
 
 def stripes_followed(pictures: Tensor, scene: Scene, fit: Fit | None = None) -> Tensor:

@@ -26,7 +26,6 @@ from ..encoder import clip_vision
 from ..load import (
     ADAPTER_FILE,
     BASE_FILE,
-    BRAND_FILE,
     CONTROL_FILE,
     ENCODER_FILE,
     LORA_FILE,
@@ -44,7 +43,7 @@ from .brand import train_brand_adapter
 from .control import train_control
 from .encoder import train_encoder
 from .lora import train_lora
-from .measured import measured, table
+from .measured import BRAND_FILE, measured, table
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +52,7 @@ SCHEDULES = {
     "encoder": Schedule(2600, 1.2e-3, warm_up=40, decay=0.4, average=0.99),
     "base": Schedule(5000, 8.0e-4, decay=0.35, average=0.997),
     "adapter": Schedule(2700, 1.5e-3, warm_up=40, decay=0.4, average=0.98),
-    "brand adapter": Schedule(96, 5e-5, warm_up=20, average=0.98),
+    "brand adapter": Schedule(400, 1.5e-4, warm_up=20, average=0.98),
     "control": Schedule(360, 8.0e-4, decay=0.3, average=0.99),
     "lora": Schedule(200, 4.0e-3, warm_up=20, decay=0.4, average=0.97),
 }
@@ -145,7 +144,7 @@ def train_adapters(schedules: dict[str, Schedule], checkpoints: Path, weights: P
     save_adapter(made.adapter, weights / ADAPTER_FILE, FileDtype.FP16)
     general = load_adapter(str(weights / ADAPTER_FILE))
     tuned = train_brand_adapter(frozen, general, schedules["brand adapter"], checkpoints, SEED)
-    save_adapter(tuned.adapter, weights / BRAND_FILE, FileDtype.FP16)
+    save_adapter(tuned.adapter, checkpoints / BRAND_FILE, FileDtype.FP16)
     learned = sum(value.numel() for value in made.adapter.network.parameters())
     return {"adapter": Stage(made.progress, learned, schedule.learning_rate)}
 
@@ -166,7 +165,7 @@ def main(argv: list[str]) -> int:
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     if arguments.measure:
-        print(table(measured(arguments.weights)))
+        print(table(measured(arguments.weights, arguments.checkpoints / BRAND_FILE)))
         return 0
     schedules = {
         name: replace(plan, steps=max(1, round(plan.steps * arguments.scale))) for name, plan in SCHEDULES.items()
@@ -174,6 +173,6 @@ def main(argv: list[str]) -> int:
     models = {} if arguments.adapters else train_models(schedules, arguments.checkpoints, arguments.weights)
     adapters = train_adapters(schedules, arguments.checkpoints, arguments.weights)
     write_report(models | adapters, arguments.weights)
-    print(table(measured(arguments.weights)))
+    print(table(measured(arguments.weights, arguments.checkpoints / BRAND_FILE)))
     print(f"The demo world's files are in {arguments.weights}.")
     return 0

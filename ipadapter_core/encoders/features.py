@@ -72,7 +72,8 @@ def encode_node(spec: AdapterSpec) -> str:
 def width_of(encoder: ImageEncoder, feature: Feature) -> int:
     """How wide an output of an encoder is. Raises `EncoderMismatchError` where it makes none of the kind."""
     seen = torch.full((1, encoder.image_size, encoder.image_size, 3), 0.5)
-    found = getattr(encoder.encode_image(seen, crop=False), feature.value, None)
+    with torch.no_grad():
+        found = getattr(encoder.encode_image(seen, crop=False), feature.value, None)
     if found is None:
         row = FEATURES[feature]
         known = sorted({*row.encoders.values(), *row.by_base.values()})
@@ -87,7 +88,8 @@ def picture_features(wanted: FeatureRequest, encoder: ImageEncoder, pixels: Tens
     """What the encoder makes of square images (B, S, S, 3); raises `EncoderMismatchError` when it is something else."""
     name, spec = wanted.feature.value, wanted.spec
     count = max(AT_ONCE * AT_ONCE_SIDE**2 // max(pixels.shape[1] * pixels.shape[2], AT_ONCE_SIDE**2), 1)
-    found = [getattr(encoder.encode_image(part, crop=False), name, None) for part in torch.split(pixels, count)]
+    with torch.no_grad():  # in a script, which is not in inference mode as a workflow is
+        found = [getattr(encoder.encode_image(part, crop=False), name, None) for part in torch.split(pixels, count)]
     parts = [part for part in found if part is not None]
     if not parts:
         raise EncoderMismatchError(

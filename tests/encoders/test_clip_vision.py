@@ -73,6 +73,18 @@ def test_a_negative_picture_takes_the_place_of_the_neutral_one(encoders):
     assert not torch.equal(prompt.references[0].image.negative, zero_pixel_features(ours))
 
 
+def test_features_carry_no_gradient(encoders):
+    """In a script, where nobody turned gradients off: a prompt would hold every layer's activations."""
+    ours, _ = encoders
+    ours.model.requires_grad_(True)
+    try:
+        with torch.enable_grad():
+            prompt, _ = encode_references(spec_for("plus"), ours, picture(), EncodeOptions())
+    finally:
+        ours.model.requires_grad_(False)
+    assert not prompt.references[0].image.features.requires_grad
+
+
 @pytest.mark.parametrize("fit", ResizeMode)
 @pytest.mark.parametrize("shape", [(90, 60), (60, 90), (56, 56), (300, 20)])
 def test_every_fit_gives_a_square(fit, shape):

@@ -2,8 +2,10 @@
 
 import pytest
 import torch
-from pack.demo.measure import stripes_followed, textures_kept
+from pack.demo.load import WEIGHTS
+from pack.demo.measure import second_shade_inside, stripes_followed, textures_kept
 from pack.demo.texture_fit import fit_textures
+from pack.demo.training.measured import measured, table
 from pack.demo.world import random_scene, render
 
 pytestmark = [pytest.mark.seeing, pytest.mark.tool]
@@ -39,3 +41,18 @@ def test_other_images_do_not_pass():
     _, others = scenes(8)
     assert float(textures_kept(others, scene).float().mean()) < 0.5
     assert float(stripes_followed(others, scene).float().mean()) < 0.2
+
+
+def test_the_shipped_adapter_reaches_what_the_pages_say(tmp_path):
+    """On eight references, in short: near the reference's colours, the named shape, most textures."""
+    (found,) = measured(WEIGHTS, tmp_path / "none", count=8)
+    assert found.palette < 0.25 and found.shape == 1.0 and found.textures > 0.6
+    assert "| general | any |" in table([found])
+
+
+def test_the_second_shade_is_counted():
+    """Dots cover about a third of a shape, a plain shape has none."""
+    scene, images = scenes(9)
+    shares = second_shade_inside(images, scene)
+    assert float(shares[scene.object_texture == 0].mean()) < 0.02
+    assert 0.2 < float(shares[scene.object_texture == 2].mean()) < 0.5

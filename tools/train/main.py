@@ -35,7 +35,8 @@ def main(argv: list[str]) -> int:
     given = parse(argv, __doc__)
     try:
         given.out.mkdir(parents=True, exist_ok=True)
-        return _run(given)
+        with torch.inference_mode():  # as a server runs workflows; the training itself leaves it
+            return _run(given)
     except KeyboardInterrupt:
         print("stopped: what was learned is kept, the same command goes on from there", file=sys.stderr)
         return 130
