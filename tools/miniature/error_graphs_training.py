@@ -128,7 +128,9 @@ def a_broken_checkpoint(shop: Workshop) -> Step:
     def make() -> Any:
         step.value()
         (file,) = (shop.models.parent / "output" / "ipadapter_training").iterdir()
-        file.write_bytes(struct.pack("<Q", 18_000) + file.read_bytes()[8:100])  # a checkpoint's header notes its seconds
+        file.write_bytes(
+            struct.pack("<Q", 18_000) + file.read_bytes()[8:100]
+        )  # a checkpoint's header notes its seconds
         return step.value()
 
     return Step("Train IP-Adapter", note="again, over a checkpoint that was cut off", make=make)
