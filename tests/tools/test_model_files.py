@@ -11,7 +11,10 @@ pytestmark = pytest.mark.tool
 FILES = sorted((ROOT / "workflows").glob("*.json"))
 SUFFIXES = (".safetensors", ".sft", ".ckpt", ".pth", ".pt")  # what the dialog downloads (frontend 1.58.1)
 BY_HAND = {"instantx-flux1-dev-ip-adapter.bin", "instantx-sd3.5-large-ip-adapter.bin"}  # published in this form alone
-BESIDE = {"parsing_bisenet.pth"}  # found in its folder whatever its name, so that no widget names it
+BESIDE = {  # found in their folder whatever their names, so that no widget names them
+    "parsing_bisenet.pth",
+    "recognition_arcface_ir_se50.pth",
+}
 SHIPPED = re.compile(r"demo_world_.*\.safetensors")  # come with the pack
 MODEL = re.compile(r".*\.(safetensors|sft|ckpt|pth|pt|bin|onnx|gguf)")
 ADDRESS = re.compile(r"https://huggingface\.co/[\w.-]+/[\w.-]+/resolve/main/[\w./-]+")

@@ -79,7 +79,11 @@ class _Stage:
     def __init__(self) -> None:
         self.graph = Graph()
         self.adapter: Node = self.graph.add(
-            "IPAdapterCoreLoad", None, [LAYERS, RESAMPLER], ip_adapter_name=LAYERS["name"], resampler_name="auto"
+            "IPAdapterCoreLoad",
+            None,
+            [LAYERS, RESAMPLER],
+            ip_adapter_name=LAYERS["name"],
+            resampler_name=RESAMPLER["name"],
         )
         self.analysis = self.graph.add(
             "IPAdapterCoreLoadFaceAnalysis", None, [ARCFACE], model_name="buffalo_l", provider="CPU"
