@@ -64,15 +64,16 @@ def resampler_files() -> list[str]:
     return [name for name, path in _listed(FOLDER).items() if identify(path).resampler]
 
 
-def resampler_path(layers: str, name: str) -> str | None:
-    """The full path of a chosen second file; with AUTO the one that fits the layers' file, None where it needs none."""
+def resampler_path(adapter: str, name: str) -> str | None:
+    """The full path of a chosen second file; with AUTO the one that fits the adapter's, None where that needs none."""
     if name != AUTO:
         return folder_paths.get_full_path_or_raise(FOLDER, known_name(name, resampler_files()))
-    spec = identify(Path(layers)).spec
+    layers = Path(folder_paths.get_full_path_or_raise(FOLDER, known_name(adapter, adapter_files())))
+    spec = identify(layers).spec
     if spec is None or not is_half(spec):
         return None
     widths = {path: identify(path).resampler for path in _listed(FOLDER).values()}
-    found = nearest_resampler(spec, Path(layers), {path: width for path, width in widths.items() if width})
+    found = nearest_resampler(spec, layers, {path: width for path, width in widths.items() if width})
     return None if found is None else str(found)
 
 

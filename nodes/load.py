@@ -49,6 +49,5 @@ class LoadIPAdapter(CheckedNode):
     @classmethod
     def execute(cls, ip_adapter_name: str, resampler_name: str = AUTO) -> io.NodeOutput:
         """Loads one file or two."""
-        path = adapter_path(ip_adapter_name)
-        adapter = load_adapter(path, resampler_path(path, resampler_name))
+        adapter = load_adapter(adapter_path(ip_adapter_name), resampler_path(ip_adapter_name, resampler_name))
         return io.NodeOutput(adapter, ui=ui.PreviewText(adapter.spec.describe()))
