@@ -43,6 +43,6 @@ def old_workflow(graph: Graph, info: dict[str, Any]) -> dict[str, Any]:
     """The browser's file as it was saved with ComfyUI_IPAdapter_plus: `results` was not there yet."""
     workflow = graph.workflow(info)
     for node in workflow["nodes"]:
-        if "results" in info[node["type"]]["input"].get("optional", {}):
+        if node["type"] in info and "results" in info[node["type"]]["input"].get("optional", {}):
             node["widgets_values"] = node["widgets_values"][:-1]
     return workflow

@@ -28,6 +28,8 @@ SHOWN = {  # what stands below the widgets: previews, and what a node tells
     "IPAdapterCoreFrameWeights": 240,
     "IPAdapterCoreAttentionMaps": 200,
     "IPAdapterCoreScore": 160,
+    "IPAdapterCoreTrain": 200,
+    "LossGraphNode": 260,
 }
 NOTE_LINE, LETTERS = 22, 44  # of a note: the height of a line, and how many letters one has
 
@@ -44,6 +46,6 @@ def size_of(node: Node, object_info: dict[str, Any]) -> tuple[int, int]:
     shown = [options for options in widgets if not options.get("advanced")]
     rows = max(len(entries) - len(widgets), len(info.get("output", NOTE["output"])))
     height = EDGES + SLOT * rows + sum(TEXT if one.get("multiline") else WIDGET for one in shown)
-    ours = "custom_nodes" in info.get("python_module", "")
+    ours = "custom_nodes" in (info.get("python_module") or "")
     height += SLOT * grows(info)  # one more socket, to be connected
     return WIDTH, height + SOURCE * ours + UNFOLD * (len(shown) < len(widgets)) + SHOWN.get(node.kind, 0)
