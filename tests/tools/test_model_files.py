@@ -14,6 +14,7 @@ BY_HAND = {"instantx-flux1-dev-ip-adapter.bin", "instantx-sd3.5-large-ip-adapter
 BESIDE = {  # found in their folder whatever their names, so that no widget names them
     "parsing_bisenet.pth",
     "recognition_arcface_ir_se50.pth",
+    "lynx_lite_resampler_fp32.safetensors",
 }
 SHIPPED = re.compile(r"demo_world_.*\.safetensors")  # come with the pack
 MODEL = re.compile(r".*\.(safetensors|sft|ckpt|pth|pt|bin|onnx|gguf)")

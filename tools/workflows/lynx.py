@@ -83,7 +83,7 @@ class _Stage:
             None,
             [LAYERS, RESAMPLER],
             ip_adapter_name=LAYERS["name"],
-            resampler_name=RESAMPLER["name"],
+            resampler_name="auto",
         )
         self.analysis = self.graph.add(
             "IPAdapterCoreLoadFaceAnalysis", None, [ARCFACE], model_name="buffalo_l", provider="CPU"

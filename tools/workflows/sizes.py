@@ -16,6 +16,8 @@ SHOWN = {  # what stands below the widgets: previews, and what a node tells
     "LoadImage": 244,
     "SaveImage": 300,
     "SaveAnimatedWEBP": 300,
+    "SaveVideo": 300,
+    "KSamplerAdvanced": 80,
     "IPAdapterCoreSaveTrace": 300,
     "IPAdapterCoreLoad": 120,
     "IPAdapterCoreApply": 60,
