@@ -152,11 +152,11 @@ def workflow() -> dict:
     }
     content = graph.workflow(INFO | {name: one | {"output_name": one["output"]} for name, one in foreign.items()})
     (adapter,) = [link for link in content["links"] if link[5] == "IPADAPTER"]
-    content["nodes"].append({"id": 7, "type": "Reroute", "pos": [0, 0], "inputs": [{"name": "", "type": "*", "link": 99}],
+    content["nodes"].append({"id": 70, "type": "Reroute", "pos": [0, 0], "inputs": [{"name": "", "type": "*", "link": 99}],
                              "outputs": [{"name": "", "type": "IPADAPTER", "links": [adapter[0]]}]})  # fmt: skip
-    content["links"].append([99, 2, 0, 7, 0, "IPADAPTER"])
+    content["links"].append([99, 2, 0, 70, 0, "IPADAPTER"])
     content["nodes"][1]["outputs"][0]["links"] = [99]
-    adapter[1] = 7
+    adapter[1] = 70
     return content
 
 
