@@ -29,7 +29,7 @@ def attention_maps(recording: Recording, measure: Measure, size: Size, blocks: s
             "connect the sampled image to image of Attention Maps, and bypass TorchCompileModel while you look"
         )
     noted = {key.application for key in recording.sums}
-    frames = 1 + max(frame for spot in recording.sums for frame in spot.frames)
+    frames = max(spot.shown(frame).stop for spot in recording.sums for frame in spot.frames)
     maps = [
         _of_application(recording, one, measure, frames, blocks) for one in recording.run.applications if one in noted
     ]
@@ -65,8 +65,9 @@ def _on_canvas(sums: Iterable[tuple[MapKey, MapSum]], measure: int, frames: int)
         rows = (round(spot.area.top * canvas[0]) + torch.arange(height)) % canvas[0]
         columns = (round(spot.area.left * canvas[1]) + torch.arange(width)) % canvas[1]
         for place, frame in enumerate(spot.frames):
-            total[:, frame, rows[:, None], columns] += planes[:, place]
-            count[:, frame, rows[:, None], columns] += calls
+            for shown in spot.shown(frame):
+                total[:, shown, rows[:, None], columns] += planes[:, place]
+                count[:, shown, rows[:, None], columns] += calls
     return total / count.clamp(min=1)
 
 

@@ -43,7 +43,10 @@ MEASURES = tuple(Measure)  # the order in which they are noted
 
 
 class MapKey(NamedTuple):
-    """Where a sum belongs: application, block of the model, token grid, and the part of the canvas and batch it is about."""
+    """Where a sum belongs: application, block of the model, token grid, and the part of the canvas and batch it is about.
+
+    Each frame but a video's first stands for `stride` frames of it.
+    """
 
     application: Application
     block: tuple[str, int]
@@ -51,6 +54,15 @@ class MapKey(NamedTuple):
     latent: Size
     area: Area
     frames: tuple[int, ...]
+    stride: int = 1
+
+    def shown(self, frame: int) -> range:
+        """The images that one of the frames stands for: of a video's four it is the second."""
+        return (
+            range(frame, frame + 1)
+            if frame == 0
+            else range(frame - (self.stride - 1) // 2, frame + self.stride // 2 + 1)
+        )
 
 
 class MapSum(NamedTuple):
@@ -119,7 +131,9 @@ class Recording:
                 if prepared.weight is not None:
                     maps[0] *= _rows(prepared.weight, own).squeeze(-1).to(maps)
                 block = application.blocks[index][:2]
-                key = MapKey(application, block, grid, layout.latent, layout.areas[number], layout.frames[own])
+                key = MapKey(
+                    application, block, grid, layout.latent, layout.areas[number], layout.frames[own], layout.stride
+                )
                 total, calls = self.sums.get(key, (0, 0))
                 self.sums[key] = MapSum(total + maps, calls + 1)
 

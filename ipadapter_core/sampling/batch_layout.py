@@ -15,7 +15,8 @@ class BatchLayout(NamedTuple):
     `polarities`, `areas` and `passes`, ComfyUI's own indices, have an entry for each pass, `frames` the place in the whole
     batch of each row, pass by pass; `latent` is the size of the latent that the model sees. `texts` are the tokens of each
     pass, only where a reference belongs to words. `announced` where the guider itself says the sides, among them a text that
-    is on the other side than its words. `clip` is how many latent frames each row has, where rows are videos.
+    is on the other side than its words. `clip` is how many latent frames each row has, where rows are videos. Where rows
+    are frames of videos, each but the first stands for `stride` frames of one.
     """
 
     polarities: tuple[int, ...]
@@ -26,6 +27,7 @@ class BatchLayout(NamedTuple):
     texts: tuple[TextTokens | None, ...] = ()
     announced: bool = False
     clip: int = 1
+    stride: int = 1
 
     @property
     def batch(self) -> int:
@@ -66,9 +68,9 @@ class BatchLayout(NamedTuple):
         found = self._of_passes([row // self.images for row in rows[::images]])
         return found._replace(frames=tuple(self.frames[row] for row in rows))
 
-    def in_frames(self, frames: Sequence[int]) -> "BatchLayout":
+    def in_frames(self, frames: Sequence[int], stride: int) -> "BatchLayout":
         """The layout of the same videos with every frame as a row: of each video these, by their place in it."""
-        return self._replace(frames=tuple(frames) * self.batch, clip=1)
+        return self._replace(frames=tuple(frames) * self.batch, clip=1, stride=stride)
 
     def enlarged(self, batch: int) -> "BatchLayout | None":
         """The layout of a batch that another pack made larger by repeating the positive passes; None if it did not do that.

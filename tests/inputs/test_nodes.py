@@ -37,6 +37,11 @@ def given(node: type[CheckedNode], name: str, value: Any) -> dict[str, Any]:
     return {name: value} if name in top else {"regions": {"regions": "1", name: value}}
 
 
+def read(node: type[CheckedNode], name: str, value: Any) -> Any:
+    """What the node makes of a value, which stands in a list where it takes lists."""
+    return node.read(name, [value])[0] if declared(node).lists else node.read(name, value)
+
+
 def refused(node: type[CheckedNode], name: str, value: Any) -> str:
     """What the node says; nothing else is connected, so nothing else can have been looked at."""
     with pytest.raises(InputError) as error:
@@ -67,16 +72,11 @@ def test_images_are_refused_by_every_node(node, name):
 @pytest.mark.parametrize(("node", "name"), sockets("IMAGE"))
 def test_images_of_every_kind_are_read_alike_by_every_node(node, name):
     """One channel is three alike, bytes are scaled, and transparency is kept or lies on grey."""
-    lists = declared(node).lists
-
-    def read(value: torch.Tensor) -> torch.Tensor:
-        return node.read(name, [value])[0] if lists else node.read(name, value)
-
-    assert torch.equal(read(GOOD), GOOD)
-    assert torch.equal(read(GOOD[..., :1]), GOOD[..., :1].expand(-1, -1, -1, 3))
-    assert torch.equal(read((GOOD * 255).byte()), (GOOD * 255).byte().float() / 255)
+    assert torch.equal(read(node, name, GOOD), GOOD)
+    assert torch.equal(read(node, name, GOOD[..., :1]), GOOD[..., :1].expand(-1, -1, -1, 3))
+    assert torch.equal(read(node, name, (GOOD * 255).byte()), (GOOD * 255).byte().float() / 255)
     transparent = torch.cat((GOOD, GOOD[..., :1]), dim=-1)
-    assert torch.equal(read(transparent), transparent if node.reads_alpha else laid_on_grey(transparent))
+    assert torch.equal(read(node, name, transparent), transparent if node.reads_alpha else laid_on_grey(transparent))
 
 
 @pytest.mark.parametrize(("node", "name"), sockets("MASK"))
@@ -112,9 +112,18 @@ def test_counts_are_refused_by_every_node(node, name):
     """Beyond the bounds of the widget; seeds of other packs, which are larger than ours, are brought into ours."""
     refused(node, name, float("nan"))
     if name == "seed":
-        assert node.read(name, 2**64 - 1) == 2**63 - 1
+        assert read(node, name, 2**64 - 1) == 2**63 - 1
     else:
         refused(node, name, 10**9)
+
+
+@pytest.mark.parametrize(("node", "name"), sockets("LATENT"))
+def test_latents_are_refused_by_every_node(node, name):
+    """NaN, no batch, whole numbers, none at all; what is right comes back as it is."""
+    good = torch.zeros(1, 4, 8, 8)
+    for samples in (torch.full_like(good, float("nan")), good[0], good.int(), None):
+        refused(node, name, {"samples": samples})
+    assert torch.equal(read(node, name, {"samples": good}), good)
 
 
 @pytest.mark.parametrize(("node", "name"), sockets("EMBEDS"))
@@ -161,8 +170,8 @@ def test_regional_parameters_of_other_packs_are_checked():
 def test_the_types_that_are_checked_are_those_that_the_nodes_have():
     """A new type of socket has to be thought of here."""
     known = {one.io_type for node in ALL for one in declared(node).inputs.values()}
-    assert known - {"IMAGE", "MASK", "FLOAT", "INT", "STRING", "EMBEDS", "IPADAPTER_PARAMS"} == {
+    assert known - {"IMAGE", "MASK", "FLOAT", "INT", "LATENT", "STRING", "EMBEDS", "IPADAPTER_PARAMS"} == {
         "BOOLEAN", "CLIP", "CLIP_VISION", "COMBO", "COMFY_AUTOGROW_V3", "COMFY_DYNAMICCOMBO_V3", "CONDITIONING", "CURVE",
         "IMAGE_PROMPT", "INSIGHTFACE", "IPADAPTER", "IP_ADAPTER", "IP_ADAPTER_RUN",
-        "IP_ADAPTER_SWEEP", "LAYER_WEIGHTS", "MODEL", "WEIGHTS_STRATEGY", "WEIGHT_SCHEDULE",
+        "IP_ADAPTER_SWEEP", "LAYER_WEIGHTS", "MODEL", "VAE", "WEIGHTS_STRATEGY", "WEIGHT_SCHEDULE",
     }  # fmt: skip

@@ -42,7 +42,7 @@ class VideoPlan(ModelCallPlan):
             assert self.remake is not None
             before, behind = beside
             shown = (*self.frames[:1] * before, *self.frames, *self.frames[-1:] * behind)
-            self.of_frames[beside] = self.remake(self.layout.in_frames(shown))
+            self.of_frames[beside] = self.remake(self.layout.in_frames(shown, STRIDE))
         return self.of_frames[beside]
 
     def asked(self, query: Tensor, heads: int) -> tuple[ModelCallPlan, LayerCall]:
