@@ -1,7 +1,5 @@
 """*Apply IP-Adapter*."""
 
-from dataclasses import replace
-
 from torch import Tensor
 
 from comfy.model_patcher import ModelPatcher
@@ -145,9 +143,16 @@ class ApplyIPAdapter(CheckedNode):
     ) -> io.NodeOutput:
         """Patches a clone."""
         frames = read_numbers(frame_weights, "frame_weights of Apply IP-Adapter") or None
-        strength = Strength(weight, start_percent, end_percent, weight_schedule, frames, Scaling(embeds_scaling))
-        zeros = None if zero_tokens < 0 else zero_tokens
-        strength = replace(strength, method=IdentityMethod(identity_method), zero_tokens=zeros)
+        strength = Strength(
+            weight,
+            start_percent,
+            end_percent,
+            weight_schedule,
+            frames,
+            Scaling(embeds_scaling),
+            method=IdentityMethod(identity_method),
+            zero_tokens=None if zero_tokens < 0 else zero_tokens,
+        )
         per_frame = ReferenceMode(references) is ReferenceMode.PER_FRAME
         return io.NodeOutput(
             apply_image_prompt(model, ip_adapter, image_prompt, strength, mask, per_frame, layer_weights)

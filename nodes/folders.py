@@ -54,9 +54,9 @@ def adapter_problem(name: object) -> str:
     return "" if found.spec else found.said
 
 
-def adapter_path(name: str) -> str:
+def adapter_path(name: str) -> Path:
     """The full path of a chosen name; ComfyUI checks that it lies inside the folder."""
-    return folder_paths.get_full_path_or_raise(FOLDER, known_name(name, adapter_files()))
+    return Path(folder_paths.get_full_path_or_raise(FOLDER, known_name(name, adapter_files())))
 
 
 def resampler_files() -> list[str]:
@@ -68,7 +68,7 @@ def resampler_path(adapter: str, name: str) -> str | None:
     """The full path of a chosen second file; with AUTO the one that fits the adapter's, None where that needs none."""
     if name != AUTO:
         return folder_paths.get_full_path_or_raise(FOLDER, known_name(name, resampler_files()))
-    layers = Path(folder_paths.get_full_path_or_raise(FOLDER, known_name(adapter, adapter_files())))
+    layers = adapter_path(adapter)
     spec = identify(layers).spec
     if spec is None or not is_half(spec):
         return None
@@ -166,9 +166,7 @@ def prompt_image_path(name: str) -> Path:
 
 def new_prompt_file(prefix: str, form: PromptForm) -> tuple[str, Path]:
     """A file that is not there yet: its name as `prompt_files` will list it, and its path."""
-    folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(prefix, _kept_prompts())
-    file = f"{name}_{counter:05}_{form.ending}"
-    return os.path.join(subfolder, file), Path(folder) / file
+    return _new_file(prefix, _kept_prompts(), form.ending)
 
 
 def _holds(folder: str, name: str) -> bool:
@@ -178,9 +176,7 @@ def _holds(folder: str, name: str) -> bool:
 
 def new_adapter_file(prefix: str) -> tuple[str, Path]:
     """A file that is not there yet: its name as `adapter_files` will list it, and its path."""
-    folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(prefix, _saved_adapters())
-    file = f"{name}_{counter:05}_.safetensors"
-    return os.path.join(subfolder, file), Path(folder) / file
+    return _new_file(prefix, _saved_adapters(), ".safetensors")
 
 
 def training_file(prefix: str, identity: str) -> Path:
@@ -189,6 +185,12 @@ def training_file(prefix: str, identity: str) -> Path:
     folder, name, *_ = folder_paths.get_save_image_path(prefix, root)
     file = f"{name}_{identity[:12]}.safetensors"
     return Path(folder) / file
+
+
+def _new_file(prefix: str, root: str, ending: str) -> tuple[str, Path]:
+    folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(prefix, root)
+    file = f"{name}_{counter:05}_{ending}"
+    return os.path.join(subfolder, file), Path(folder) / file
 
 
 def _saved_adapters() -> str:

@@ -49,5 +49,5 @@ class LoadIPAdapter(CheckedNode):
     @classmethod
     def execute(cls, ip_adapter_name: str, resampler_name: str = AUTO) -> io.NodeOutput:
         """Loads one file or two."""
-        adapter = load_adapter(adapter_path(ip_adapter_name), resampler_path(ip_adapter_name, resampler_name))
+        adapter = load_adapter(str(adapter_path(ip_adapter_name)), resampler_path(ip_adapter_name, resampler_name))
         return io.NodeOutput(adapter, ui=ui.PreviewText(adapter.spec.describe()))

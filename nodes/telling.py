@@ -3,7 +3,8 @@
 from typing import Any
 
 from ..ipadapter_core.presets.catalogue import Preset
-from ..ipadapter_core.presets.told import known_adapters, known_encoders, told_of, told_of_preset
+from ..ipadapter_core.presets.identify import known_adapters
+from ..ipadapter_core.presets.told import known_encoders, told_of, told_of_preset
 from .folders import adapters_by_name, encoders_by_name
 
 

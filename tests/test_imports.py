@@ -11,7 +11,7 @@ pytestmark = pytest.mark.trust
 ROOT = Path(__file__).parents[1]
 
 # single files that any room may import; each imports only those before it
-GROUND = ("import_name", "limits", "warn_once", "quoting", "errors")
+GROUND = ("import_name", "limits", "warn_once", "quoting", "errors", "written_whole")
 # each room, and the rooms it may import from: a folder or a file of ipadapter_core, or a top-level folder
 ROOMS = {
     "attention": set(),

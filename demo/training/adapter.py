@@ -1,6 +1,5 @@
 """Training of the demo's adapters on the frozen base model, by the engine that trains anybody's."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -33,8 +32,6 @@ SHAPE_SAID, STYLE_SAID = 0.95, 0.1
 TAUGHT = {Size.BASE: 0.8, Size.PLUS: 0.45}  # of all steps, those with the base model as the teacher
 DROPS = DropoutRates(0.08, 0.08, 0.08)
 
-Draw = Callable[[int, torch.Generator], Scene]
-
 
 @dataclass(frozen=True)
 class SceneExamples:
@@ -47,14 +44,12 @@ class SceneExamples:
     spec: AdapterSpec
     words: WordEncoder
     encoder: ClipVisionModel
-    draw_scenes: Draw = random_scene
     taught: bool = True
-    name: str = "scenes"
 
     @torch.no_grad()
     def draw(self, generator: torch.Generator) -> Example:
         """A batch."""
-        reference = self.draw_scenes(BATCH, generator)
+        reference = random_scene(BATCH, generator)
         scene = same_style(reference, generator)
         image_kept, text_kept = DROPS.draw(BATCH, generator)
         chance = torch.tensor([SHAPE_SAID] + 4 * [STYLE_SAID])
@@ -71,7 +66,7 @@ class SceneExamples:
 
     def identity(self) -> str:
         """The world does not change."""
-        return f"{self.name}, {self.taught}"
+        return f"scenes, {self.taught}"
 
     def _entries(self, scene: Scene, said: Tensor) -> list[Entry]:
         return [(text, {}) for text in torch.split(self.words(Description.of(scene, said)), 1)]

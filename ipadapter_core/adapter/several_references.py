@@ -4,10 +4,11 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from ..checkpoint.enums import Joining
 from ..checkpoint.pulid_formats import STATES
+from ..prompt.features import parts_of
 from ..prompt.image_prompt import EncodedImage, Reference
 from .key_value_bank import KeyValueBank
 from .managed import ManagedAdapter
@@ -42,7 +43,7 @@ def read_as_one(images: Sequence[EncodedImage]) -> EncodedImage:
     """
     if len(images) == 1:
         return images[0]
-    conditions, *states = zip(*(_parts(image) for image in images), strict=True)
+    conditions, *states = zip(*(parts_of(image.features) for image in images), strict=True)
     features = torch.stack(conditions, dim=1), *(torch.cat(same, dim=1) for same in states)
     return EncodedImage(features, images[0].negative)
 
@@ -76,7 +77,3 @@ WAYS: dict[Joining, Callable[[Sequence[Reference], Project], Banks]] = {
     Joining.READ_TOGETHER: _together,
     Joining.IDENTITY_BESIDE: _identity_beside,
 }
-
-
-def _parts(image: EncodedImage) -> tuple[Tensor, ...]:
-    return image.features if isinstance(image.features, tuple) else (image.features,)

@@ -8,7 +8,6 @@ N image tokens, H heads, D channels of all heads.
 
 from typing import NamedTuple
 
-import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
@@ -43,8 +42,3 @@ def image_attention(query: Tensor, key: Tensor, value: Tensor, heads: int) -> Te
     split = (chunks, tokens, heads, width // heads)
     out = scaled_dot_product_attention(rows, key.view(split).transpose(1, 2), value.view(split).transpose(1, 2))
     return out if query.ndim == 4 else out.transpose(1, 2).reshape(query.shape)
-
-
-def split_heads(tokens: Tensor, heads: int) -> Tensor:
-    """A view (B, H, L, D / H) of tokens (B, L, D)."""
-    return torch.unflatten(tokens, -1, (heads, -1)).transpose(1, 2)

@@ -15,6 +15,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from .heads import split_heads
+
 FIRST = 5  # tokens whose share spares the projection in v2
 AT_ONCE = 2**24  # scores that are held at a time
 
@@ -49,9 +51,11 @@ def orthogonal_attention(
     """query and the text's output (B, L, D), key and value (C, N, D) with B a multiple of C -> (B, L, D), like the query."""
     dtype = torch.promote_types(query.dtype, torch.float32)
     copies = query.shape[0] // key.shape[0]
-    keys, values = (_by_head(one.to(dtype), heads).repeat_interleave(copies, dim=0) for one in (key, value))
+    keys, values = (split_heads(one.to(dtype), heads).repeat_interleave(copies, dim=0) for one in (key, value))
     step = max(1, AT_ONCE // (query.shape[0] * heads * key.shape[1]))
-    parts = [_attended(_by_head(rows.to(dtype), heads), keys, values, how) for rows in torch.split(query, step, dim=1)]
+    parts = [
+        _attended(split_heads(rows.to(dtype), heads), keys, values, how) for rows in torch.split(query, step, dim=1)
+    ]
     image = torch.cat([out for out, _ in parts], dim=1)
     if how.projection is Projection.NONE:
         return image.to(query.dtype)
@@ -71,8 +75,3 @@ def _attended(query: Tensor, keys: Tensor, values: Tensor, how: Orthogonality) -
     else:
         spared = out.new_zeros(())
     return out.transpose(1, 2).flatten(2), spared.expand(out.shape[0], out.shape[2], 1)
-
-
-def _by_head(tokens: Tensor, heads: int) -> Tensor:
-    """A view (B, H, L, D / H) of tokens (B, L, D)."""
-    return torch.unflatten(tokens, -1, (heads, -1)).transpose(1, 2)

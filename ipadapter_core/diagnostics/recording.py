@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from ..adapter.key_value_bank import POSITIVE
-from ..attention.image_attention import split_heads
+from ..attention.heads import split_heads
 from ..attention.orthogonal_attention import softmax_beside
 from ..masks.token_grid import Area, Size
 from ..sampling.application import Application

@@ -1,5 +1,6 @@
 """What a file is: an adapter, an image encoder, something that belongs elsewhere, or nothing that can be read."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -55,6 +56,11 @@ def _identify(path: Path) -> Identity:
 
 
 identify = FileCache(_identify)
+
+
+def known_adapters(paths: Iterable[Path]) -> list[tuple[Path, AdapterSpec]]:
+    """Those files that are adapters, with their descriptions."""
+    return [(path, spec) for path in paths if (spec := identify(path).spec) is not None]
 
 
 def needs_encoder(spec: AdapterSpec) -> bool:

@@ -11,7 +11,7 @@ from ..encoders.sizes import EncoderSizes
 from ..errors import PresetError
 from ..quoting import listed, quoted
 from .catalogue import ENCODER_FILES, FACE_MODELS, MEANINGS, Preset, PresetSpec
-from .identify import FileKind, encoder_fits, identify, needs_encoder
+from .identify import FileKind, encoder_fits, identify, known_adapters, needs_encoder
 
 NEAR = 4  # near matches that a message names
 
@@ -38,7 +38,7 @@ def select(preset: Preset, model: ModelSizes, adapters: Iterable[Path], encoders
     """Finds a preset's files among those given; raises `PresetError` with what to download when one is missing."""
     meaning = MEANINGS[preset]
     adapters, encoders = list(adapters), list(encoders)
-    known = [(path, spec) for path in adapters if (spec := identify(path).spec) is not None]
+    known = known_adapters(adapters)
     fitting = sorted(
         ((path, spec) for path, spec in known if means(spec, meaning) and _fits(spec, model)),
         key=lambda pair: preference(pair[0], meaning),

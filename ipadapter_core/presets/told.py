@@ -1,6 +1,6 @@
 """What there is to tell of files before anything runs: what an adapter is, the image encoder that it needs, its licence."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -55,11 +55,6 @@ def fitting_encoders(spec: AdapterSpec, encoders: Mapping[str, EncoderSizes]) ->
 def known_encoders(encoders: Mapping[str, Path]) -> dict[str, EncoderSizes]:
     """Of files of models/clip_vision by name those whose sizes can be read."""
     return {name: sizes for name, path in encoders.items() if (sizes := identify(path).encoder) is not None}
-
-
-def known_adapters(paths: Iterable[Path]) -> list[tuple[Path, AdapterSpec]]:
-    """Those files that are adapters, with their descriptions."""
-    return [(path, spec) for path in paths if (spec := identify(path).spec) is not None]
 
 
 def licence_of(name: str) -> str:

@@ -20,9 +20,14 @@ def leading(features: Features) -> Tensor:
     return features if isinstance(features, Tensor) else features[0]
 
 
+def parts_of(features: Features) -> tuple[Tensor, ...]:
+    """The tensors of features, of plain ones the one that they are."""
+    return (features,) if isinstance(features, Tensor) else features
+
+
 def shapes_of(features: Features) -> tuple[torch.Size, ...]:
     """The shape of each part."""
-    return tuple(part.shape for part in ((features,) if isinstance(features, Tensor) else features))
+    return tuple(part.shape for part in parts_of(features))
 
 
 def alone(features: Features) -> Tensor:

@@ -1,7 +1,6 @@
 """Image prompts as files: safetensors, PNGs that hold the same bytes, and the `.ipadpt` files of ComfyUI_IPAdapter_plus."""
 
 import json
-import os
 from enum import Enum
 from pathlib import Path
 
@@ -17,7 +16,8 @@ from ..checkpoint.pickles import read_tree
 from ..errors import CheckpointError, ImagePromptError
 from ..limits import PROMPT_BYTES, REFERENCES, TOKENS
 from ..quoting import quoted
-from .features import Features
+from ..written_whole import written_whole
+from .features import Features, parts_of
 from .image_prompt import EncodedImage, ImagePrompt, Reference
 from .png_prompts import prompt_bytes, with_prompt
 from .png_text import SIGNATURE, is_png
@@ -51,11 +51,10 @@ def save_prompt(prompt: ImagePrompt, path: Path, note: str = "", shown: Tensor |
     metadata |= {"note": note} if note else {}
     try:
         content = save(tensors, metadata)
-        _write(path, content if shown is None else with_prompt(content, shown))
+        with written_whole(path) as partial:
+            partial.write_bytes(content if shown is None else with_prompt(content, shown))
     except (OSError, SafetensorError) as error:
-        reason, _, _ = (getattr(error, "strerror", None) or str(error)).partition(
-            " at path "
-        )  # what follows is a temporary file's name
+        reason = getattr(error, "strerror", None) or error
         raise ImagePromptError(
             f"{quoted(path)}: cannot be written ({quoted(reason)}), expected a folder that is there and has room: save the "
             "image prompt somewhere else"
@@ -151,16 +150,6 @@ def _check(header: Header, size: int) -> None:
     check_tensors(header)
 
 
-def _write(path: Path, content: bytes) -> None:
-    """The file is there whole or not at all."""
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        partial.write_bytes(content)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
 def _damaged(name: str, error: Exception) -> ImagePromptError:
     found = str(error) if isinstance(error, StoredPromptError) else f"cannot be read ({quoted(error)})"
     return ImagePromptError(
@@ -170,5 +159,4 @@ def _damaged(name: str, error: Exception) -> ImagePromptError:
 
 
 def _named(start: str, features: Features) -> dict[str, Tensor]:
-    parts = (features,) if isinstance(features, Tensor) else features
-    return {f"{start}.{number}": part for number, part in enumerate(parts)}
+    return {f"{start}.{number}": part for number, part in enumerate(parts_of(features))}

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ..adapter.key_value_bank import POSITIVE
-from ..attention.image_attention import split_heads
+from ..attention.heads import split_heads
 from ..errors import SamplingError
 from ..prompt.image_prompt import Words
 from ..prompt.words import TextTokens, tokens_of

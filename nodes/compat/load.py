@@ -117,7 +117,7 @@ class OldModelLoader(OldNode):
     @classmethod
     def execute(cls, ipadapter_file: str) -> io.NodeOutput:
         """The adapter alone."""
-        return io.NodeOutput(AdapterModel(load_adapter(adapter_path(ipadapter_file))))
+        return io.NodeOutput(AdapterModel(load_adapter(str(adapter_path(ipadapter_file)))))
 
 
 @called_as(LOAD_FACES)

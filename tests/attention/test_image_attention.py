@@ -2,7 +2,8 @@
 
 import pytest
 import torch
-from pack.ipadapter_core.attention.image_attention import image_attention, split_heads
+from pack.ipadapter_core.attention.heads import split_heads
+from pack.ipadapter_core.attention.image_attention import image_attention
 
 pytestmark = pytest.mark.engine
 

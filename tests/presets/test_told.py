@@ -3,10 +3,10 @@
 import pytest
 from pack.ipadapter_core.checkpoint.enums import BaseModel
 from pack.ipadapter_core.presets.catalogue import MEANINGS, Preset
+from pack.ipadapter_core.presets.identify import known_adapters
 from pack.ipadapter_core.presets.licences import LICENCES
 from pack.ipadapter_core.presets.told import (
     NOT_STATED,
-    known_adapters,
     known_encoders,
     told_of,
     told_of_preset,

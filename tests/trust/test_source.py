@@ -38,15 +38,10 @@ CONFINED = {
     "get_filename_list",
 }  # ComfyUI's, which stay in its folders
 WRITERS = {  # every file that writes, and where to
-    "ipadapter_core/adapter/whole_file.py": {
-        "mkdir",
-        "open",
-        "save_file",
-        "touch",
-        "unlink",
-    },  # where get_save_image_path said
+    "ipadapter_core/adapter/whole_file.py": {"mkdir", "save_file"},  # where get_save_image_path said
     "ipadapter_core/encoders/siglip.py": {"write_text"},  # a folder of its own that is gone a line later
-    "ipadapter_core/prompt/files.py": {"write_bytes", "unlink"},  # where a node's get_save_image_path said
+    "ipadapter_core/prompt/files.py": {"write_bytes"},  # where a node's get_save_image_path said
+    "ipadapter_core/written_whole.py": {"open", "touch", "unlink"},  # where those that write say
     "nodes/compat/embeds.py": {"save"},  # where get_save_image_path said
 }
 WRITING = {

@@ -10,7 +10,7 @@ from ...ipadapter_core.patchers.hooks.wrappers import applications_of
 from ...ipadapter_core.sampling.strength import Strength
 from ..miniature.published_faces import PUBLISHED
 from ..miniature.published_transformers import FILES
-from ..miniature.pulid import face_features
+from ..miniature.pulid import PUBLISHED_FACE, face_features
 from ..miniature.transformers import prompt_for
 from .adapters import Shapes, filled
 from .scenes import model_at_size
@@ -18,7 +18,6 @@ from .sides import Machine
 from .stages import timed
 
 Row = dict[str, Any]
-FACE = {"condition": 1280, "look": 1024, "places": 577}  # sizes of what the published files read
 RELEASES: dict[str, tuple[tuple[str, Shapes], ...]] = {
     "SDXL": (("PuLID v1", PUBLISHED["pulid_v1"][0]), ("PuLID v1.1", PUBLISHED["pulid_v1.1"][0])),
     "FLUX": (("PuLID", FILES["PuLID FLUX"][0]),),
@@ -32,7 +31,7 @@ def portrait_rows(model: str, machine: Machine) -> list[Row]:
 
 def _rows(model: str, name: str, shapes: Shapes, machine: Machine) -> list[Row]:
     adapter, base = adapter_from_weights(filled(shapes, torch.float16), name), model_at_size(model)
-    prompt = prompt_for(adapter, face_features(**FACE))
+    prompt = prompt_for(adapter, face_features(**PUBLISHED_FACE))
     dtype = torch.bfloat16 if model == "FLUX" else torch.float16
 
     def applied():

@@ -26,7 +26,7 @@ from ..miniature import models as tiny
 from ..miniature import transformers as dit
 from ..miniature.published_faces import PUBLISHED as FACES
 from ..miniature.published_transformers import FILES as TRANSFORMERS
-from ..miniature.pulid import face_features, pulid_flux
+from ..miniature.pulid import PUBLISHED_FACE, face_features, pulid_flux
 from ..miniature.pulid_sdxl import pulid_v1_1
 from .setup import Setup
 
@@ -92,7 +92,7 @@ def _tiny_widths(base: str, **changes: Any) -> list[int]:
 
 
 def _true_face(seed: int) -> Features:
-    return face_features(seed, condition=1280, look=1024, places=577)
+    return face_features(seed, **PUBLISHED_FACE)
 
 
 FAMILIES = (

@@ -43,6 +43,9 @@ def pulid_flux(layers: int, width: int, context: int = 64, inner: int = 256, for
     return shapes
 
 
+PUBLISHED_FACE = {"condition": 1280, "look": 1024, "places": 577}  # sizes of what the published files read
+
+
 def face_features(seed: int = 8, condition: int = CONDITION, look: int = LOOK, places: int = 7) -> tuple[Tensor, ...]:
     """A face as the adapter reads it: the condition (1, C) and the encoder's five hidden states (1, L, E)."""
     generator = torch.Generator().manual_seed(seed)

@@ -10,13 +10,13 @@ import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
-from ...demo.pictures import Request, draw
+from ...demo.pictures import draw
 from ...demo.shapes import SHAPE_NAMES
+from ...demo.training.brand import BRAND
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp")
 UNIT = 64  # pixels of a side are a multiple of it, for large images
 MOST_PIXELS = 100_000_000
-BRAND = Request(None, "orange", "purple", "dotted", "checked")
 DEMO_IMAGES, HELD_OUT = 28, 8
 
 

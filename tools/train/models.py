@@ -1,7 +1,6 @@
 """The models that an adapter is trained between, by ComfyUI's own loaders."""
 
 import argparse
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import comfy.sd
@@ -62,9 +61,5 @@ def _base(given: argparse.Namespace) -> tuple[Any, Any, Any]:
     if kind is None:
         known = ", ".join(one.name.lower() for one in comfy.sd.CLIPType)
         raise ValueError(f"--clip-type {given.clip_type}: expected one of {known}")
-    files = [str(file) for file in _all(given.text_encoder)]
+    files = [str(file) for file in given.text_encoder]
     return comfy.sd.load_diffusion_model(str(given.diffusion_model)), comfy.sd.load_clip(files, clip_type=kind), None
-
-
-def _all(files: list[Path]) -> list[Path]:
-    return [file.resolve() for file in files]

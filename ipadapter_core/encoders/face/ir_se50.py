@@ -11,13 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ...checkpoint.headers import read_header
-from ...checkpoint.tensors import check_numbers
-from ...errors import CheckpointError, FaceAnalysisError, is_out_of_memory
-from ...host import read_tensors
-from ...quoting import quoted
+from ...errors import FaceAnalysisError
 from .geometry import aligned_crop
 from .onnx_session import RECOGNITION_SIZE
+from .torch_file import has_keys, network_in
 
 SIGNATURE = ("input_layer.0.weight", "body.0.res_layer.5.fc1.weight", "output_layer.3.weight")
 COUNTER = "num_batches_tracked"  # of training
@@ -97,7 +94,7 @@ class SecondRecogniser:
     def identity(self, picture: Tensor, landmarks: Tensor) -> Tensor:
         """The vector (E), of length one, of a face in an image (H, W, 3) in RGB, 0..1, by its five landmarks."""
         if self._opened is None:
-            self._opened = _network(self.path)
+            self._opened = network_in(self.path, _network, "recogniser", f"ArcFace IR-SE50: {WHERE}")
         crop = aligned_crop(picture, landmarks, RECOGNITION_SIZE).clamp(0, 1)
         pixels = (crop.flip(-1) * 2 - 1).movedim(-1, 0).unsqueeze(0)
         with torch.inference_mode(False), torch.no_grad():
@@ -107,7 +104,7 @@ class SecondRecogniser:
 def find_second_recogniser(files: Iterable[Path]) -> SecondRecogniser | None:
     """The first PyTorch file that is IR-SE50, by its keys."""
     for file in sorted(files, key=lambda one: ("arcface" not in one.name.lower(), one.name)):
-        if file.suffix.lower() != ".onnx" and _has_signature(file):
+        if file.suffix.lower() != ".onnx" and has_keys(file, *SIGNATURE):
             return SecondRecogniser(file)
     return None
 
@@ -123,28 +120,11 @@ def second_identity(analysis: Any, picture: Tensor, face: Any, file: str) -> Ten
     return recogniser.identity(picture, torch.as_tensor(face.kps).float())
 
 
-def _has_signature(path: Path) -> bool:
-    try:
-        return all(key in read_header(path).tensors for key in SIGNATURE)
-    except CheckpointError:
-        return False
-
-
-def _network(path: Path) -> IRSE50:
-    """The network with a file's weights; raises `FaceAnalysisError` where they are damaged or another model's."""
-    try:
-        tensors = read_tensors(path, read_header(path))
-        check_numbers({key: one for key, one in tensors.items() if one.is_floating_point()}, path.name)
-        network = IRSE50(tensors)
-        counters = {key: one for key, one in network.state_dict().items() if key.endswith(COUNTER)}
-        network.load_state_dict(counters | tensors)
-        with torch.no_grad():
-            network.eval()(torch.zeros(1, 3, RECOGNITION_SIZE, RECOGNITION_SIZE))  # a crop of that size must pass
-    except (CheckpointError, OSError, KeyError, ValueError, IndexError, RuntimeError) as error:
-        if is_out_of_memory(error):
-            raise
-        reason = quoted(" ".join(str(error).split("\n")[:2]))
-        raise FaceAnalysisError(
-            f"{quoted(path.name)}: found a damaged recogniser ({reason}), expected ArcFace IR-SE50: {WHERE}"
-        ) from error
-    return network.requires_grad_(False)
+def _network(tensors: dict[str, Tensor]) -> IRSE50:
+    """The network with a file's weights, through which a crop has passed."""
+    network = IRSE50(tensors)
+    counters = {key: one for key, one in network.state_dict().items() if key.endswith(COUNTER)}
+    network.load_state_dict(counters | tensors)
+    with torch.no_grad():
+        network.eval()(torch.zeros(1, 3, RECOGNITION_SIZE, RECOGNITION_SIZE))
+    return network

@@ -11,12 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from ...checkpoint.headers import read_header
-from ...checkpoint.tensors import check_numbers
-from ...errors import CheckpointError, FaceAnalysisError, is_out_of_memory
-from ...host import read_tensors
-from ...quoting import quoted
 from .onnx_session import Provider, Session, is_parser, open_session
+from .torch_file import has_keys, network_in
 
 SIGNATURE, CLASSES = "cp.resnet.conv1.weight", 19
 UNUSED = ("conv_out16.", "conv_out32.")  # what only training looks at
@@ -120,7 +116,7 @@ class FaceParser:
     def classes(self, crop: Tensor) -> Tensor:
         """The class (S, S) of each pixel of an aligned face (S, S, 3) in RGB, 0..1."""
         if self._opened is None:
-            self._opened = _onnx(self.path, self.provider) if _is_onnx(self.path) else _bisenet(self.path)
+            self._opened = self._open()
         pixels = ((crop.cpu().float() - torch.tensor(MEAN)) / torch.tensor(STD)).movedim(-1, 0).unsqueeze(0)
         if isinstance(self._opened, Session):
             scores = torch.as_tensor(self._opened.run(pixels.contiguous().numpy())[0])
@@ -129,11 +125,17 @@ class FaceParser:
                 scores = self._opened(pixels)
         return scores[0].argmax(dim=0)
 
+    def _open(self) -> BiSeNet | Session:
+        """Raises `FaceAnalysisError` where a file is damaged or another model's."""
+        if _is_onnx(self.path):
+            return _onnx(self.path, self.provider)
+        return network_in(self.path, _bisenet, "face parser", f"BiSeNet: {WHERE}")
+
 
 def find_parser(files: Iterable[Path], provider: Provider) -> FaceParser | None:
     """The first file that is a face parser: PyTorch files by their keys, then onnx by their signature."""
     for file in sorted(files, key=lambda one: (_is_onnx(one), "pars" not in one.name.lower(), one.name)):
-        if is_parser(open_session(file, provider)[0]) if _is_onnx(file) else _has_signature(file):
+        if is_parser(open_session(file, provider)[0]) if _is_onnx(file) else has_keys(file, SIGNATURE):
             return FaceParser(file, provider)
     return None
 
@@ -142,29 +144,12 @@ def _is_onnx(path: Path) -> bool:
     return path.suffix.lower() == ".onnx"
 
 
-def _has_signature(path: Path) -> bool:
-    try:
-        return SIGNATURE in read_header(path).tensors
-    except CheckpointError:
-        return False
-
-
 def _onnx(path: Path, provider: Provider) -> Session:
     return open_session(path, provider)[0]
 
 
-def _bisenet(path: Path) -> BiSeNet:
-    """The network with a file's weights; raises `FaceAnalysisError` where they are damaged or another model's."""
-    try:
-        tensors = read_tensors(path, read_header(path))
-        check_numbers({key: one for key, one in tensors.items() if one.is_floating_point()}, path.name)
-        network = BiSeNet(tensors[SIGNATURE].shape[0])
-        network.load_state_dict({key: one for key, one in tensors.items() if not key.startswith(UNUSED)})
-    except (CheckpointError, OSError, KeyError, ValueError, IndexError, RuntimeError) as error:
-        if is_out_of_memory(error):
-            raise
-        reason = quoted(" ".join(str(error).split("\n")[:2]))
-        raise FaceAnalysisError(
-            f"{quoted(path.name)}: found a damaged face parser ({reason}), expected BiSeNet: {WHERE}"
-        ) from error
-    return network.eval().requires_grad_(False)
+def _bisenet(tensors: dict[str, Tensor]) -> BiSeNet:
+    """The network with a file's weights."""
+    network = BiSeNet(tensors[SIGNATURE].shape[0])
+    network.load_state_dict({key: one for key, one in tensors.items() if not key.startswith(UNUSED)})
+    return network

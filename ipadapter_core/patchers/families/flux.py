@@ -18,7 +18,7 @@ from comfy.ldm.flux.math import apply_rope1
 from comfy.ldm.flux.model import Flux
 
 from ...adapter.own_attention import FLUX_HEAD_WIDTH
-from ...attention.image_attention import split_heads
+from ...attention.heads import split_heads
 from ...checkpoint.spec import AdapterSpec, LayerKind
 from ...errors import ModelMismatchError, SamplingError
 from ...masks.token_grid import patch_grid
