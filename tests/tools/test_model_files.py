@@ -41,3 +41,13 @@ def test_published_workflows_name_files():
     for file in FILES:
         named = '"directory"' in file.read_text(encoding="utf-8")
         assert named != ("DemoWorldLoad" in file.read_text(encoding="utf-8")), file.name
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_each_node_says_which_pack_it_is_from(file):
+    """By the name under which ComfyUI Manager installs it; it is that of pyproject.toml."""
+    pack = re.search(r'^name = "(.+)"$', (ROOT / "pyproject.toml").read_text(encoding="utf-8"), re.MULTILINE)[1]
+    nodes = json.loads(file.read_text(encoding="utf-8"))["nodes"]
+    packs = {node["type"]: node["properties"].get("cnr_id") for node in nodes}
+    assert {name for kind, name in packs.items() if kind.startswith("IPAdapterCore")} == {pack}
+    assert packs["VAEDecode"] == "comfy-core"

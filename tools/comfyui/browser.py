@@ -18,6 +18,7 @@ SETTINGS = {"Comfy.TutorialCompleted": True, "Comfy.Workflow.ShowMissingNodesWar
             "LiteGraph.Canvas.MinFontSizeForLOD": 0}  # fmt: skip
 NODES_AS_ELEMENTS = "Comfy.VueNodes.Enabled"  # "Nodes 2.0": elements of the page instead of drawings on a canvas
 OURS = ("ipadapter-core", "ipadaptercore")  # what says in a console message that it is about this pack
+REGISTRY = "https://api.comfy.org/"  # asked about packs by the frontend itself, from where nothing is let out
 PROBED = "/en.md"  # a help page's translation is looked for before the page itself
 INSTALL = (
     "no Chromium found: install it (Debian and Ubuntu: `apt-get install chromium`), or set CHROMIUM_PATH to the program"
@@ -100,7 +101,8 @@ class Frontend:
     def _heard(self, message: Any) -> None:
         """Keeps what the console says of us as an error."""
         said = f"{message.text} {message.location.get('url', '')}".strip()
-        if message.type == "error" and any(one in said.lower() for one in OURS) and not said.endswith(PROBED):
+        of_us = any(one in said.lower() for one in OURS) and not said.endswith(PROBED) and REGISTRY not in said
+        if message.type == "error" and of_us:
             self.errors.append(said)
 
     def __exit__(self, *_: Any) -> None:

@@ -5,6 +5,10 @@ from typing import Any, NamedTuple
 
 from .declared import NOTE, declared, default, has_control, is_widget
 
+OURS = "IPAdapterCore"  # how the names of this pack's nodes begin
+PACK, CORE = "ipadapter-core", "comfy-core"  # in ComfyUI's registry
+CORE_MODULES = ("nodes", "comfy_extras", "comfy_api_nodes")
+
 
 class Output(NamedTuple):
     """One output of a node, to be another's input."""
@@ -35,6 +39,13 @@ class Node:
         return 1 + max((value.node.depth() for value in self.inputs.values() if isinstance(value, Output)), default=-1)
 
 
+def from_pack(kind: str, info: dict[str, Any]) -> dict[str, str]:
+    """Which pack a node is from, by its name in ComfyUI's registry: who lacks it is told there what to install."""
+    if kind.startswith(OURS):
+        return {"cnr_id": PACK}
+    return {"cnr_id": CORE} if info.get("python_module", "").split(".")[0] in CORE_MODULES else {}
+
+
 def drawn(node: Node, object_info: dict[str, Any], place: tuple[int, int, int, int], order: int) -> dict[str, Any]:
     """A node as the browser keeps it, its links still to be made; `place` is where it stands, and how large it is."""
     info = object_info.get(node.kind, NOTE)
@@ -55,7 +66,7 @@ def drawn(node: Node, object_info: dict[str, Any], place: tuple[int, int, int, i
         {"name": name, "type": kind, "links": [], "slot_index": slot}
         for slot, (name, kind) in enumerate(zip(info["output_name"], info["output"], strict=True))
     ]
-    properties: dict[str, Any] = {} if info is NOTE else {"Node name for S&R": node.kind}
+    properties: dict[str, Any] = {} if info is NOTE else {"Node name for S&R": node.kind} | from_pack(node.kind, info)
     if node.models:
         properties["models"] = node.models
     entry = {

@@ -30,7 +30,7 @@ SHOWN = {  # what stands below the widgets: previews, and what a node tells
     "IPAdapterCoreFrameWeights": 240,
     "IPAdapterCoreAttentionMaps": 200,
     "IPAdapterCoreScore": 160,
-    "IPAdapterCoreTrain": 340,
+    "IPAdapterCoreTrain": 200,
     "LossGraphNode": 260,
 }
 NOTE_LINE, LETTERS = 22, 44  # of a note: the height of a line, and how many letters one has
