@@ -40,6 +40,13 @@ class Joining(str, Enum):
     IDENTITY_BESIDE = "of all but the first the identity's tokens alone"
 
 
+class Overlap(str, Enum):
+    """What becomes of references under masks of their own, where these overlap."""
+
+    ADDED = "added up"
+    ONE_SOFTMAX = "attended to together, the tokens of each in its place only"
+
+
 class ProjectorKind(str, Enum):
     """How features become image tokens."""
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import NewType
 
-from .enums import BaseModel, Feature, FormatName, Joining, LayerKind, Negative, ProjectorKind
+from .enums import BaseModel, Feature, FormatName, Joining, LayerKind, Negative, Overlap, ProjectorKind
 from .features import encoder_name
 
 Shapes = dict[str, tuple[int, ...]]
@@ -34,6 +34,7 @@ class ProjectorSpec:
     time_width: int = 0
     negative: Negative = Negative.ZERO_FEATURES
     joining: Joining = Joining.BESIDE
+    overlap: Overlap = Overlap.ADDED
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 A layer's attention goes over the image tokens of one application. Of a reference with tokens S among all N:
 
-    share(x)        = mask(x) * mean over heads of sum_{j in S} softmax(q(x) K^T / sqrt(d))_j
+    share(x)        = mask(x) * mean over heads of sum_{j in S} softmax(q(x) K^T / sqrt(d))_j, in its place of those there
     contribution(x) = weight of the step * mask(x) * |sum_{j in S} a_j(x) v_j| / mean over x of the same, for all references
 
 The second is attention weighed by what it brings along, after Kobayashi et al. 2020, "Attention is Not Only a Weight:
@@ -24,8 +24,8 @@ from ..attention.orthogonal_attention import softmax_beside
 from ..masks.token_grid import Area, Size
 from ..sampling.application import Application
 from ..sampling.batch_layout import BatchLayout
-from ..sampling.layer_call import LayerCall
-from ..sampling.prepared import PreparedApplication, mask_rows
+from ..sampling.layer_call import LayerCall, sight
+from ..sampling.prepared import PreparedApplication, TokenMask, token_mask
 from ..sampling.text_attention import word_mask
 from .folded_measures import folded_measures
 
@@ -116,7 +116,8 @@ class Recording:
         assert layout is not None and grid is not None
         query = call.query if call.query.ndim == 3 else call.query.transpose(1, 2).flatten(2)
         call = call._replace(query=query)
-        mask = None if application.mask is None else mask_rows(application, prepared.layout, grid, query)
+        where = token_mask(application, prepared.layout, grid, query) if application.masked else None
+        mask = None if where is None else where.factor
         if application.words and call.text is not None:
             words = word_mask(application, prepared.layout, query, call.text, call.heads)
             mask = words if mask is None else mask * words
@@ -125,7 +126,8 @@ class Recording:
                 if polarity != POSITIVE:
                     continue
                 own = layout.rows_of(number)
-                maps = _maps(application, index, call, own, tuple(_of_pass(one, number, own, layout) for one in pair))
+                keys = tuple(_of_pass(one, number, own, layout) for one in pair)
+                maps = _maps(application, index, call, own, keys, _bias(application, index, where, own))
                 if mask is not None:
                     maps = maps * _rows(mask, own).squeeze(-1).to(maps)
                 if prepared.weight is not None:
@@ -149,14 +151,27 @@ def _of_pass(tensor: Tensor, number: int, own: slice, layout: BatchLayout) -> Te
     return tensor if tensor.shape[0] == 1 else tensor[number : number + 1]
 
 
-def _maps(application: Application, index: int, call: LayerCall, own: slice, pair: tuple[Tensor, ...]) -> Tensor:
+def _bias(application: Application, index: int, where: TokenMask | None, own: slice) -> Tensor | None:
+    """What is added to the scores of each image token in the rows of a pass, where references have places of their own."""
+    seen = sight(application, index, None if where is None or where.seen is None else _rows(where.seen, own))
+    return None if seen is None else seen.bias()
+
+
+def _maps(
+    application: Application,
+    index: int,
+    call: LayerCall,
+    own: slice,
+    pair: tuple[Tensor, ...],
+    bias: Tensor | None,
+) -> Tensor:
     """(measures, references, frames, tokens) of one pass, before mask and weight."""
     query = call.query[own, call.before : call.query.shape[1] - call.after]
     key, value = pair
     sizes = _token_counts(application, index, key.shape[1], call.query.shape[1])
     if application.folding is None:
         zeros = application.orthogonality.zeros if application.orthogonality else 0
-        found = measures(query, key, value, call.heads, sizes, zeros)
+        found = measures(query, key, value, call.heads, sizes, zeros, bias)
     else:
         found = folded_measures(query, key, value, call.heads, sizes)
     found[0] /= found[0].sum(dim=0, keepdim=True).mean(dim=-1, keepdim=True).clamp(min=torch.finfo(found.dtype).tiny)
@@ -175,23 +190,37 @@ def _token_counts(application: Application, index: int, keys: int, queries: int)
     return counts[:1] if application.per_frame else counts
 
 
-def measures(query: Tensor, key: Tensor, value: Tensor, heads: int, sizes: Sequence[int], zeros: int = 0) -> Tensor:
+def measures(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    heads: int,
+    sizes: Sequence[int],
+    zeros: int = 0,
+    bias: Tensor | None = None,
+) -> Tensor:
     """Norm of what is brought and share of the attention, (2, R, F, L), for the last R groups of keys.
 
-    query (F, L, D), key and value (F or 1, N, D), `sizes` the tokens of each group; `zeros` stand beside the keys.
+    query (F, L, D), key and value (F or 1, N, D), `sizes` the tokens of each group; `zeros` stand beside the keys, the `bias`
+    (F or 1, L, N) is added to the scores.
     """
     dtype = torch.promote_types(query.dtype, torch.float32)
     keys, values = (split_heads(one.to(dtype), heads) for one in (key, value))
     step = max(1, AT_ONCE // (query.shape[0] * heads * keys.shape[2]))
+    blocks = torch.split(query, step, dim=1)
+    biases = [None] * len(blocks) if bias is None else torch.split(bias.to(dtype).unsqueeze(1), step, dim=2)
     parts = [
-        _attended(split_heads(rows.to(dtype), heads), keys, values, sizes, zeros)
-        for rows in torch.split(query, step, dim=1)
+        _attended(split_heads(rows.to(dtype), heads), keys, values, sizes, zeros, own)
+        for rows, own in zip(blocks, biases, strict=True)
     ]
     return torch.cat(parts, dim=-1)
 
 
-def _attended(query: Tensor, keys: Tensor, values: Tensor, sizes: Sequence[int], zeros: int) -> Tensor:
-    weights = softmax_beside(query @ keys.mT * query.shape[-1] ** -0.5, zeros)[..., -sum(sizes) :]
+def _attended(
+    query: Tensor, keys: Tensor, values: Tensor, sizes: Sequence[int], zeros: int, bias: Tensor | None
+) -> Tensor:
+    scores = query @ keys.mT * query.shape[-1] ** -0.5
+    weights = softmax_beside(scores if bias is None else scores + bias, zeros)[..., -sum(sizes) :]
     groups = zip(
         torch.split(weights, list(sizes), dim=-1),
         torch.split(values[:, :, -sum(sizes) :], list(sizes), dim=2),

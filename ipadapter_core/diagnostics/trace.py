@@ -55,7 +55,7 @@ def _application(application: Application, active: tuple[int, ...]) -> Trace:
         "schedule": None if strength.schedule is None else [list(point) for point in strength.schedule.points],
         "frame_weights": None if strength.frames is None else list(strength.frames),
         "embeds_scaling": strength.scaling.value,
-        "masked": application.mask is not None,
+        "masked": application.masked,
         "one_reference_per_frame": application.per_frame,
         "layers": {name: pair for name, pair in layers.items() if any(pair)},
         "layer_count": sum(not layer.silent for layer in application.layers),

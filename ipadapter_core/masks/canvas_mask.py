@@ -76,6 +76,23 @@ def token_weights(mask: CanvasMask, grid: Size, latent: Size, area: Area = CANVA
     Returns (M, h * w, 1) in float64. A token's weight is the integral of the mask over the token's box: ones give ones,
     complementary masks add up to one, and soft edges stay.
     """
+    rows, columns = _boxes(mask, grid, latent, area)
+    return (rows @ mask.values.double() @ columns.T).flatten(1).unsqueeze(-1)
+
+
+def token_peaks(mask: CanvasMask, grid: Size, latent: Size, area: Area = CANVAS) -> Tensor:
+    """The largest value of the mask that each token of an h by w grid covers, (M, h * w, 1) in float64.
+
+    A box in pixels gives one for every token that it touches: its edges are rounded outwards.
+    """
+    rows, columns = _boxes(mask, grid, latent, area)
+    values = mask.values.double()
+    values = torch.stack([values[:, own > 0].amax(dim=1) for own in rows], dim=1)
+    return torch.stack([values[..., own > 0].amax(dim=-1) for own in columns], dim=-1).flatten(1).unsqueeze(-1)
+
+
+def _boxes(mask: CanvasMask, grid: Size, latent: Size, area: Area) -> tuple[Tensor, Tensor]:
+    """What each row, and each column, of tokens has of the mask's rows and columns."""
     rows = box_matrix(token_edges(grid[0], latent[0]), mask.rows, area.top, area.height)
     columns = box_matrix(token_edges(grid[1], latent[1]), mask.columns, area.left, area.width)
-    return (rows @ mask.values.double() @ columns.T).flatten(1).unsqueeze(-1)
+    return rows, columns

@@ -1,6 +1,5 @@
 """From a model, an adapter and an image prompt to a patched clone of the model."""
 
-import torch
 from torch import Tensor, nn
 
 from comfy.model_patcher import ModelPatcher
@@ -9,10 +8,10 @@ from ..adapter.managed import ManagedAdapter
 from ..adapter.several_references import Banks, banks_of
 from ..checkpoint.spec import AdapterSpec, BaseModel, LayerKind
 from ..errors import ImagePromptError, ModelMismatchError
-from ..masks.canvas_mask import CanvasMask, canvas_mask, product, sequence
+from ..masks.canvas_mask import canvas_mask
 from ..masks.mask import Mask
 from ..prompt.features import alone, leading
-from ..prompt.image_prompt import ImagePrompt, Reference, Words
+from ..prompt.image_prompt import ImagePrompt, Reference
 from ..sampling.application import Application, Block, LiveAdapter, LiveReference, Provenance
 from ..sampling.identity_method import orthogonality
 from ..sampling.strength import Strength
@@ -24,6 +23,7 @@ from .families.sd3 import SD3
 from .families.unet import UNET
 from .families.wan import WAN
 from .hooks.wrappers import add_application
+from .reference_groups import Group, groups_of
 
 FAMILIES: dict[BaseModel, Family] = {
     BaseModel.SD15: UNET,
@@ -47,8 +47,6 @@ WITHOUT_WEIGHTS = {  # by the start of the name of ComfyUI's model class
     "Krea2": "ReferenceLatent with Krea 2's style reference LoRA",
 }
 
-WHOLE = canvas_mask(torch.ones(1, 1))
-
 
 def apply_image_prompt(
     model: ModelPatcher,
@@ -62,7 +60,8 @@ def apply_image_prompt(
     """A clone of `model` that attends to the prompt's references; the model that went in stays as it was.
 
     `mask` (M, H, W) confines the effect to a part of the canvas. References under one mask, or under none, are attended to
-    together, and those under different masks are added up; a reference of weight 0 is not there. With `per_frame` the
+    together, and those under different masks are added up, unless the adapter reads them in one softmax, each in its place;
+    a reference of weight 0 is not there. With `per_frame` the
     references go to the images of the batch in turn, the last one to all that follow.
     Raises `ModelMismatchError`, `ImagePromptError` or `WeightError` when they do not belong together.
     """
@@ -72,19 +71,12 @@ def apply_image_prompt(
     layers = (layer_weights or LayerWeights()).resolve(blocks)
     text_projection = _text_projection(model, adapter.spec)
     patched = model.clone()
-    groups = _in_turn if per_frame and len(prompt.references) > 1 else _together
+    apart = per_frame and len(prompt.references) > 1
     canvas = canvas_mask(mask) if isinstance(mask, Tensor) else mask
-    for references, region in groups(prompt.references, canvas):
-        if not any(reference.weight for reference in references) or strength.weight == 0:
+    for group in groups_of(prompt.references, canvas, adapter.spec.projector.overlap, apart):
+        if group.silent or strength.weight == 0:
             continue
-        if region is not None and not region.values.any():
-            continue
-        if isinstance(region, CanvasMask) and bool((region.values == 1).all()):
-            region = None
-        group = prompt.with_references(references)
-        application = _application(
-            adapter, blocks, layers, group, strength, region, groups is _in_turn, text_projection
-        )
+        application = _application(adapter, blocks, layers, prompt, strength, group, apart, text_projection)
         patched = add_application(family.prepare(patched, adapter), application, family.compose)
     return patched
 
@@ -152,12 +144,12 @@ def _application(
     layers: tuple[LayerWeight, ...],
     prompt: ImagePrompt,
     strength: Strength,
-    mask: Mask | None,
+    group: Group,
     per_frame: bool,
     text_projection: nn.Module | None,
 ) -> Application:
     """One application: keys and values made beforehand, and what has to stay loaded where a part depends on the step."""
-    references = prompt.references
+    references = group.references
     kind = adapter.spec.layer_kind
     banks: Banks = ()
     if kind is not LayerKind.JOINT:
@@ -169,13 +161,14 @@ def _application(
         banks,
         layers,
         strength,
-        mask,
+        group.mask,
         per_frame,
         _live(adapter, references),
-        Provenance(adapter.spec, prompt),
+        Provenance(adapter.spec, prompt.with_references(references)),
         folding,
         words if any(words) else (),
         orthogonality(adapter.spec, strength.method, strength.zero_tokens),
+        group.places,
     )
 
 
@@ -189,33 +182,3 @@ def _live(adapter: ManagedAdapter, references: tuple[Reference, ...]) -> LiveAda
         adapter.patcher,
         tuple(LiveReference(alone(one.image.features), alone(one.image.negative), one.weight) for one in references),
     )
-
-
-Group = tuple[tuple[Reference, ...], Mask | None]
-
-
-def _together(references: tuple[Reference, ...], mask: Mask | None) -> list[Group]:
-    """References that are attended to together, each group with the mask and the words that its references share."""
-    groups: dict[tuple[int, Words | None], list[Reference]] = {}
-    for reference in references:
-        if reference.weight != 0:
-            groups.setdefault((id(reference.mask), reference.words), []).append(reference)
-    return [(tuple(group), _both(group[0].mask, mask)) for group in groups.values()]
-
-
-def _in_turn(references: tuple[Reference, ...], mask: Mask | None) -> list[Group]:
-    """All references, one for each image of the batch, each with the mask that it has for that image."""
-    masks = [reference.mask for reference in references]
-    given = [len(own.values) for own in masks if own is not None]
-    if not given:
-        return [(references, mask)]
-    of_picture = [masks[min(number, len(masks) - 1)] for number in range(max(len(masks), *given))]
-    own = sequence([WHOLE if one is None else one.picture(number) for number, one in enumerate(of_picture)])
-    return [(references, _both(own, mask))]
-
-
-def _both(own: CanvasMask | None, common: Mask | None) -> Mask | None:
-    if own is None or common is None:
-        return common if own is None else own
-    assert isinstance(common, CanvasMask), "references of old workflows have no masks of their own"
-    return product(own, common)

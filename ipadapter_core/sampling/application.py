@@ -11,6 +11,7 @@ from ..adapter.several_references import Banks
 from ..attention.orthogonal_attention import Orthogonality
 from ..checkpoint.spec import AdapterSpec
 from ..masks.mask import Mask
+from ..masks.places import Places
 from ..masks.token_grid import CANVAS, Area, Size
 from ..prompt.image_prompt import ImagePrompt, Words
 from ..weights.layer_weights import LayerWeight
@@ -57,7 +58,7 @@ class Application:
     words of the text: nothing, those of all references, or those of each image's. `live` is there only
     where a part of the adapter depends on the step, `folding` where its layers ask with projections of their own: then what
     is placed on a device are keys and values folded with these. `orthogonality` is there where what the references add is
-    held against the text's own output.
+    held against the text's own output, `places` where the references of one softmax have masks of their own, one each.
 
     Data, apart from `cache`: what is placed on a device is remembered there until `cleanup`, which ComfyUI calls when a run
     ends, and does not travel with a pickle.
@@ -74,6 +75,7 @@ class Application:
     folding: Folding | None = field(default=None, repr=False)
     words: tuple[Words | None, ...] = ()
     orthogonality: Orthogonality | None = None
+    places: Places | None = None
     cache: DeviceCache = field(default_factory=DeviceCache, init=False, repr=False)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Application":
@@ -90,6 +92,11 @@ class Application:
     def cleanup(self) -> None:
         """Lets go of everything on compute devices."""
         self.cache.clear()
+
+    @property
+    def masked(self) -> bool:
+        """Whether it has to know where in the image a layer's tokens are."""
+        return self.mask is not None or self.places is not None
 
     @property
     def references(self) -> int:
@@ -116,15 +123,11 @@ class Application:
         """The width of a layer's keys as they were projected: what a penalty on channels goes by."""
         return self.banks[0].bank.keys[index].shape[-1]
 
-    def mask_weights(
-        self, device: torch.device, dtype: torch.dtype, grid: Size, latent: Size, area: Area = CANVAS
-    ) -> Tensor:
-        """The mask as weights (M, L, 1) of the tokens of a latent that covers an area."""
-        mask = self.mask
-        assert mask is not None
+    def mask_weights(self, mask: Mask | Places, like: Tensor, grid: Size, latent: Size, area: Area = CANVAS) -> Tensor:
+        """The mask, or the places, as weights (M, L, 1 or R) of the tokens of a latent that covers an area."""
         return self.cache.mask(
-            (device, dtype, grid, latent, area),
-            lambda: mask.token_weights(grid, latent, area).to(dtype).to(device),
+            (like.device, like.dtype, isinstance(mask, Places), grid, latent, area),
+            lambda: mask.token_weights(grid, latent, area).to(like.dtype).to(like.device),
         )
 
     def _place(self, index: int, device: torch.device, dtype: torch.dtype) -> PlacedLayer | None:

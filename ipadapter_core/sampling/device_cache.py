@@ -24,8 +24,8 @@ class PlacedLayer(NamedTuple):
 
 
 PlacedLayers = tuple[PlacedLayer | None, ...]  # None where a layer is silent
-MaskKey = tuple[torch.device, torch.dtype, Size, Size, Area]
-RowsKey = tuple[torch.device, torch.dtype, Size, BatchLayout]
+MaskKey = tuple[torch.device, torch.dtype, bool, Size, Size, Area]  # with whether it is of places of several references
+RowsKey = tuple[torch.device, torch.dtype, bool, Size, BatchLayout]
 
 
 Method = TypeVar("Method", bound=Callable[..., Any])
@@ -55,12 +55,12 @@ class DeviceCache:
 
     @never_compiled  # a compiled layer finds what it needs made ready before the call
     def mask(self, key: MaskKey, make: Callable[[], Tensor]) -> Tensor:
-        """The masks as weights (M, L, 1) of the tokens of a grid, for a latent of a size that covers an area."""
+        """The masks as weights (M, L, 1 or R) of the tokens of a grid, for a latent of a size that covers an area."""
         return _cached(self._masks, key, make)
 
     @never_compiled
     def mask_rows(self, key: RowsKey, make: Callable[[], Tensor]) -> Tensor:
-        """The mask of each row of a batch, (B, L, 1)."""
+        """The mask of each row of a batch, (B, L, 1 or R)."""
         return _cached(self._mask_rows, key, make)
 
     @never_compiled

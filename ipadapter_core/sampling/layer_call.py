@@ -6,12 +6,13 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from ..attention.image_attention import LayerKeyValue, image_attention
+from ..attention.image_attention import LayerKeyValue, Sight, image_attention
 from ..attention.orthogonal_attention import orthogonal_attention
 from ..masks.token_grid import Size
 from ..weights.scaling import scale
+from .application import Application
 from .batch_layout import BatchLayout
-from .prepared import PreparedApplication, per_image, select_rows
+from .prepared import PreparedApplication, TokenMask, per_image, select_rows
 from .sequence_split import TokenPart
 from .text_attention import word_mask
 
@@ -83,21 +84,34 @@ def layer_key_value(
         weight = None
     for observer in observers:
         observer.note(index, call, prepared._replace(weight=weight), (key, value))
-    if application.mask is not None:
-        weight = None if call.grid is None else mask_multiplier(call, prepared)
+    seen = None
+    if application.masked:
+        weight, seen = (None, None) if call.grid is None else call_mask(call, prepared)
     if application.words and call.text is not None:
         words = word_mask(application, prepared.layout, call.query, call.text, call.heads)
         weight = words if weight is None else words * weight
-    return LayerKeyValue(key, value, weight, application.orthogonality)
+    return LayerKeyValue(key, value, weight, application.orthogonality, sight(application, index, seen))
 
 
-def mask_multiplier(call: LayerCall, prepared: PreparedApplication) -> Tensor:
-    """The application's mask at a layer and the step's weight, (1 or B, L, 1).
+def sight(application: Application, index: int, seen: Tensor | None) -> Sight | None:
+    """How much each token sees of each reference, and how many image tokens each has at layer `index`."""
+    tokens = (one.bank.keys[index].shape[1] for one in application.banks)
+    return None if seen is None else Sight(seen, tuple(tokens))
+
+
+def call_mask(call: LayerCall, prepared: PreparedApplication) -> TokenMask:
+    """The application's mask at a layer, its factor times the step's weight."""
+    assert call.grid is not None
+    factor, seen = prepared.mask(call.grid, call.query)
+    return TokenMask(_of_call(factor, call), None if seen is None else _of_call(seen, call))
+
+
+def _of_call(weights: Tensor, call: LayerCall) -> Tensor:
+    """The weights (1 or B, L, ..) of a grid for all tokens of a call.
 
     Tokens beside the grid take the mask's mean, so that masks that add up do so for them, too.
     """
-    assert call.grid is not None
-    weights, part = prepared.mask(call.grid, call.query), call.part
+    part = call.part
     if not call.before and not call.after and part is None:
         return weights
     mean, after = weights.mean(dim=1, keepdim=True), call.after + (part.padding if part else 0)
@@ -109,7 +123,7 @@ def attend(query: Tensor, to: LayerKeyValue, heads: int, text: Tensor | None = N
     """Attention to one application's keys and values; `text` (B, L, D) is what the layer's text brings, for those who ask."""
     multiplier = to.multiplier
     if to.orthogonality is None:
-        out = image_attention(query, to.key, to.value, heads)
+        out = image_attention(query, to.key, to.value, heads, to.sight)
     else:
         assert text is not None, "only families whose text has an attention of its own read such adapters"
         out = orthogonal_attention(query, text, to.key, to.value, heads, to.orthogonality)

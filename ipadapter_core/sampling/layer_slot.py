@@ -18,7 +18,7 @@ class LayerSlot:
     @property
     def masked(self) -> bool:
         """Whether it has to know a layer's token grid."""
-        return self.application.mask is not None
+        return self.application.masked
 
     @property
     def worded(self) -> bool:

@@ -13,9 +13,9 @@ from ..masks.token_grid import Size, token_grid
 from ..warn_once import warn_once
 from .application import Block
 from .batch_layout import BatchLayout
-from .layer_call import LayerCall, Observer, Weighed, add_weighed, attend, layer_key_value
+from .layer_call import LayerCall, Observer, Weighed, add_weighed, attend, layer_key_value, sight
 from .layer_slot import LayerSlot, Slots
-from .prepared import PreparedApplication, prepare
+from .prepared import PreparedApplication, TokenMask, prepare
 from .sequence_split import SequenceSplit, token_part
 from .step_weight import StepWeight
 
@@ -32,7 +32,7 @@ class ReadyKeyValue(NamedTuple):
 
     slot: LayerSlot
     key_value: LayerKeyValue
-    masks: dict[Size, Tensor] | None
+    masks: dict[Size, TokenMask] | None
 
 
 Source = Callable[[LayerSlot, LayerCall, PreparedApplication, tuple[Observer, ...]], LayerKeyValue | None]
@@ -120,9 +120,10 @@ class ModelCallPlan:
                 return None
             if masks is not None:
                 mask = masks.get(call.shapes[0]) if whole else None
-                if mask is None or mask.shape[1] != query.shape[-2]:
+                if mask is None or mask.factor.shape[1] != query.shape[-2]:
                     return None
-                key_value = key_value._replace(multiplier=mask)
+                own = sight(slot.application, slot.index, mask.seen)
+                key_value = key_value._replace(multiplier=mask.factor, sight=own)
             found.append(SlotKeyValue(slot, key_value))
         return found
 

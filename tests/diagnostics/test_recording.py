@@ -204,7 +204,7 @@ def test_seeing_transformer_families_are_the_softmax(case, monkeypatch):
     monkeypatch.setattr(layer_call, "image_attention", lambda *given: calls.append(given) or image_attention(*given))
     dit.predict(watched, dit.some_call(name))
     expected = {measure: np.zeros((2, 4, 3)) for measure in Measure}
-    for query, key, value, heads in calls:
+    for query, key, value, heads, _ in calls:
         query = query if query.ndim == 3 else query.transpose(1, 2).flatten(2)
         query, key, value = (part[-1].double().numpy() for part in (query, key, value))  # the positive pass is the last
         tokens = (len(key) - (len(query) if name == "SD3" else 0)) // 2

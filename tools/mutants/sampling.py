@@ -82,8 +82,8 @@ SAMPLING_MUTATIONS = (
         "a layer reads the clock",
         "each layer reads a value from the device",
         SAMPLING + "layer_call.py",
-        "    if application.mask is not None:\n        weight = None",
-        "    if key.abs().sum().item() >= 0 and application.mask is not None:\n        weight = None",
+        "    if application.masked:\n        weight, seen = (None, None)",
+        "    if key.abs().sum().item() >= 0 and application.masked:\n        weight, seen = (None, None)",
         ("tests/sampling/test_copies.py::test_copies_of_a_layer_on_a_device_that_cannot_be_read",),
     ),
     Mutation(
@@ -157,6 +157,14 @@ SAMPLING_MUTATIONS = (
         "one[[min(frame, one.shape[0] - 1) for frame in",
         "one[[0 for frame in",
         ("tests/sampling/test_frames.py::test_a_mask_for_each_reference_in_turn",),
+    ),
+    Mutation(
+        "everybody everywhere",
+        "a person's tokens are seen outside of that person's place",
+        "ipadapter_core/attention/image_attention.py",
+        "torch.where(self.seen.any(dim=-1, keepdim=True), self.seen, 1).log()",
+        "torch.where(self.seen.any(dim=-1, keepdim=True), self.seen, 1).log().clamp(min=-1)",
+        ("tests/laws/test_places.py::test_one_softmax_where_places_overlap_and_nothing_outside",),
     ),
     Mutation(
         "the index is the side",

@@ -24,7 +24,7 @@ from ...errors import ModelMismatchError
 from ...masks.token_grid import patch_grid
 from ...sampling.application import Application, Block, LiveAdapter
 from ...sampling.batch_layout import BatchLayout
-from ...sampling.layer_call import LayerCall, Observer, add_in_place, attend, mask_multiplier
+from ...sampling.layer_call import LayerCall, Observer, add_in_place, attend, call_mask
 from ...sampling.layer_slot import LayerSlot, Slots, slots_by_block
 from ...sampling.plan import ModelCallPlan
 from ...sampling.prepared import PreparedApplication, per_image, select_rows
@@ -148,7 +148,7 @@ class JointKeys:
         own_weight = weight if prepared.weight is None else weight * prepared.weight
         for observer in observers:
             observer.note(index, call, prepared._replace(weight=own_weight), both)
-        multiplier = own_weight if application.mask is None else weight * mask_multiplier(call, prepared)
+        multiplier = own_weight if application.mask is None else weight * call_mask(call, prepared).factor
         return LayerKeyValue(*both, multiplier)
 
 

@@ -57,7 +57,8 @@ def fused(query: Tensor, key: Tensor, value: Tensor, banks: Sequence[LayerKeyVal
 
     query (B, L, D), key and value of the text (B, T, D). Raises `torch.OutOfMemoryError` as any attention does.
     """
-    alone = all(bank.orthogonality is None for bank in banks)  # the kernel does not know the text's output apart
+    # the kernel does not know the text's output apart, nor places of references
+    alone = all(bank.orthogonality is None and bank.sight is None for bank in banks)
     tile = _tile(query, key, banks, heads) if alone and available(query) else None
     kind = (query.device, query.dtype, query.shape[-1] // heads)
     if tile is None or kind in _refused:

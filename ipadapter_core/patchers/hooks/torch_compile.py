@@ -68,7 +68,7 @@ def with_places(control: dict[str, Any] | None, name: str) -> dict[str, Any]:
 
 
 def _prepared(prepared: PreparedApplication) -> tuple[Any, ...]:
-    masks = tuple((grid, tuple(mask.shape)) for grid, mask in prepared.masks)
+    masks = tuple((grid, _shapes(mask)) for grid, mask in prepared.masks)
     return _shapes((prepared.weight, prepared.choice)) + masks
 
 

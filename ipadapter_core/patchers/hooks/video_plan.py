@@ -74,7 +74,7 @@ def video_plan(
     """A plan for rows of frames, with the plan of the frames ready where it will be wanted."""
     same = {one.name: getattr(plan, one.name) for one in fields(ModelCallPlan)}
     acting = [one.application for one in plan.prepared if one is not None]
-    by_frame = any(one.mask is not None or one.per_frame or one.strength.frames is not None for one in acting)
+    by_frame = any(one.masked or one.per_frame or one.strength.frames is not None for one in acting)
     made = VideoPlan(**same, frames=frames, front=front, by_frame=by_frame, remake=remake)
     if by_frame:
         made.frame_plan()

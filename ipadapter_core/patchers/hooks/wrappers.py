@@ -125,7 +125,7 @@ class ApplyModelWrapper:
         if applications and COMPOSED not in options:  # a wrapper that ComfyUI lists twice must not act twice
             model = executor.class_obj
             options, run = _decided(options, applications, x, t, model, c_crossattn)
-            masked = any(application.mask is not None for application in applications)
+            masked = any(application.masked for application in applications)
             layout = layout_of(options, options[STEP], x, masked)
             like = x.new_empty(0, dtype=model.get_dtype_inference())
             found: Options = {LAYOUT: layout, LIKE: like, COMPOSED: True}
