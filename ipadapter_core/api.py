@@ -12,8 +12,8 @@ from comfy.model_patcher import ModelPatcher
 from .adapter import load as adapter_file
 from .adapter.managed import ManagedAdapter
 from .encoders import load as encoder_file
-from .encoders.clip_vision import encode_references
 from .encoders.image_encoder import ImageEncoder
+from .encoders.one_image import encode_one_by_one
 from .encoders.options import EncodeOptions
 from .errors import (
     CheckpointError,
@@ -88,17 +88,18 @@ def encode_images(
     images: Tensor,
     options: EncodeOptions | None = None,
     negative: Tensor | None = None,
+    second_encoder: ImageEncoder | None = None,
 ) -> ImagePrompt:
     """An image prompt of images (B, H, W, 1, 3 or 4), 0 to 1, each one reference, for an adapter.
 
     `encoder` is from `load_image_encoder` or ComfyUI's *Load CLIP Vision*; `negative` (1 or B, H, W, C) takes the place of
-    the unconditional image that the adapter was trained with.
+    the unconditional image that the adapter was trained with; `second_encoder` is for adapters that look through two.
     Raises `InputError` where images cannot be read, `EncoderMismatchError` where encoder and adapter do not fit.
     Source: tencent-ailab/IP-Adapter (62e4af9), ip_adapter/ip_adapter.py, get_image_embeds.
     """
     against = None if negative is None else read_images(negative, "negative of encode_images")
     given = read_images(images, "images of encode_images")
-    return encode_references(adapter.spec, encoder, given, options or EncodeOptions(), against)[0]
+    return encode_one_by_one(adapter.spec, (encoder, second_encoder), given, options or EncodeOptions(), against)[0]
 
 
 def apply(

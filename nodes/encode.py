@@ -5,8 +5,8 @@ from torch import Tensor
 from comfy_api.latest import io, ui
 
 from ..ipadapter_core.adapter.managed import ManagedAdapter
-from ..ipadapter_core.encoders.clip_vision import encode_references
 from ..ipadapter_core.encoders.image_encoder import ImageEncoder
+from ..ipadapter_core.encoders.one_image import encode_one_by_one
 from ..ipadapter_core.encoders.options import EncodeOptions, MaskUse, NegativeChoice
 from ..ipadapter_core.images.fit import ResizeMode
 from ..ipadapter_core.limits import ENCODER_SIDE
@@ -118,6 +118,12 @@ class EncodeReferenceImage(CheckedNode):
                 ),
                 size_input(),
                 negative_input(),
+                io.ClipVision.Input(
+                    "second_clip_vision",
+                    optional=True,
+                    tooltip="For adapters that look through two encoders: InstantCharacter reads SigLIP-so400m-384 and "
+                    "DINOv2-giant, in either order.",
+                ),
             ],
             outputs=[ImagePromptSocket.Output("image_prompt", tooltip="For Apply IP-Adapter.")],
         )
@@ -135,6 +141,7 @@ class EncodeReferenceImage(CheckedNode):
         mask_use: str = MaskUse.PIXELS,
         size: int = 0,
         negative: str = NegativeChoice.TRAINED,
+        second_clip_vision: ImageEncoder | None = None,
     ) -> io.NodeOutput:
         """Encodes every image of the batch."""
         look = EncodeOptions(
@@ -145,5 +152,6 @@ class EncodeReferenceImage(CheckedNode):
             size=size,
             negative=NegativeChoice(negative),
         )
-        prompt, seen = encode_references(ip_adapter.spec, clip_vision, image, look, negative_image)
+        encoders = clip_vision, second_clip_vision
+        prompt, seen = encode_one_by_one(ip_adapter.spec, encoders, image, look, negative_image)
         return io.NodeOutput(prompt, ui=ui.PreviewImage(seen, cls=cls))

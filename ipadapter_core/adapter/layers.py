@@ -16,6 +16,7 @@ from .lynx_layers import LynxFullLayer, LynxLiteLayer
 from .own_attention import FLUX_HEAD_WIDTH, OwnAttentionLayer
 
 SD3_HEAD_WIDTH = 64  # of every SD3 model
+GAIN_EPSILON = 1e-6  # of InstantCharacter's norms
 
 
 class KeyValueLayer(nn.Module):
@@ -108,6 +109,39 @@ class HeadNorm(nn.Module):
         return rms_norm(heads, (heads.shape[-1],), self.weight.to(tokens), eps=1e-6).flatten(-2)
 
 
+class GainNorm(nn.Module):
+    """An RMS norm over the channels of one head, which adds its epsilon to the root instead of below it."""
+
+    def __init__(self, width: int, **options: Any) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(width, **options))
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """(B, N, D) -> (B, N, D)."""
+        heads = torch.unflatten(tokens, -1, (-1, self.scale.shape[0])).to(
+            torch.promote_types(tokens.dtype, torch.float32)
+        )
+        roots = heads.square().mean(dim=-1, keepdim=True).sqrt() + GAIN_EPSILON
+        return (heads / roots * self.scale.to(heads)).flatten(-2).to(tokens.dtype)
+
+
+class OwnNormsLayer(BiasedLayer):
+    """Projections with biases, a norm for keys, and the gain of one for the model's queries (InstantCharacter, FLUX).
+
+    Source: Tencent/InstantCharacter (202b193), models/attn_processor.py and models/norm_layer.py.
+    """
+
+    def __init__(self, spec: AdapterSpec, layer: LayerSpec, operations: Operations, **options: Any) -> None:
+        super().__init__(spec, layer, operations, **options)
+        self.norm_ip_q = GainNorm(FLUX_HEAD_WIDTH, **options)
+        self.norm_ip_k = GainNorm(FLUX_HEAD_WIDTH, **options)
+
+    def key_value(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """Image tokens (B, N, C) -> normalised key and value (B, N, D)."""
+        key, value = super().key_value(tokens)
+        return self.norm_ip_k(key), value
+
+
 class JointLayer(KeyValueLayer):
     """Projections behind a norm that depends on time, and norms for the image's own queries and keys (InstantX, SD3.5)."""
 
@@ -134,6 +168,7 @@ LAYERS = {
     LayerKind.OWN: OwnAttentionLayer,
     LayerKind.WIDE_NORM: LynxLiteLayer,
     LayerKind.MODEL_NORM: LynxFullLayer,
+    LayerKind.OWN_NORMS: OwnNormsLayer,
 }
 
 

@@ -1,19 +1,24 @@
 """An adapter whose memory ComfyUI manages, and the keys and values that it made of each reference."""
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, cast
 
+import torch
 from torch import Tensor, nn
 
 import comfy.model_management
 import comfy.model_patcher
 
+from ..checkpoint.enums import LayerKind
 from ..checkpoint.spec import AdapterSpec
+from ..prompt.features import alone, parts_of
 from ..prompt.image_prompt import EncodedImage
 from .key_value_bank import KeyValueBank, project
 from .network import Adapter
 from .own_attention import Folding, OwnAttentionLayer
-from .projected_references import ProjectedReferences
+from .projected_references import ProjectedReferences, Sides
+from .stepping_part import SteppingPart, read_reference
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +50,22 @@ class ManagedAdapter:
         bank = self.projected.bank(image, maker, lambda: self._project(image, text_projection))
         return bank if self.gain == 1 else bank.scaled(self.gain)
 
+    @cached_property
+    def stepping(self) -> comfy.model_patcher.ModelPatcher:
+        """What has to stay loaded while a model samples, where the adapter's tokens change from step to step."""
+        if self.spec.layer_kind is not LayerKind.OWN_NORMS:
+            return self.patcher
+        part = SteppingPart(self.network).eval()
+        return comfy.model_patcher.CoreModelPatcher(part, self.patcher.load_device, self.patcher.offload_device)
+
+    def sides(self, image: EncodedImage) -> Sides:
+        """What the adapter reads of a reference and of its negative at each step, (1, L, E) each; the very same tensor where
+        the negative is the reference itself. Made at the first call and remembered as long as the reference is there.
+        """
+        if self.spec.layer_kind is not LayerKind.OWN_NORMS:
+            return alone(image.features), alone(image.negative)
+        return self.projected.sides(image, lambda: self._read(image))
+
     def folding(self) -> Folding:
         """How this adapter's keys and values become what its layers multiply by, where those ask with their own query."""
         return Folding(tuple(cast(OwnAttentionLayer, layer) for layer in self.network.ip_adapter.values()))
@@ -54,6 +75,16 @@ class ManagedAdapter:
         comfy.model_management.free_memory(self._working_memory(), device)
         translate = None if text_projection is None else _Translation(text_projection)
         return project(self.network, image.features, image.negative, device, translate)
+
+    def _read(self, image: EncodedImage) -> Sides:
+        device = self.patcher.load_device
+        comfy.model_management.free_memory(self._working_memory(), device)
+        features, negative = parts_of(image.features), parts_of(image.negative)
+        with torch.inference_mode(False), torch.no_grad():
+            made = read_reference(self.network, tuple(part.to(device) for part in features)).cpu()
+            if all(torch.equal(one, other) for one, other in zip(features, negative, strict=True)):
+                return made, made
+            return made, read_reference(self.network, tuple(part.to(device) for part in negative)).cpu()
 
     def _working_memory(self) -> int:
         """Bytes that a projection needs: weights pass through one layer at a time, in float32."""

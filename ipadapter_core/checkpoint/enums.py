@@ -20,6 +20,9 @@ class Feature(str, Enum):
     ATTENTION_POOLED = "pooler_output"  # (B, E), what a SigLIP model's pooling head makes of the last layer
     IR_SE50 = "IR-SE50 identity"  # (B, E), a face's identity by facexlib's ArcFace, of length one
     IDENTITY_AND_STATES = "embedding and hidden states"  # raw identity beside the pooled face, five hidden states of it
+    TWO_SCALES = (
+        "hidden states at two scales"  # of two encoders: last ones, those of early layers, last ones of quadrants
+    )
 
 
 class Negative(str, Enum):
@@ -64,6 +67,7 @@ class ProjectorKind(str, Enum):
     PERCEIVER = "perceiver"
     ID_FORMER = "IDFormer"
     ID_ENCODER = "identity and hidden states"
+    TWO_SCALES = "cross-layer and cross-scale"
     NONE = "no"
     SECOND_FILE = "second file's"  # not in this file
 
@@ -91,6 +95,7 @@ class FormatName(str, Enum):
     PULID_V1 = "PuLID v1"
     PULID_V1_1 = "PuLID v1.1"
     LYNX = "Lynx"
+    INSTANT_CHARACTER = "InstantCharacter"
 
     def __str__(self) -> str:
         """The readable name, in every Python version."""
@@ -122,3 +127,4 @@ class LayerKind(str, Enum):
     OWN = "a cross-attention of its own"
     WIDE_NORM = "with keys normalised over all heads at once"
     MODEL_NORM = "with registers, and keys under the model's own norm"
+    OWN_NORMS = "with norms of its own for queries and keys"

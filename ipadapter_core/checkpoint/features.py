@@ -9,6 +9,7 @@ H, BIGG = "CLIP ViT-H/14 (laion2B)", "CLIP ViT-bigG/14 (laion2B)"
 BUFFALO, ANTELOPE = "face analysis (buffalo_l)", "face analysis (antelopev2)"
 L336 = "CLIP ViT-L/14 at 336 pixels"
 EVA = "EVA02-CLIP-L/14-336"
+DINO = "DINOv2-giant"
 OURS = "(from Load Image Encoder)"
 VECTOR, ROWS = 2, 3  # dimensions of (1, E) and of (1, L, E)
 REFERENCE_NODE, FACE_NODE = "Encode Reference Image", "Encode Face"
@@ -19,13 +20,15 @@ class FeatureRow:
     """What a feature is made of and by whom.
 
     `parts` are the dimensions of each of its tensors. `encoders` names image encoders by the width of what they make,
-    `by_base` those of base models that have an encoder of their own. `node` encodes it.
+    `by_base` those of base models that have an encoder of their own. `node` encodes it, with the encoder `second`, too, where
+    it is made by two.
     """
 
     parts: tuple[int, ...]
     encoders: Mapping[int, str]
     node: str = REFERENCE_NODE
     by_base: Mapping[BaseModel, str] = field(default_factory=dict[BaseModel, str])
+    second: str = ""
 
     @property
     def from_one_image(self) -> bool:
@@ -68,6 +71,7 @@ FEATURES: dict[Feature, FeatureRow] = {
     Feature.IDENTITY_AND_STATES: FeatureRow(
         (VECTOR, *[ROWS] * 5), {1024: f"{ANTELOPE} with a face parser, and {EVA} {OURS}"}, FACE_NODE
     ),
+    Feature.TWO_SCALES: FeatureRow((ROWS, ROWS, ROWS), {2688: f"SigLIP-so400m-384 and {DINO}"}, second=DINO),
     Feature.IR_SE50: FeatureRow((VECTOR,), {512: "face analysis with IR-SE50"}, FACE_NODE),
     Feature.CONTENT_AND_STYLE: FeatureRow((ROWS, ROWS), {1664: BIGG}, "Encode Content and Style"),
     Feature.INSTRUCTED: FeatureRow((ROWS, ROWS, ROWS), {1280: H}, "Encode Instructed Image"),

@@ -2,6 +2,7 @@
 
 import re
 
+from .character_formats import INSTANT_CHARACTER
 from .enums import LayerKind
 from .formats import Layout
 from .lynx_formats import LYNX_FULL, LYNX_LITE
@@ -11,6 +12,7 @@ from .unet_formats import UNET_LAYOUT
 
 LAYOUTS: tuple[Layout, ...] = (
     UNET_LAYOUT, XLABS_FLUX, INSTANTX_FLUX, INSTANTX_SD3, LUCIFERTC, PE_CORE, PULID_FLUX, LYNX_LITE, LYNX_FULL,
+    INSTANT_CHARACTER,
 )  # fmt: skip
 RENAMES = tuple((re.compile(pattern), name) for row in LAYOUTS for pattern, name in row.renames)
 

@@ -40,7 +40,6 @@ ADAPTERS = (  # adapters of other kinds, which may have much in common with ours
     Signature("Lynx resampler", "the resampler of Lynx for Wan, half of an adapter",
               "choose the file with its ip layers, and this one as resampler_name of Load IP-Adapter",
               (r"latents$", r"proj_in\.weight$", r"proj_out\.weight$", r"layers\.0\.0\.to_q\.weight$")),
-    Signature("InstantCharacter", "InstantCharacter for FLUX.1", LATER, (LAYER + r"norm_ip_q\.scale",)),
     Signature("WithAnyone", "WithAnyone for FLUX.1", LATER, (r"ipa_arc\.0\.",)),
     Signature("WithAnyone Kontext", "WithAnyone for FLUX.1 Kontext", LATER, (r"ipa\.[0-9]+\.", r"arcface_in\.")),
     Signature("InfiniteYou", "the projector of InfiniteYou", "it belongs to InfiniteYou's own ControlNet node",

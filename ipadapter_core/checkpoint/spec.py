@@ -17,7 +17,8 @@ class ProjectorSpec:
     """Sizes of a projector; those that a kind does not have are 0.
 
     `tokens` is 0 where the projector makes one token of each feature vector. `picture_width` belongs to the hidden states
-    that come along with an identity, `text_width` to instructions; `parts` are the projectors inside one of two images.
+    that come along with an identity, `text_width` to instructions; `parts` are the projectors inside one of two images;
+    `blocks` are those of either kind that stand before a resampler.
     """
 
     kind: ProjectorKind
@@ -35,6 +36,7 @@ class ProjectorSpec:
     negative: Negative = Negative.ZERO_FEATURES
     joining: Joining = Joining.BESIDE
     overlap: Overlap = Overlap.ADDED
+    blocks: int = 0
 
 
 @dataclass(frozen=True)

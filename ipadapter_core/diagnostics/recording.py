@@ -186,7 +186,8 @@ def _token_counts(application: Application, index: int, keys: int, queries: int)
     else:
         assert application.live is not None
         together = 1 if application.per_frame else len(application.live.references)
-        counts = [(keys - queries) // together] * together
+        own = 0 if application.live.apart else queries
+        counts = [(keys - own) // together] * together
     return counts[:1] if application.per_frame else counts
 
 

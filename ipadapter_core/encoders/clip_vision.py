@@ -37,11 +37,7 @@ def encode_references(
     Raises `EncoderMismatchError` when there is no encoder or it makes other features than the adapter needs.
     Source: tencent-ailab/IP-Adapter (62e4af9), ip_adapter/ip_adapter.py, get_image_embeds.
     """
-    if not FEATURES[spec.projector.feature].from_one_image:
-        raise EncoderMismatchError(
-            f"{spec.file} ({spec.format}) reads more than an image: use {encode_node(spec)} instead of "
-            "Encode Reference Image"
-        )
+    _check_one_image(spec)
     check_connected(spec, encoder)
     assert encoder is not None
     encoder = at_size(encoder, look.size)
@@ -86,6 +82,21 @@ def _only(image: EncodedImage, selected: Tensor) -> EncodedImage:
     """The same patches (L) of an image and of its negative, so that both are about as much of an image."""
     features, negative = alone(image.features), alone(image.negative)
     return replace(image, features=features[:, selected], negative=negative[:, selected])
+
+
+def _check_one_image(spec: AdapterSpec) -> None:
+    """Raises `EncoderMismatchError` where an adapter reads more than an image through one encoder."""
+    row = FEATURES[spec.projector.feature]
+    if not row.from_one_image:
+        raise EncoderMismatchError(
+            f"{spec.file} ({spec.format}) reads more than an image: use {encode_node(spec)} instead of "
+            "Encode Reference Image"
+        )
+    if row.second:
+        raise EncoderMismatchError(
+            f"{spec.file} ({spec.format}) looks at an image through two encoders, expected an adapter that takes one: use "
+            f"{encode_node(spec)} with SigLIP-so400m-384 and {row.second} on clip_vision and second_clip_vision"
+        )
 
 
 def check_connected(spec: AdapterSpec, encoder: ImageEncoder | None) -> None:

@@ -19,13 +19,15 @@ SIGLIP = "siglip_vision_model"
 class Preprocessing(NamedTuple):
     """How an image becomes a square: the fit, the colour beside a padded one (None: the encoder's mean), how sharp.
 
-    With `shapes` (height, width) it is stretched to the one whose aspect is nearest, instead of to a square.
+    With `shapes` (height, width) it is stretched to the one whose aspect is nearest, instead of to a square. `behind` is the
+    colour of what is transparent or masked (None: the encoder's mean).
     """
 
     fit: ResizeMode
     bars: float | None
     sharpening: float = 0.0
     shapes: tuple[tuple[int, int], ...] = ()
+    behind: tuple[float, ...] | None = None
 
 
 def preprocessing_for(spec: AdapterSpec, encoder: ImageEncoder, look: EncodeOptions) -> Preprocessing:
@@ -50,9 +52,10 @@ def pixels_for(
 
     With `times` the square is so many times as large.
 
-    A transparent image lies on the encoder's mean colour, which it sees as zero; what a mask (M, H, W) hides takes it, too.
+    A transparent image lies on the encoder's mean colour, which it sees as zero, or on what the view has behind it; what a
+    mask (M, H, W) hides takes it, too.
     """
-    mean = torch.tensor(encoder.image_mean)
+    mean = torch.tensor(view.behind or encoder.image_mean)
     size = encoder.image_size * times
     bars = mean if view.bars is None else torch.full((3,), view.bars)
     opaque = laid_on_grey(pictures, mean).movedim(-1, 1).float()

@@ -28,6 +28,9 @@ NAMED = 3  # keys that a message names
 HEAD = "vision_model.head."
 EPSILON = 1e-6  # of SigLIP's norms; ComfyUI's class has CLIP's 1e-5
 HEAD_WIDTHS = {768: 64, 1024: 64, 1152: 72}  # channels of an attention head, by the model's width
+SIDES = {
+    (14, 27): 384
+}  # of the images that patches of a size and as many along a side were trained on, where they leave a rest
 
 
 class PoolingHead(nn.Module):
@@ -110,12 +113,13 @@ def _config(weights: dict[str, Tensor]) -> dict[str, Any]:
     width, channels, patch, _ = weights[f"{PREFIX}embeddings.patch_embedding.weight"].shape
     positions = weights[f"{PREFIX}embeddings.position_embedding.weight"].shape[0]
     layers = depth(dict.fromkeys(weights, ()), f"{PREFIX}encoder.layers.", ENCODER_DEPTH)
+    along = round(positions**0.5)
     return {
         "model_type": "siglip_vision_model",
         "hidden_size": width,
         "num_channels": channels,
         "patch_size": patch,
-        "image_size": round(positions**0.5) * patch,
+        "image_size": SIDES.get((patch, along), along * patch),
         "num_hidden_layers": layers,
         "num_attention_heads": width // HEAD_WIDTHS.get(width, 64),
         "intermediate_size": weights[f"{PREFIX}encoder.layers.0.mlp.fc1.weight"].shape[0],

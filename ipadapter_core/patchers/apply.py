@@ -10,7 +10,7 @@ from ..checkpoint.spec import AdapterSpec, BaseModel, LayerKind
 from ..errors import ImagePromptError, ModelMismatchError
 from ..masks.canvas_mask import canvas_mask
 from ..masks.mask import Mask
-from ..prompt.features import alone, leading
+from ..prompt.features import leading
 from ..prompt.image_prompt import ImagePrompt, Reference
 from ..sampling.application import Application, Block, LiveAdapter, LiveReference, Provenance
 from ..sampling.identity_method import orthogonality
@@ -46,6 +46,7 @@ WITHOUT_WEIGHTS = {  # by the start of the name of ComfyUI's model class
     "ZImage": "a LoRA of the subject or style",
     "Krea2": "ReferenceLatent with Krea 2's style reference LoRA",
 }
+READ_AT_EACH_STEP = (LayerKind.JOINT, LayerKind.OWN_NORMS)  # layers whose image tokens change with the timestep
 
 
 def apply_image_prompt(
@@ -152,7 +153,7 @@ def _application(
     references = group.references
     kind = adapter.spec.layer_kind
     banks: Banks = ()
-    if kind is not LayerKind.JOINT:
+    if kind not in READ_AT_EACH_STEP:
         banks = banks_of(adapter, references, per_frame, text_projection)
     folding = adapter.folding() if kind is LayerKind.OWN else None
     words = tuple(one.words for one in (references if per_frame else references[:1]))
@@ -176,9 +177,10 @@ def _live(adapter: ManagedAdapter, references: tuple[Reference, ...]) -> LiveAda
     """What stays loaded while sampling: adapters whose keys or gates depend on the step."""
     if adapter.spec.layer_kind is LayerKind.GATED:
         return LiveAdapter(adapter.patcher)
-    if adapter.spec.layer_kind is not LayerKind.JOINT:
+    if adapter.spec.layer_kind not in READ_AT_EACH_STEP:
         return None
     return LiveAdapter(
-        adapter.patcher,
-        tuple(LiveReference(alone(one.image.features), alone(one.image.negative), one.weight) for one in references),
+        adapter.stepping,
+        tuple(LiveReference(*adapter.sides(one.image), one.weight) for one in references),
+        apart=adapter.spec.layer_kind is not LayerKind.JOINT,
     )

@@ -98,6 +98,9 @@ MEANINGS = {
         KOLORS: Published("Kwai-Kolors/Kolors-IP-Adapter-FaceID-Plus", "ipa-faceid-plus.bin")}),
 }  # fmt: skip
 
+BESIDE = (
+    Published("Tencent/InstantCharacter", "instantcharacter_ip-adapter.bin"),
+)  # files of no preset, licences read
 ENCODER_FILES = (  # image encoders by their sizes, and where they are published
     (EncoderSizes(1280, 1024, 32, 257), Published(
         PLAIN, "models/image_encoder/model.safetensors", "clip_vision", "CLIP-ViT-H-14-laion2B-s32B-b79K.safetensors")),

@@ -8,7 +8,7 @@ from ..checkpoint.enums import Feature
 from ..checkpoint.features import FEATURES
 from ..checkpoint.spec import AdapterSpec
 from ..encoders.sizes import EncoderSizes
-from .catalogue import ENCODER_FILES, MEANINGS, Preset, Published
+from .catalogue import BESIDE, ENCODER_FILES, MEANINGS, Preset, Published
 from .identify import encoder_fits, identify
 from .licences import LICENCES
 from .select_files import means, preference
@@ -17,7 +17,8 @@ JUDGED = {  # features whose encoders are told apart by their sizes alone
     Feature.POOLED, Feature.HIDDEN, Feature.ATTENTION_POOLED, Feature.FACE_AND_PICTURE, Feature.RAW_FACE_AND_PICTURE,
     Feature.CONTENT_AND_STYLE, Feature.INSTRUCTED,
 }  # fmt: skip
-PUBLISHED = {Path(file.saved_as).stem.lower(): file for meaning in MEANINGS.values() for file in meaning.files.values()}
+KNOWN = (*BESIDE, *(file for meaning in MEANINGS.values() for file in meaning.files.values()))
+PUBLISHED = {Path(file.saved_as).stem.lower(): file for file in KNOWN}
 NOT_STATED = "licence: not stated, read it where the file is published"
 
 

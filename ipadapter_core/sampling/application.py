@@ -1,5 +1,6 @@
 """One application of an image prompt to a model: frozen, so that branches of a workflow can share it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -33,12 +34,14 @@ class LiveReference(NamedTuple):
 class LiveAdapter(NamedTuple):
     """An adapter that has to stay loaded beside the model, and the references that it reads there.
 
-    With `by_row` each reference belongs to one row of the call, which has a noise level of its own, as in training.
+    With `by_row` each reference belongs to one row of the call, which has a noise level of its own, as in training; `apart`
+    where its image tokens have an attention of their own, as banks have, instead of one with the image's own tokens.
     """
 
     patcher: Any
     references: tuple[LiveReference, ...] = ()
     by_row: bool = False
+    apart: bool = False
 
 
 class Provenance(NamedTuple):
@@ -106,7 +109,8 @@ class Application:
     @property
     def scaled_late(self) -> bool:
         """Whether the weight of a step scales keys as well, so that it could not be folded into the values beforehand."""
-        return bool(self.banks) and not self.strength.constant and self.strength.scaling is not Scaling.V_ONLY
+        apart = bool(self.banks) or (self.live is not None and self.live.apart)
+        return apart and not self.strength.constant and self.strength.scaling is not Scaling.V_ONLY
 
     def placed(self, device: torch.device, dtype: torch.dtype) -> PlacedLayers:
         """The layers on a device, None where a layer is silent; moved at the first call."""
@@ -119,9 +123,9 @@ class Application:
         held = [tensor for tensor in self.cache.held() if tensor.device == device]
         return sum(tensor.numel() * tensor.element_size() for tensor in held)
 
-    def key_width(self, index: int) -> int:
-        """The width of a layer's keys as they were projected: what a penalty on channels goes by."""
-        return self.banks[0].bank.keys[index].shape[-1]
+    def key_width(self, index: int) -> int | None:
+        """The width of a layer's keys before they were folded, which a penalty on channels goes by; None where nothing was."""
+        return self.banks[0].bank.keys[index].shape[-1] if self.banks else None
 
     def mask_weights(self, mask: Mask | Places, like: Tensor, grid: Size, latent: Size, area: Area = CANVAS) -> Tensor:
         """The mask, or the places, as weights (M, L, 1 or R) of the tokens of a latent that covers an area."""
@@ -130,26 +134,34 @@ class Application:
             lambda: mask.token_weights(grid, latent, area).to(like.dtype).to(like.device),
         )
 
+    def weighed(self, index: int, references: Sequence[tuple[Tensor, Tensor, Tensor]]) -> PlacedLayer:
+        """A layer's keys and values (2, N, D) of each reference, weighed by (2, 1, 1), as its attention meets them."""
+        parts: list[tuple[Tensor, ...]] = []
+        for key, value, weight in references:
+            if self.layers[index].negative_sees_reference:
+                key, value = (part[1:].expand_as(part) for part in (key, value))
+            mean = value.mean(dim=1, keepdim=True)
+            if self.scaled_late:
+                parts.append((key, value, weight.expand(-1, key.shape[1], 1), mean.expand_as(value)))
+            else:
+                parts.append(scale(self.strength.scaling, key, value, weight, mean))
+        return PlacedLayer(
+            *(torch.stack(same) if self.per_frame else torch.cat(same, dim=1) for same in zip(*parts, strict=True))
+        )
+
     def _place(self, index: int, device: torch.device, dtype: torch.dtype) -> PlacedLayer | None:
         layer = self.layers[index]
         if layer.silent or self.strength.weight == 0 or not self.banks:
             return None
         weights = torch.tensor((layer.negative, layer.positive), dtype=torch.float64).view(2, 1, 1)
         weights = weights * self.strength.weight
-        parts: list[tuple[Tensor, ...]] = []
-        for bank, weight, _ in self.banks:
-            key, value = bank.keys[index], bank.values[index]
-            if layer.negative_sees_reference:
-                key, value = (part[1:].expand_as(part) for part in (key, value))
-            mean = value.mean(dim=1, keepdim=True)
-            if self.scaled_late:
-                parts.append((key, value, (weights * weight).expand(-1, key.shape[1], 1), mean.expand_as(value)))
-            else:
-                parts.append(scale(self.strength.scaling, key, value, weights * weight, mean))
-        joined = [torch.stack(same) if self.per_frame else torch.cat(same, dim=1) for same in zip(*parts, strict=True)]
-        placed = PlacedLayer(*joined)
+        placed = self.weighed(
+            index, [(bank.keys[index], bank.values[index], weights * weight) for bank, weight, _ in self.banks]
+        )
         if self.folding is not None:
-            placed = _folded(self.folding, index, PlacedLayer(*(tensor.to(device) for tensor in joined)))
+            mean = None if placed.mean is None else placed.mean.to(device)
+            moved = PlacedLayer(placed.key.to(device), placed.value.to(device), placed.weight, mean)
+            placed = _folded(self.folding, index, moved)
         weight, mean = (None if one is None else one.to(device, dtype) for one in (placed.weight, placed.mean))
         return PlacedLayer(placed.key.to(device, dtype), placed.value.to(device, dtype), weight, mean)
 

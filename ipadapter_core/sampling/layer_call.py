@@ -12,6 +12,7 @@ from ..masks.token_grid import Size
 from ..weights.scaling import scale
 from .application import Application
 from .batch_layout import BatchLayout
+from .device_cache import PlacedLayer
 from .prepared import PreparedApplication, TokenMask, per_image, select_rows
 from .sequence_split import TokenPart
 from .text_attention import word_mask
@@ -64,14 +65,19 @@ class Weighed(NamedTuple):
 
 
 def layer_key_value(
-    index: int, call: LayerCall, prepared: PreparedApplication, observers: Sequence[Observer] = ()
+    index: int,
+    call: LayerCall,
+    prepared: PreparedApplication,
+    observers: Sequence[Observer] = (),
+    placed: PlacedLayer | None = None,
 ) -> LayerKeyValue | None:
     """What an application attends to at its layer `index`, ready for this call; None where that layer is silent.
 
-    Where the call's grid is not known yet, a masked application's has no multiplier.
+    `placed` is there where keys and values are made anew for the call. Where the call's grid is not known yet, a masked
+    application's has no multiplier.
     """
     application, weight = prepared.application, prepared.weight
-    placed = application.placed(call.query.device, call.query.dtype)[index]
+    placed = application.placed(call.query.device, call.query.dtype)[index] if placed is None else placed
     if placed is None:
         return None
     key, value = select_rows(placed.key, prepared), select_rows(placed.value, prepared)

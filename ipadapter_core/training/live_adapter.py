@@ -92,7 +92,8 @@ def learning(adapter: ManagedAdapter, model: ModelPatcher) -> LearningAdapter:
 
 def check_trainable(spec: AdapterSpec) -> None:
     """Raises `TrainingError` where an adapter reads more than whole images, which is all that a training shows it."""
-    if not FEATURES[spec.projector.feature].from_one_image:
+    row = FEATURES[spec.projector.feature]
+    if not row.from_one_image or row.second:
         raise TrainingError(
             f"{spec.file} ({spec.kind}) reads {spec.projector.feature.value}, expected an adapter that reads whole images: "
             "choose another file in Load IP-Adapter, or use New IP-Adapter"

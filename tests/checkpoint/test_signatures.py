@@ -15,7 +15,6 @@ EXAMPLES = {  # keys as the published files have them; shapes only where a row l
     "Lynx reference layers": ["blocks.0.self_attn.ref_adapter.to_k_ref.weight"],
     "Lynx reference layers, published": ["0.to_k_ref.weight", "0.to_v_ref.weight", "1.to_k_ref.weight"],
     "Lynx resampler": ["latents", "proj_in.weight", "proj_out.weight", "layers.0.0.to_q.weight"],
-    "InstantCharacter": ["image_proj.proj.fc1.weight", "ip_adapter.0.norm_ip_q.scale", "ip_adapter.0.to_k_ip.weight"],
     "WithAnyone": ["ipa_arc.0.to_kv.weight", "arcface_in_arc.0.weight", "ipa_sig.0.to_q.weight"],
     "WithAnyone Kontext": ["ipa.0.to_q.weight", "arcface_in.0.weight", "siglip_in.0.weight"],
     "InfiniteYou": {"image_proj.latents": (1, 8, 1280), "image_proj.proj_out.weight": (4096, 1280),

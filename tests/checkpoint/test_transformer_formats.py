@@ -24,6 +24,7 @@ WANTED = {
     "Lynx lite": (BaseModel.WAN, LayerKind.WIDE_NORM, Feature.IR_SE50, Negative.ZERO_FEATURES, 16, 20),
     "Lynx full": (BaseModel.WAN, LayerKind.MODEL_NORM, Feature.IR_SE50, Negative.ZERO_FEATURES, 16, 40),
     "LuciferTC": (BaseModel.ANIMA, LayerKind.GATED, Feature.LAST, Negative.ZERO_FEATURES, 0, 28),
+    "InstantCharacter": (BaseModel.FLUX, LayerKind.OWN_NORMS, Feature.TWO_SCALES, Negative.REFERENCE, 1024, 57),
     "Anima PE-Core": (BaseModel.ANIMA, LayerKind.SCALED, Feature.PERCEPTION, Negative.REFERENCE, 16, 28),
 }
 
@@ -66,6 +67,8 @@ def test_anima_file_to_the_byte():
         ("LuciferTC", "blocks.3.adaln_ip.1.weight", "ip_adapter.3.gate.weight are missing"),
         ("Anima PE-Core", "ip_gate.9", "ip_adapter.9.ip_gate are missing"),
         ("Anima PE-Core", "ip_centroid", "unknown image projector"),
+        ("InstantCharacter", "ip_adapter.5.norm_ip_q.scale", "ip_adapter.5.norm_ip_q.scale are missing"),
+        ("InstantCharacter", "image_proj.resampler.latents", "unknown image projector"),
         ("PuLID FLUX", "pulid_ca.3.norm2.bias", "ip_adapter.3.norm2.bias are missing"),
         ("PuLID FLUX", "pulid_encoder.proj_out", "unknown image projector"),
         ("Lynx lite", "7.to_k_ip.weight", "ip_adapter.7.cross.to_k_ip.weight are missing"),

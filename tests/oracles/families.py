@@ -9,6 +9,7 @@ from pack.ipadapter_core.adapter.managed import ManagedAdapter
 from pack.ipadapter_core.prompt.features import Features
 from pack.ipadapter_core.prompt.image_prompt import ImagePrompt
 from pack.tests.oracles.recorded_passes import WIDTH, short_model
+from pack.tools.miniature.instant_character import character_features, character_weights, instant_character
 from pack.tools.miniature.lynx import lynx_full, lynx_lite
 from pack.tools.miniature.models import adapter_weights, widths_of
 from pack.tools.miniature.pulid import face_features, pulid_flux
@@ -79,6 +80,8 @@ FAMILIES = {
     "FLUX PuLID": Row("FLUX", _of_shapes(pulid_flux(2, 256)), face_features),
     "Chroma PuLID": Row("Chroma", _of_shapes(pulid_flux(2, 256)), face_features),
     "Chroma InstantX": Row("Chroma", _of_shapes(instantx_flux(5, 256, 64)), (48,)),
+    "FLUX InstantCharacter": Row("FLUX", lambda: character_weights(instant_character(5, 256)), character_features),
+    "Chroma InstantCharacter": Row("Chroma", lambda: character_weights(instant_character(5, 256)), character_features),
     "SD3.5 InstantX": Row("SD3", _of_shapes(instantx_sd3(3, 192)), (9, 48)),
     "Anima LuciferTC": Row("Anima", _of_shapes(lucifer(3, 128)), (9, 48)),
     "Anima PE-Core": Row("Anima", _of_shapes(perceiver(3, 128)), (9, 48)),

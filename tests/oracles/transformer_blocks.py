@@ -1,4 +1,7 @@
-"""The blocks of FLUX, Chroma and Anima, written out, with a place for an adapter's processor."""
+"""The blocks of FLUX, Chroma and Anima, written out, with a place for an adapter's processor.
+
+It is given the query as the model has normalised it and, for FLUX and Chroma, the raw one that was not.
+"""
 
 import math
 
@@ -32,7 +35,7 @@ def rms(tokens, eps=1e-5):
 class Nothing:
     """No adapter."""
 
-    def inside(self, number, query):
+    def inside(self, number, query, raw):
         return 0
 
     def after(self, number, query):
@@ -45,7 +48,7 @@ def stated_double(block, number, processor):
     def stream(tokens, attn, norm, mod):
         shifted = norm(tokens) * (1 + mod.scale) + mod.shift
         query, key, value = (heads(part, block.num_heads) for part in attn.qkv(shifted).chunk(3, -1))
-        return attn.norm.query_norm(query), attn.norm.key_norm(key), value
+        return attn.norm.query_norm(query), attn.norm.key_norm(key), value, query
 
     def finish(tokens, attn, out, mods, norm, mlp):
         tokens = tokens + attn.proj(out.to(tokens)) * mods[0].gate
@@ -53,11 +56,11 @@ def stated_double(block, number, processor):
 
     def forward(img, txt, vec, pe, **_):
         image_mods, text_mods = (block.img_mod(vec), block.txt_mod(vec)) if block.modulation else vec
-        query, key, value = stream(img, block.img_attn, block.img_norm1, image_mods[0])
-        text = stream(txt, block.txt_attn, block.txt_norm1, text_mods[0])
+        query, key, value, raw = stream(img, block.img_attn, block.img_norm1, image_mods[0])
+        text = stream(txt, block.txt_attn, block.txt_norm1, text_mods[0])[:3]
         whole = [torch.cat(pair, 2) for pair in zip(text, (query, key, value), strict=True)]
         out = attend(*apply_rope(whole[0], whole[1], pe), whole[2])
-        text_out, image_out = out[:, : txt.shape[1]], out[:, txt.shape[1] :] + processor.inside(number, query)
+        text_out, image_out = out[:, : txt.shape[1]], out[:, txt.shape[1] :] + processor.inside(number, query, raw)
         image = finish(img, block.img_attn, image_out, image_mods, block.img_norm2, block.img_mlp)
         image = (image + processor.after(number, query)).to(img)
         return image, finish(txt, block.txt_attn, text_out, text_mods, block.txt_norm2, block.txt_mlp)
@@ -72,8 +75,8 @@ def stated_single(block, number, processor):
         mod = block.modulation(vec)[0] if block.modulation else vec
         joint = block.linear1(block.pre_norm(x) * (1 + mod.scale) + mod.shift)
         query, key, value = (heads(part, block.num_heads) for part in joint[..., : 3 * x.shape[-1]].chunk(3, -1))
-        query, key = block.norm.query_norm(query), block.norm.key_norm(key)
-        out = attend(*apply_rope(query, key, pe), value) + processor.inside(number, query)
+        raw, query, key = query, block.norm.query_norm(query), block.norm.key_norm(key)
+        out = attend(*apply_rope(query, key, pe), value) + processor.inside(number, query, raw)
         mlp = gelu(joint[..., 3 * x.shape[-1] :], approximate="tanh")
         return x + block.linear2(torch.cat((out.to(x), mlp), -1)) * mod.gate
 

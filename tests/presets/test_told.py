@@ -78,6 +78,14 @@ def test_a_licence_is_stated_or_not_guessed(tmp_path):
     assert own == f"licence: {LICENCES['h94/IP-Adapter']} (h94/IP-Adapter)" and others == [NOT_STATED, NOT_STATED]
 
 
+def test_a_file_of_no_preset_has_its_licence_and_both_encoders(tmp_path):
+    """InstantCharacter under its published name; which encoders it takes, without a guess at their files."""
+    path = hollow_file(tmp_path / "instantcharacter_ip-adapter.safetensors", TRANSFORMERS["InstantCharacter"][0])
+    told = told_of(path, {})
+    assert told.encoders is None and "image encoder: SigLIP-so400m-384 and DINOv2-giant" in told.text
+    assert told.text.splitlines()[-1] == "licence: academic use only (Tencent/InstantCharacter)"
+
+
 def test_what_a_preset_tells(tmp_path, encoders):
     """For each base model the file that it would take, with its encoder, or what to download."""
     folder = tmp_path / "adapters"

@@ -10,7 +10,11 @@ pytestmark = pytest.mark.tool
 
 FILES = sorted((ROOT / "workflows").glob("*.json"))
 SUFFIXES = (".safetensors", ".sft", ".ckpt", ".pth", ".pt")  # what the dialog downloads (frontend 1.58.1)
-BY_HAND = {"instantx-flux1-dev-ip-adapter.bin", "instantx-sd3.5-large-ip-adapter.bin"}  # published in this form alone
+BY_HAND = {  # published in this form alone
+    "instantx-flux1-dev-ip-adapter.bin",
+    "instantx-sd3.5-large-ip-adapter.bin",
+    "instantcharacter_ip-adapter.bin",
+}
 BESIDE = {  # found in their folder whatever their names, so that no widget names them
     "parsing_bisenet.pth",
     "recognition_arcface_ir_se50.pth",

@@ -10,7 +10,7 @@ from ...ipadapter_core.encoders.features import encode_node
 from ...ipadapter_core.presets.catalogue import ENCODER_FILES, Published
 from ...ipadapter_core.presets.licences import UNREAD, licence
 from ..environment import ROOT
-from ..workflows import pulid
+from ..workflows import instant_character, pulid
 from ..workflows import transformers as graphs
 
 PAGE = ROOT / "docs" / "models.md"
@@ -114,6 +114,7 @@ ROWS = (
     Row("XLabs v2", _dit(graphs.XLABS), "the image, closely"),
     Row("InstantX FLUX", _dit(graphs.INSTANTX_FLUX), "the image, closely"),
     Row("InstantX SD3.5", _dit(graphs.INSTANTX_SD35), "the image, closely"),
+    Row("InstantCharacter", _dit(instant_character.CHARACTER), "a character, closely"),
     Row("PuLID FLUX", Published(PULID, "pulid_flux_v0.9.0.safetensors"), "who it is, and the look of the face"),
     Row("PuLID FLUX", Published(PULID, "pulid_flux_v0.9.1.safetensors"), "who it is, and the look of the face"),
     Row("Lynx lite", Published(LYNX, "lynx_lite/ip_layers.safetensors"), "who it is"),
@@ -164,6 +165,7 @@ def _encoders() -> list[str]:
     files = {sizes.name: file for sizes, file in ENCODER_FILES}
     files |= {"CLIP ViT-L/14": _dit(graphs.CLIP_L), "SigLIP-so400m-384": _dit(graphs.SIGLIP)}
     files |= {"SigLIP2-base-512": _dit(graphs.SIGLIP2), "EVA02-CLIP-L/14-336": _dit(pulid.EVA)}
+    files |= {"DINOv2-giant": _dit(instant_character.DINO)}
     lines = [f"| {name} | {_link(file)} | {licence(file.repository)} |" for name, file in files.items()]
     return [
         "| Encoder | File | Licence |",

@@ -9,6 +9,7 @@ from pack.ipadapter_core.checkpoint.enums import Feature
 from pack.ipadapter_core.masks.canvas_mask import canvas_mask
 from pack.ipadapter_core.prompt.image_prompt import EncodedImage, ImagePrompt, Reference
 from pack.tools.miniature.faces import weights_of
+from pack.tools.miniature.instant_character import character_weights, instant_character
 from pack.tools.miniature.lynx import lynx_full, lynx_lite
 from pack.tools.miniature.models import adapter_weights, randomise
 from pack.tools.miniature.pulid import pulid_flux
@@ -31,6 +32,7 @@ ADAPTERS: list[dict[str, torch.Tensor]] = [
     transformer_weights(pulid_v1(WIDTHS, 96)),
     transformer_weights(lynx_lite()),
     transformer_weights(lynx_full()),
+    character_weights(instant_character(2, 128, feature=64, hidden=64)),
 ]
 BLOCKS = tuple([("input", number, 0) for number in (1, 2, 4, 5, 7, 8)] + [("middle", 0, 0)]
                + [("output", number, 0) for number in range(3, 12)])  # fmt: skip
@@ -65,6 +67,7 @@ PROMPTS = [
     _prompt(Feature.POOLED, (1, 8)),
     _prompt(Feature.PERCEPTION, (1, 5, 8)),
     _prompt(Feature.FACE_AND_PICTURE, (1, 8), (1, 5, 8), (1, 2)),
+    _prompt(Feature.TWO_SCALES, (1, 2, 8), (1, 6, 8), (1, 8, 8)),
 ]
 
 

@@ -18,6 +18,9 @@ def check_adapter(adapter: ManagedAdapter) -> None:
     spec = adapter.spec.projector
     features = _features(spec)
     with torch.no_grad():
+        if spec.kind is ProjectorKind.TWO_SCALES:
+            _check_two_scales(adapter, features)
+            return
         if spec.kind in WITH_TIME:
             tokens, _ = adapter.network.image_proj(features, torch.tensor([500.0]))
             check_finite(tokens)
@@ -25,6 +28,16 @@ def check_adapter(adapter: ManagedAdapter) -> None:
         tokens = adapter.network.image_tokens(features if len(features) > 1 else features[0])
         for layer in adapter.spec.layers:
             check_finite(*adapter.network.key_value(layer.number, tokens))
+
+
+def _check_two_scales(adapter: ManagedAdapter, features: tuple[Tensor, ...]) -> None:
+    """What is read once of a reference, its tokens at a step, and each layer's keys and values."""
+    projector = adapter.network.image_proj
+    read = projector.reference(features)
+    tokens, _ = projector.resampler(read, torch.tensor([500.0]))
+    check_finite(read, tokens)
+    for layer in adapter.spec.layers:
+        check_finite(*adapter.network.key_value(layer.number, tokens))
 
 
 def check_finite(*values: object) -> None:
@@ -42,6 +55,8 @@ def check_finite(*values: object) -> None:
 def _features(spec: ProjectorSpec) -> tuple[Tensor, ...]:
     """Ones of the sizes that a projector reads."""
     widths = (spec.feature_width, spec.picture_width or spec.text_width or spec.feature_width, spec.text_width or 2)
+    if spec.feature is Feature.TWO_SCALES:
+        widths = (spec.feature_width,) * 3
     parts = FEATURES[spec.feature].parts
     if spec.feature is Feature.IDENTITY_AND_STATES:
         widths = (spec.feature_width, *[spec.picture_width] * (len(parts) - 1))

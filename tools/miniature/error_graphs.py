@@ -7,6 +7,7 @@ from unittest.mock import patch
 import torch
 from pack.ipadapter_core.encoders.face.analysis import load_analysis
 from pack.ipadapter_core.encoders.face.onnx_session import Provider
+from pack.tools.miniature.error_graphs_character import CHARACTER_GRAPHS
 from pack.tools.miniature.error_graphs_damaged import DAMAGED_GRAPHS
 from pack.tools.miniature.error_graphs_encoders import ENCODER_GRAPHS
 from pack.tools.miniature.error_graphs_families import FAMILY_GRAPHS
@@ -239,5 +240,5 @@ SETTING_GRAPHS = (
 ERROR_GRAPHS = (
     *FILE_GRAPHS, *DAMAGED_GRAPHS, *SETTING_GRAPHS, *FAMILY_GRAPHS, *INPUT_GRAPHS, *FURTHER_GRAPHS, *SAVED_GRAPHS,
     *OLD_GRAPHS, *SAMPLING_GRAPHS, *SPLIT_GRAPHS, *PYTHON_GRAPHS, *PULID_GRAPHS, *WORD_GRAPHS, *ENCODER_GRAPHS,
-    *TRAINING_GRAPHS, *LYNX_GRAPHS,
+    *TRAINING_GRAPHS, *LYNX_GRAPHS, *CHARACTER_GRAPHS,
 )  # fmt: skip

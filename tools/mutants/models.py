@@ -152,15 +152,15 @@ MODEL_MUTATIONS = (
     Mutation(
         "the model's own norms",
         "SD3.5's adapter attends with the model's norms instead of its own",
-        FAMILIES + "sd3.py",
-        "return torch.where(had == 0, 0, wanted / had)",
+        HOOKS + "timed_tokens.py",
+        "return torch.where(had.abs() < DEAD, 0, wanted / had)",
         "return torch.ones_like(wanted)",
         ("tests/patchers/families/test_transformers_diffusers.py::test_instantx_sd3_equals_diffusers",),
     ),
     Mutation(
         "resampler at every call",
         "SD3.5's resampler runs at each model call instead of once a timestep",
-        FAMILIES + "sd3.py",
+        HOOKS + "timed_tokens.py",
         "if made_for is not step or timed is None:",
         "if True:",
         ("tests/laws/test_families.py::test_the_resampler_runs_once_a_timestep",),

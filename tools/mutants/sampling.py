@@ -50,8 +50,8 @@ SAMPLING_MUTATIONS = (
         "mean over all references",
         "the mean value is taken over all references together",
         SAMPLING + "application.py",
-        "parts.append(scale(self.strength.scaling, key, value, weights * weight, mean))",
-        "parts.append(scale(self.strength.scaling, key, value, weights * weight, mean.mean(dim=0, keepdim=True)))",
+        "parts.append(scale(self.strength.scaling, key, value, weight, mean))",
+        "parts.append(scale(self.strength.scaling, key, value, weight, mean.mean(dim=0, keepdim=True)))",
         ("tests/weights/test_layer_weights.py::test_engine_scaling_modes[one weight-K+mean(V) w/ C penalty]",),
     ),
     Mutation(

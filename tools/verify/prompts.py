@@ -21,6 +21,11 @@ SINGLE = (Feature.POOLED, Feature.STYLE, Feature.FACE, Feature.RAW_FACE, Feature
 
 
 PLACES = 577  # of the hidden states that PuLID reads
+LOOKS = (
+    729,
+    3 * 729,
+    4 * 729,
+)  # what InstantCharacter reads: last hidden states, those of three layers, those of quadrants
 FROM_AN_IMAGE = (*SEQUENCES, Feature.POOLED, Feature.STYLE, Feature.ATTENTION_POOLED)
 
 
@@ -46,6 +51,8 @@ def prompt_for(spec: AdapterSpec, encoders: Sequence[Path]) -> Given | None:
         return _of_a_face(spec)
     if feature is Feature.IDENTITY_AND_STATES:
         return _of_a_portrait(spec)
+    if feature is Feature.TWO_SCALES:
+        return _of_two_scales(spec)
     if feature in SINGLE:
         return _of_noise(spec, (1, spec.projector.feature_width))
     return None
@@ -68,6 +75,13 @@ def _of_a_portrait(spec: AdapterSpec) -> Given:
     states = torch.randn(STATES, 1, PLACES, sizes.picture_width, generator=generator)
     features = torch.randn(1, sizes.feature_width, generator=generator), *states
     return _given(spec, EncodedImage(features, tuple(torch.zeros_like(part) for part in features)))
+
+
+def _of_two_scales(spec: AdapterSpec) -> Given:
+    """Hidden states of two encoders at two scales, as InstantCharacter reads them; the negative is the reference itself."""
+    generator, width = torch.Generator().manual_seed(3), spec.projector.feature_width
+    features = tuple(torch.randn(1, places, width, generator=generator) for places in LOOKS)
+    return _given(spec, EncodedImage(features, features))
 
 
 def _of_noise(spec: AdapterSpec, shape: tuple[int, ...]) -> Given:

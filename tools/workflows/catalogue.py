@@ -3,6 +3,7 @@
 from ..workflows import apps as workflows_apps
 from ..workflows import by_task as workflows_by_task
 from ..workflows import diagnostics as workflows_seeing
+from ..workflows import instant_character as workflows_character
 from ..workflows import lynx as workflows_lynx
 from ..workflows import pulid as workflows_pulid
 from ..workflows import training as workflows_training
@@ -120,6 +121,7 @@ GRAPHS = {
     **workflows_seeing.GRAPHS,
     **workflows_dit.GRAPHS,
     **workflows_pulid.GRAPHS,
+    **workflows_character.GRAPHS,
     **workflows_training.GRAPHS,
     **workflows_lynx.GRAPHS,
 }

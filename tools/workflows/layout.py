@@ -7,7 +7,7 @@ from .node import Node
 from .sizes import TITLE, WIDTH, size_of
 from .zones import COLOURS, Stand, Zone, before, stands
 
-GUTTER, ROW = 160, 24  # between columns, and between nodes above each other
+GUTTER, ROW = 180, 24  # between columns, and between nodes above each other
 EDGE, HEADING = 24, 44  # between a frame and its nodes: on the sides and below, and above
 LANE = 24  # of a wire that passes above nodes
 

@@ -17,6 +17,7 @@ from .perceiver import Perceiver
 from .resampler import Resampler
 from .style import ContentStyleProjector, StyleProjector
 from .time_resampler import TimeResampler
+from .two_scales import TwoScalesProjector
 
 PROJECTORS = {
     ProjectorKind.LINEAR: LinearProjector,
@@ -33,6 +34,7 @@ PROJECTORS = {
     ProjectorKind.PERCEIVER: Perceiver,
     ProjectorKind.ID_FORMER: IDFormer,
     ProjectorKind.ID_ENCODER: IDEncoder,
+    ProjectorKind.TWO_SCALES: TwoScalesProjector,
     ProjectorKind.NONE: NoProjector,
 }
 

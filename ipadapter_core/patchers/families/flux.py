@@ -1,7 +1,7 @@
-"""FLUX.1 and Chroma: XLabs' adapters add after each double block, InstantX' inside every block's attention, PuLID's behind
-some of the blocks.
+"""FLUX.1 and Chroma: XLabs' adapters add after each double block, InstantX' and InstantCharacter's inside every block's
+attention, PuLID's behind some of the blocks.
 
-The first two take the block's own normalised query before its rotation, which ComfyUI hands to `attn1_patch`; what the image
+All but the last take the block's own normalised query before its rotation, which ComfyUI hands to `attn1_patch`; what the image
 tokens add is computed there and waits in the plan until the block has come to where it belongs. PuLID's ask with what a block
 hands on: see `flux_behind.py`.
 """
@@ -36,6 +36,7 @@ from ..hooks.sequence_split import sequence_split
 from ..hooks.wrappers import PLAN, CallState, Options
 from .family import Family
 from .flux_behind import BEHIND, BehindBlock
+from .flux_timed import timed_source
 
 MODELS = (Flux, Chroma)
 INSIDE, AFTER = 0, 1  # the last number of a place: in a block's attention, or behind the block with its own query
@@ -44,7 +45,9 @@ PLACES: dict[LayerKind, tuple[tuple[str, int, int], ...]] = {  # of each kind of
     LayerKind.BIASED: (("double", 1, AFTER),),
     LayerKind.NORMED_KEY: (("double", 1, INSIDE), ("single", 1, INSIDE)),
     LayerKind.OWN: (("double", 2, BEHIND), ("single", 4, BEHIND)),
+    LayerKind.OWN_NORMS: (("double", 1, INSIDE), ("single", 1, INSIDE)),
 }
+BY_HEAD = (LayerKind.NORMED_KEY, LayerKind.OWN_NORMS)  # whose norms are over the channels of a head
 
 
 def blocks_for(spec: AdapterSpec, network: Flux | Chroma) -> tuple[Block, ...]:
@@ -60,7 +63,7 @@ def blocks_for(spec: AdapterSpec, network: Flux | Chroma) -> tuple[Block, ...]:
         for kind, step, place in PLACES[spec.layer_kind]
         for number in range(0, counts[kind], step)
     ]
-    heads = network.hidden_size // network.num_heads == FLUX_HEAD_WIDTH or spec.layer_kind is not LayerKind.NORMED_KEY
+    heads = network.hidden_size // network.num_heads == FLUX_HEAD_WIDTH or spec.layer_kind not in BY_HEAD
     heads = heads and all(layer.inner % FLUX_HEAD_WIDTH == 0 for layer in spec.layers)
     if {layer.width for layer in spec.layers} != {network.hidden_size} or len(spec.layers) != len(places) or not heads:
         raise ModelMismatchError(
@@ -168,7 +171,7 @@ class ImageBlock:
         return out | {"img": image.transpose(1, 2).flatten(2)}
 
 
-def compose(applications: list[Application], options: Options, run: Run, _state: CallState) -> Options:
+def compose(applications: list[Application], options: Options, run: Run, state: CallState) -> Options:
     """Options in which our hooks stand around those of other packs; kept for the run's next calls."""
     replaced, patches = options.get("patches_replace", {}), options["patches"]
     foreign = replaced.get("dit", {})
@@ -179,7 +182,8 @@ def compose(applications: list[Application], options: Options, run: Run, _state:
         "attn1_output_patch": [*outputs, ImageAttention(alone=not outputs)],
     }
     replaced = replaced | {"dit": foreign | hooks}
-    return options | {"patches": patches, "patches_replace": replaced, PLAN: plan_of(applications, options, slots)}
+    plan = plan_of(applications, options, slots, timed_source(applications, options, run, state))
+    return options | {"patches": patches, "patches_replace": replaced, PLAN: plan}
 
 
 def _hooks(

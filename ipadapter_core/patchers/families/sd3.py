@@ -8,7 +8,7 @@ the ratio of the weights and nothing is projected twice.
 """
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -22,7 +22,7 @@ from ...attention.image_attention import LayerKeyValue
 from ...checkpoint.spec import AdapterSpec
 from ...errors import ModelMismatchError
 from ...masks.token_grid import patch_grid
-from ...sampling.application import Application, Block, LiveAdapter
+from ...sampling.application import Application, Block
 from ...sampling.batch_layout import BatchLayout
 from ...sampling.layer_call import LayerCall, Observer, add_in_place, attend, call_mask
 from ...sampling.layer_slot import LayerSlot, Slots, slots_by_block
@@ -34,22 +34,12 @@ from ..hooks.batch_layout import LAYOUT
 from ..hooks.hook_cache import cached_hooks
 from ..hooks.hook_support import check_offers
 from ..hooks.model_call import OVERRIDE, plan_of
+from ..hooks.timed_tokens import TimedTokens, gain_ratio, times_each_head, tokens_of_step
 from ..hooks.wrappers import IGNORES_UNKNOWN_KWARGS, LIKE, PLAN, STEP, CallState, Options
 from .family import Family
 
 MODELS = (MMDiT,)
 PLACE = "block"
-
-
-class TimedTokens(NamedTuple):
-    """Image tokens of one timestep, (R, 2, N, C) for R references, negative first, and the time embedding (1 or 2 R, T).
-
-    `weights` (R, 1, 1, 1) are the references' own: a tensor, because a compiled block takes any number as it is for good.
-    """
-
-    tokens: Tensor
-    time: Tensor
-    weights: Tensor
 
 
 def blocks_for(spec: AdapterSpec, network: MMDiT) -> tuple[Block, ...]:
@@ -134,13 +124,13 @@ class JointKeys:
         assert application.live is not None and timed is not None and call.own is not None and call.layout is not None
         attention = self.network.joint_blocks[application.blocks[index][1]].x_block.attn
         norms: JointLayer = application.live.patcher.model.layer_at(index)
-        query = _ratio(attention.ln_q.weight, norms.norm_q.weight, call.query)
-        own = _times(call.own[0], query * _ratio(attention.ln_k.weight, norms.norm_k.weight, call.query))
+        query = gain_ratio(attention.ln_q.weight, norms.norm_q.weight, call.query)
+        own = times_each_head(call.own[0], query * gain_ratio(attention.ln_k.weight, norms.norm_k.weight, call.query))
         key, value = (
             per_image(select_rows(side, prepared), call.query.shape[0])
             for side in _image_key_value(application, index, timed, call.query)
         )
-        both = torch.cat((own, _times(key, query)), dim=1), torch.cat((call.own[1], value), dim=1)
+        both = torch.cat((own, times_each_head(key, query)), dim=1), torch.cat((call.own[1], value), dim=1)
         rows = (
             self.weights[slot.place] if call.layout is self.layout else _weights(application, call.layout, call.query)
         )
@@ -150,17 +140,6 @@ class JointKeys:
             observer.note(index, call, prepared._replace(weight=own_weight), both)
         multiplier = own_weight if application.mask is None else weight * call_mask(call, prepared).factor
         return LayerKeyValue(*both, multiplier)
-
-
-def _ratio(had: Tensor, wanted: Tensor, like: Tensor) -> Tensor:
-    """What turns a norm's weight into another's, channel by channel; a dead channel stays dead."""
-    had, wanted = (weight.to(like.device, torch.float32) for weight in (had, wanted))
-    return torch.where(had == 0, 0, wanted / had)
-
-
-def _times(tokens: Tensor, ratio: Tensor) -> Tensor:
-    """Tokens (B, L, D) times a ratio for each channel of a head."""
-    return (torch.unflatten(tokens, -1, (-1, SD3_HEAD_WIDTH)) * ratio.to(tokens.dtype)).flatten(-2)
 
 
 def _image_key_value(application: Application, index: int, timed: TimedTokens, like: Tensor) -> tuple[Tensor, Tensor]:
@@ -193,10 +172,7 @@ def compose(applications: list[Application], options: Options, run: Run, state: 
     foreign = replaced.get("dit", {})
     slots, hooks = cached_hooks(run, applications, foreign, lambda: _hooks(applications, foreign))
     step: Step = options[STEP]
-    tokens = tuple(
-        _tokens(application, state.sigma, run, step) if weight.active else None
-        for application, weight in zip(applications, step.weights, strict=True)
-    )
+    tokens = tokens_of_step(applications, step, run, state.sigma)
     layout, like = options[LAYOUT], options[LIKE]
     weights = tuple(_weights(application, layout, like) for application in applications)
     plan = plan_of(applications, options, slots, JointKeys(state.network, layout, tokens, weights))
@@ -208,28 +184,6 @@ def _hooks(applications: list[Application], foreign: dict[Any, Any]) -> tuple[Sl
     slots = slots_by_block(applications)
     blocks = {("double_block", block[1]): block for block in slots}
     return slots, {name: JointBlock(block, foreign.get(name)) for name, block in blocks.items()}
-
-
-def _tokens(application: Application, sigma: Tensor, run: Run, step: Step) -> TimedTokens:
-    """The resampler's output for this step, made at the step's first model call."""
-    made_for, timed = run.timed.get(application, (None, None))
-    if made_for is not step or timed is None:
-        assert application.live is not None
-        timed = _resample(application.live, sigma)
-        run.timed[application] = (step, timed)
-    return timed
-
-
-def _resample(live: LiveAdapter, sigma: Tensor) -> TimedTokens:
-    """Noise levels (B), all the same unless each row has a reference of its own."""
-    sigma = sigma.repeat_interleave(2) if live.by_row else sigma[:1]
-    both = [torch.stack((one.negative[0], one.features[0])).to(sigma.device) for one in live.references]
-    if len({one.shape for one in both}) == 1:
-        both = [torch.cat(both)]  # in one go, where all references have as many features
-    made = [live.patcher.model.image_proj(features, sigma.float() * 1000) for features in both]
-    tokens, time = torch.cat([tokens for tokens, _ in made]), made[0][1]
-    weights = torch.tensor([one.weight for one in live.references], device=sigma.device).view(-1, 1, 1, 1)
-    return TimedTokens(torch.unflatten(tokens, 0, (-1, 2)), time, weights)
 
 
 SD3 = Family(MODELS, blocks_for, compose)

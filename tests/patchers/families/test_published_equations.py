@@ -55,7 +55,7 @@ class InstantX:
     def __init__(self, weights, features, blocks):
         self.weights, self.tokens = weights, instantx_tokens(weights, features)
 
-    def inside(self, number, query):
+    def inside(self, number, query, raw):
         key, value = (
             heads(
                 linear(self.tokens, self.weights[f"ip_adapter.{number}.to_{part}_ip.weight"].double()), query.shape[1]
@@ -74,7 +74,7 @@ class XLabs:
     def __init__(self, weights, features, blocks):
         self.weights, self.tokens = weights, xlabs_tokens(weights, features)
 
-    def inside(self, number, query):
+    def inside(self, number, query, raw):
         return 0
 
     def after(self, number, query):

@@ -9,6 +9,7 @@ from pack.tests.oracles.compiler import Compiler
 from pack.tests.oracles.families import call_of
 from pack.tests.oracles.recorded_passes import WIDTH, short_model
 from pack.tests.oracles.transformer_world import mask_of, sample
+from pack.tools.miniature.instant_character import character_features, instant_character
 from pack.tools.miniature.lynx import lynx_full, lynx_lite
 from pack.tools.miniature.pulid import face_features, id_former, pulid_flux
 from pack.tools.miniature.pulid_sdxl import pulid_v1_1
@@ -46,6 +47,7 @@ CASES = {  # a block of each kind: compiling takes its time
     "FLUX XLabs": ("FLUX", PAIR, xlabs(1, 256, 64), (48,)),
     "FLUX InstantX": ("FLUX", PAIR, instantx_flux(2, 256, 64), (48,)),
     "FLUX PuLID": ("FLUX", PAIR, pulid_flux(2, 256), face_features),
+    "FLUX InstantCharacter": ("FLUX", PAIR, instant_character(2, 256, blocks=1), character_features),
     "SDXL PuLID": ("UNet", SHALLOW, pulid_v1_1([32] * 4, WIDTH, id_former(WIDTH, depth=5)), face_features),
     "SD3.5 InstantX": ("SD3", {"depth": 1, "context_embedder_config": NARROW}, instantx_sd3(1, 64, depth=1), (9, 48)),
     "Anima LuciferTC": ("Anima", ONE, lucifer(1, 128), (9, 48)),
