@@ -101,7 +101,7 @@ def scaled(weights):
     return file, values
 
 
-@pytest.mark.parametrize("case", ["FLUX XLabs", "FLUX InstantX", "SD3.5 InstantX"])
+@pytest.mark.parametrize("case", ["FLUX XLabs", "FLUX InstantX", "FLUX InstantCharacter", "SD3.5 InstantX"])
 def test_dit_on_scaled_float8_through_the_stock_loader(case):
     """ComfyUI recognises the file and keeps its tensors quantised; the adapter computes what it does on their values."""
     name = world(case)[0]

@@ -8,9 +8,10 @@ from diffusers import UNet2DConditionModel
 from pack.ipadapter_core.checkpoint import unet_formats
 from pack.ipadapter_core.checkpoint.enums import BaseModel
 from pack.tools.miniature import faces, models, transformers
+from pack.tools.miniature.instant_character import character_weights, instant_character
 from pack.tools.miniature.pulid import pulid_flux
 from pack.tools.miniature.pulid_sdxl import pulid_v1, pulid_v1_1
-from pack.tools.verify import found, main, pair, reference_unet, report
+from pack.tools.verify import found, main, pair, prompts, reference_unet, report
 from safetensors.torch import save_file
 
 import comfy.model_detection
@@ -215,3 +216,11 @@ def test_sd15_at_its_true_size(tmp_path, capsys):
         print(
             "".join(f"\n  {row['adapter']:24} error {row['error']:.1e}  base {row['base_error']:.1e}" for row in rows)
         )
+
+
+def test_a_prompt_at_two_scales():
+    """InstantCharacter is verified with noise of the patches of two looks; its negative is the reference itself."""
+    spec = transformers.adapter(character_weights(instant_character(5, 256))).spec
+    (reference,) = prompts.prompt_for(spec, []).prompt.references
+    assert [part.shape for part in reference.image.features] == [(1, times * 729, 128) for times in (1, 3, 4)]
+    assert reference.image.negative is reference.image.features

@@ -1,5 +1,7 @@
 """InstantCharacter on FLUX.1 and Chroma against its published equations, stated in float64 inside ComfyUI's own models."""
 
+import pickle
+
 import pytest
 import torch
 from diffusers.models.attention import BasicTransformerBlock
@@ -160,3 +162,26 @@ def test_attention_maps_are_the_softmax_over_this_steps_tokens():
     sample(half[0], call)
     masked = attention_maps(half[1], Measure.CONTRIBUTION, (8, 6))
     assert not masked[..., 4:].any() and bool((masked[..., :2] > 0).all())
+
+
+def test_weights_in_bfloat16():
+    """As they are published: to the bit what the same numbers in float32 give; what stays loaded is in the file's own dtype."""
+    halved = {key: one.bfloat16() for key, one in WEIGHTS.items()}
+    model, call, found = tiny_transformer("FLUX"), some_call("FLUX"), []
+    for dtype in (torch.float32, torch.bfloat16):
+        ip_adapter = adapter(nested({key: one.to(dtype) for key, one in halved.items()}))
+        prompt = prompt_for(ip_adapter, character_features(8))
+        found.append(predict(apply_image_prompt(model, ip_adapter, prompt, Strength(1.0)), call))
+        assert {one.dtype for one in ip_adapter.stepping.model.parameters()} == {dtype}
+    assert torch.equal(*found) and not torch.equal(found[0], predict(model, call))
+
+
+def test_an_adapter_travels_without_what_it_remembers():
+    """A pickled one gives the same prediction, and its stepping part is made of its own layers."""
+    model, call = tiny_transformer("FLUX"), some_call("FLUX")
+    ip_adapter, features = adapter(nested(WEIGHTS)), character_features(8)
+    prompt = prompt_for(ip_adapter, features)
+    wanted = predict(apply_image_prompt(model, ip_adapter, prompt, Strength(1.0)), call)
+    copied = pickle.loads(pickle.dumps(ip_adapter))
+    assert torch.equal(predict(apply_image_prompt(model, copied, prompt, Strength(1.0)), call), wanted)
+    assert copied.stepping.model.layer_at(0) is copied.network.layer_at(0)
