@@ -24,8 +24,6 @@ INSTALL = (
     "no Chromium found: install it (Debian and Ubuntu: `apt-get install chromium`), or set CHROMIUM_PATH to the program"
 )
 WAIT = 120_000  # milliseconds; the frontend is large and the machine may be busy
-
-
 PROBLEMS = """() => {
     const said = [];
     for (const node of window.app.graph.nodes) {
@@ -46,8 +44,6 @@ PROBLEMS = """() => {
         said.push(`a dialog: ${dialog.innerText.slice(0, 200)}`);
     return said;
 }"""
-
-
 HEIGHTS = """() => window.app.graph.nodes.map(node => {
     const element = document.querySelector(`[data-node-id="${node.id}"]`);
     const title = window.LiteGraph.NODE_TITLE_HEIGHT;
