@@ -35,6 +35,15 @@ def nothing_said():
     warn_once.cache_clear()
 
 
+@pytest.fixture(autouse=True)
+def dead_models_are_forgotten():
+    """ComfyUI collects all garbage at each run while a patcher is gone and its model lives, as miniature models do."""
+    yield
+    from comfy.model_management import current_loaded_models
+
+    current_loaded_models[:] = [loaded for loaded in current_loaded_models if not loaded.is_dead()]
+
+
 @pytest.fixture(scope="session")
 def adapters(tmp_path_factory):
     """A folder whose files the server offers in Load IP-Adapter."""
