@@ -43,7 +43,7 @@ def from_pack(kind: str, info: dict[str, Any]) -> dict[str, str]:
     """Which pack a node is from, by its name in ComfyUI's registry: who lacks it is told there what to install."""
     if kind.startswith(OURS):
         return {"cnr_id": PACK}
-    return {"cnr_id": CORE} if info.get("python_module", "").split(".")[0] in CORE_MODULES else {}
+    return {"cnr_id": CORE} if (info.get("python_module") or "").split(".")[0] in CORE_MODULES else {}
 
 
 def drawn(node: Node, object_info: dict[str, Any], place: tuple[int, int, int, int], order: int) -> dict[str, Any]:
